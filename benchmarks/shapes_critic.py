@@ -1,0 +1,110 @@
+"""How well does the built-in Shapes critic see? Measured on held-out scenes, none of which it was trained on.
+
+    python benchmarks/shapes_critic.py [--quick] [--n 600] [--seed 1] [--critic DIR]
+
+Half of the cases are text-to-image, half are edits; every request is judged with two different pictures.
+
+complete_rate         share of answers in which every score could be read
+spearman              rank correlation of the overall score with the true number of faults (the teacher's own:
+                      spearman_truth)
+pair_accuracy         two pictures of one request with different numbers of faults: share in which the better
+                      one got more (the teacher's own: pair_accuracy_truth)
+refined_names_faults  faulty pictures whose refined request states firmly every single thing that is wrong
+exact_scores          share of answers in which all scores equal the true ones
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+from _common import close, progress, spearman
+
+from rr_models.critics import Question
+from rr_models.critics.local import load
+from rr_models.images import from_pil
+from rr_models.shapes import cases
+from rr_models.shapes.draw import draw
+from rr_models.shapes.language import demand
+from rr_models.weights import SHAPES_CRITIC
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="60 answers instead of 600")
+    options.add_argument("--n", type=int, default=600, help="answers (default: 600)")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--critic", type=Path, default=SHAPES_CRITIC)
+    options.add_argument("--batch", type=int, default=24)
+    options.add_argument(
+        "--show", type=int, default=0, help="print this many answers that differ from the truth"
+    )
+    args = options.parse_args()
+    n = 60 if args.quick else args.n
+
+    rng = random.Random(f"benchmark {args.seed}")
+    made = []
+    for i in range(n // 2):
+        first = cases.case(rng, cases.TASKS[i % 2], test=True)
+        made += [first, cases.another(first, rng, test=True)]
+    critic = load(args.critic)
+    began = time.perf_counter()
+    critiques = critic.judge(
+        [question(case, rng) for case in made], batch_size=args.batch, watch=progress("critiques", len(made))
+    )
+    seconds = time.perf_counter() - began
+    print(file=sys.stderr)
+    for case, critique in [(c, k) for c, k in zip(made, critiques, strict=True) if not same_scores(c, k)][
+        : args.show
+    ]:
+        print(f"--- {case.request}\n{critique.text}\n--- truth\n{case.truth.to_text()}\n")
+    for task in cases.TASKS:
+        some = [(c, k) for c, k in zip(made, critiques, strict=True) if c.task == task]
+        print(f"{task:5}", measure(*map(list, zip(*some, strict=True))))
+    figures = measure(made, critiques)
+    print("all  ", figures)
+    close(figures | {"n": len(made), "seconds": seconds})
+
+
+def question(case: cases.Case, rng: random.Random) -> Question:
+    """The case as the critic gets it, drawn at a size that it has to resize."""
+    sources = (from_pil(draw(case.source, 256, rng.getrandbits(32))),) if case.source else ()
+    return Question(case.task, case.request, from_pil(draw(case.picture, 256, rng.getrandbits(32))), sources)
+
+
+def measure(made: list[cases.Case], critiques: list) -> dict:
+    """All figures for these cases; pairs are neighbours."""
+    whole = [(c, k) for c, k in zip(made, critiques, strict=True) if k.overall is not None]
+    pairs = [i for i in range(0, len(made), 2) if len(made[i].faults) != len(made[i + 1].faults)]
+    right = sum(prefers_better(made[i : i + 2], critiques[i : i + 2]) for i in pairs)
+    right_truth = sum(prefers_better(made[i : i + 2], [c.truth for c in made[i : i + 2]]) for i in pairs)
+    faulty = [(c, k) for c, k in zip(made, critiques, strict=True) if c.faults]
+    named = sum(all(demand(f, c.wanted) in k.refined_request for f in c.faults) for c, k in faulty)
+    true_faults = [-len(c.faults) for c, _ in whole]
+    return {
+        "complete_rate": len(whole) / len(made),
+        "spearman": spearman([k.overall for _, k in whole], true_faults),
+        "spearman_truth": spearman([c.truth.overall for c, _ in whole], true_faults),
+        "pair_accuracy": right / len(pairs),
+        "pair_accuracy_truth": right_truth / len(pairs),
+        "pairs": len(pairs),
+        "refined_names_faults": named / len(faulty),
+        "exact_scores": sum(same_scores(c, k) for c, k in whole) / len(made),
+    }
+
+
+def prefers_better(pair: list[cases.Case], critiques: list) -> bool:
+    """Whether the picture with fewer faults got the higher overall score; without a score it got none."""
+    first, second = (k.overall if k.overall is not None else float("nan") for k in critiques)
+    return first > second if len(pair[0].faults) < len(pair[1].faults) else second > first
+
+
+def same_scores(case: cases.Case, critique) -> bool:
+    return [a.score for a in case.truth.aspects] == [a.score for a in critique.aspects]
+
+
+if __name__ == "__main__":
+    main()

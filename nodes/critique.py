@@ -1,0 +1,198 @@
+"""Critique Image: pictures and what was asked for in, scores, reasons and a better request out."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from comfy_api.latest import io
+
+from ..rr_models import critique as data
+from ..rr_models.errors import CriticError
+from ..rr_models.select import rank
+from .memory import ManagedCritic, progress_watch
+from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size
+
+log = logging.getLogger(__name__)
+
+TASKS = {"text to image": "t2i", "edit": "edit"}
+NUMBERS = (data.TEXT_FAITHFULNESS, data.IMAGE_FAITHFULNESS, data.PHYSICAL_QUALITY, data.TEXT_RENDERING)
+
+
+class RationalRewardsCritique(io.ComfyNode):
+    """Judge pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RationalRewardsCritique",
+            display_name="Critique Image",
+            category=CATEGORY,
+            description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
+            "(best) per aspect with its reason, and a better request for the next try. The numbers are "
+            "those of the batch's best picture; the report covers all.",
+            search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
+            inputs=[
+                CriticSocket.Input("critic", tooltip="From Load Critic."),
+                io.Image.Input("image", tooltip="The pictures to judge; one critique is written for each."),
+                io.String.Input(
+                    "request",
+                    multiline=True,
+                    tooltip="What was asked for: the prompt, or for an edit the instruction. In a refine "
+                    "loop connect the request of Refine Start here, not the refined prompt.",
+                ),
+                io.Image.Input(
+                    "source_image",
+                    optional=True,
+                    tooltip="For edits: the one picture before the edit. With it, Image Faithfulness is "
+                    "judged as well.",
+                ),
+                io.Combo.Input(
+                    "task",
+                    options=["auto", *TASKS],
+                    default="auto",
+                    tooltip="What is judged. auto: an edit when a source_image is connected, else text to "
+                    "image.",
+                ),
+                io.Float.Input(
+                    "temperature",
+                    default=0.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="0: always the same answer to the same picture. Above 0 the wording and the "
+                    "scores vary with the seed; RationalRewards was published with 0.1.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Seed of the critic's own chance; without effect at temperature 0.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "max_new_tokens",
+                    default=2048,
+                    min=64,
+                    max=20480,
+                    tooltip="Longest answer, in tokens (about 4 letters each). An answer that is cut off "
+                    "has no overall score; raise this if the report says truncated.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                CritiqueSocket.Output(
+                    display_name="critiques", tooltip="One critique per picture, in the batch's order."
+                ),
+                io.Float.Output(
+                    display_name="overall",
+                    tooltip="Mean of all aspects that apply, 1 (worst) to 4 (best), of the best picture. "
+                    "NaN if the critique is not complete.",
+                ),
+                *(
+                    io.Float.Output(
+                        display_name=aspect.key,
+                        tooltip=f"{aspect.name}, 1 (worst) to 4 (best): {aspect.question} NaN if not judged.",
+                    )
+                    for aspect in NUMBERS
+                ),
+                io.String.Output(
+                    display_name="refined_prompt",
+                    tooltip="The critic's better request, after the best picture. Empty if it gave none.",
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="All scores and reasons as text, best picture first."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        critic: ManagedCritic,
+        image: torch.Tensor,
+        request: str,
+        source_image: torch.Tensor | None = None,
+        task: str = "auto",
+        temperature: float = 0.0,
+        seed: int = 0,
+        max_new_tokens: int = 2048,
+    ) -> io.NodeOutput:
+        batch_size(image)
+        if not request.strip():
+            raise ValueError(
+                "request is empty: write what the picture should show, so that it can be judged."
+            )
+        kind = TASKS.get(task) or ("t2i" if source_image is None else "edit")
+        sources = _sources(kind, source_image)
+        try:
+            critiques = tuple(
+                critic.critique(
+                    list(image),
+                    request,
+                    kind,
+                    sources=sources,
+                    temperature=temperature,
+                    seed=seed,
+                    max_new_tokens=max_new_tokens,
+                    watch=progress_watch(),
+                )
+            )
+        except CriticError as error:
+            # A loop must still be able to hand out its best picture, so this is an answer without scores.
+            log.error("%s could not judge: %s", critic.name, error)
+            critiques = tuple(_failed(kind, request, critic.name, error) for _ in image)
+        order = rank(critiques)
+        best = critiques[order[0]]
+        return io.NodeOutput(
+            critiques,
+            _number(best.overall),
+            *(
+                _number(next((a.score for a in best.aspects if a.key == aspect.key), None))
+                for aspect in NUMBERS
+            ),
+            best.refined_request,
+            report(critiques, order),
+        )
+
+
+def report(critiques: tuple[data.Critique, ...], order: tuple[int, ...]) -> str:
+    """All critiques as text, best first."""
+    parts = []
+    for index in order:
+        critique = critiques[index]
+        head = f"Image {index + 1}: " if len(critiques) > 1 else ""
+        notes = "".join(f"\nNote: {note}" for note in critique.notes)
+        # An answer that could not be read is shown as it came: there is nothing else to learn from.
+        body = critique.to_text() if critique.status == data.COMPLETE else critique.text
+        parts.append(f"{head}{critique.scores_line()}{notes}\n\n{body}".rstrip())
+    return "\n\n---\n\n".join(parts)
+
+
+def _sources(kind: str, source_image: torch.Tensor | None) -> list[torch.Tensor]:
+    if kind != "edit":
+        return []
+    if source_image is None:
+        raise ValueError(
+            "source_image is missing: to judge an edit, connect the picture from before the edit."
+        )
+    if batch_size(source_image, "source_image") > 1:
+        raise ValueError(
+            f"source_image holds {len(source_image)} pictures: an edit starts from one. Pick it with Image "
+            "From Batch."
+        )
+    return list(source_image)
+
+
+def _failed(kind: str, request: str, name: str, error: CriticError) -> data.Critique:
+    missing = tuple(data.AspectScore(aspect.key, aspect.name) for aspect in data.ASPECTS[kind])
+    return data.Critique(
+        kind, request, missing, data.INCOMPLETE, notes=(str(error),), source={"critic": name}
+    )
+
+
+def _number(score: float | None) -> float:
+    return float("nan") if score is None else score

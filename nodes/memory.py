@@ -1,0 +1,135 @@
+"""The critic as a citizen of ComfyUI: its weights under core's memory management, its progress on the node,
+and Stop.
+
+A critic is moved as a whole: the core can page only layers of its own make, and a transformers model of
+which one half lies on the graphics card cannot run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import comfy.model_management as management
+import comfy.model_patcher
+import comfy.utils
+import torch
+
+from ..rr_models.critics.local import ROOM, LocalCritic, out_of_memory
+from ..rr_models.critique import Critique
+from ..rr_models.errors import CriticError
+
+_PROMPT_TOKENS = 1024
+_PIXELS_PER_TOKEN = 32 * 32
+_AT_ONCE = 4
+"""Pictures judged at the same time; more are faster but may not fit beside an 8B model on a 24 GB card."""
+
+
+class ManagedCritic:
+    """A local critic that asks ComfyUI for its place in memory before every use."""
+
+    def __init__(self, critic: LocalCritic, device: torch.device):
+        self.critic = critic
+        offload = torch.device("cpu") if device.type == "cpu" else management.text_encoder_offload_device()
+        # Core keeps only a weak reference to the patcher; it lives as long as this object.
+        self.patcher = _WholeModelPatcher(_Holder(critic.model), device, offload)
+
+    @property
+    def name(self) -> str:
+        return self.critic.name
+
+    def critique(self, images: Sequence[torch.Tensor], request: str, task: str, **options) -> list[Critique]:
+        """As `LocalCritic.critique`, with the weights where they have to be.
+
+        Where memory runs out, be it while the weights move, it ends in a CriticError and an empty card.
+        """
+        try:
+            return self._critique(images, request, task, **options)
+        except (CriticError, RuntimeError, MemoryError) as error:
+            cause = error.__cause__ or error
+            if not (_is_oom(cause) or out_of_memory(cause)):
+                raise
+            management.unload_all_models()
+            self.patcher.detach()  # what has moved halfway is not among core's loaded models
+            if isinstance(error, CriticError):
+                raise
+            where = self.patcher.load_device
+            raise CriticError(f"{self.name} ran out of memory on {where}. {ROOM}") from error
+
+    def _critique(self, images: Sequence[torch.Tensor], request: str, task: str, **options) -> list[Critique]:
+        sources = options.get("sources", ())
+        largest = max(picture.shape[0] * picture.shape[1] for picture in (*images, *sources))
+        needed = estimate_memory(
+            self.critic.model,
+            pixels=min(largest, self.critic.preprocessing.max_pixels),
+            pictures=1 + len(sources),
+            answers=min(len(images), _AT_ONCE),
+            new_tokens=options["max_new_tokens"],
+        )
+        management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
+        return self.critic.critique(images, request, task, batch_size=_AT_ONCE, **options)
+
+    def __repr__(self) -> str:
+        return f"Critic({self.name})"
+
+
+def estimate_memory(model: torch.nn.Module, pixels: int, pictures: int, answers: int, new_tokens: int) -> int:
+    """Bytes needed beside the weights: keys and values of every token, logits, activations."""
+    text = model.config.get_text_config()
+    width = next(model.parameters()).element_size()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    image_tokens = pictures * pixels // _PIXELS_PER_TOKEN
+    tokens = _PROMPT_TOKENS + image_tokens + new_tokens
+    cache = 2 * text.num_hidden_layers * text.num_key_value_heads * head * width * tokens
+    # While the prompt is read, a few layers' activations live at once; a token is four patches.
+    reading = 8 * width * (_PROMPT_TOKENS + 4 * image_tokens) * max(text.hidden_size, text.intermediate_size)
+    return answers * (cache + reading + 4 * text.vocab_size)
+
+
+def progress_watch() -> Callable[[int, int], None]:
+    """A `watch(done, total)` that moves the node's progress bar and ends the work when Stop is pressed."""
+    bar: comfy.utils.ProgressBar | None = None
+
+    def watch(done: int, total: int) -> None:
+        nonlocal bar
+        management.throw_exception_if_processing_interrupted()
+        bar = bar or comfy.utils.ProgressBar(total)
+        bar.update_absolute(done, total)
+
+    return watch
+
+
+def critic_device(choice: str) -> torch.device:
+    """The device for the widget's choice: "auto" is ComfyUI's own."""
+    return torch.device("cpu") if choice == "cpu" else management.get_torch_device()
+
+
+PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+def critic_precision(choice: str, device: torch.device) -> str:
+    """What `local.load` calls the widget's choice. What "auto" means on a card, ComfyUI knows best."""
+    if choice == "auto" and device.type != "cpu":
+        choice = "bf16" if management.should_use_bf16(device) else "fp16"
+    return PRECISIONS.get(choice, choice)
+
+
+def _is_oom(error: BaseException) -> bool:
+    """Whether core sees a lack of memory in it; where it does, it also clears the card's error state."""
+    return hasattr(management, "is_oom") and management.is_oom(error)  # not in 0.16
+
+
+class _Holder(torch.nn.Module):
+    """Core assigns `model.device`, which a transformers model does not allow."""
+
+    def __init__(self, inner: torch.nn.Module):
+        super().__init__()
+        self.inner = inner
+        self.device = next(inner.parameters()).device
+
+
+class _WholeModelPatcher(comfy.model_patcher.ModelPatcher):
+    def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
+        return super().partially_load(device_to, 1e32, force_patch_weights=force_patch_weights)
+
+    def partially_unload(self, device_to, memory_to_free=0, force_patch_weights=False):
+        return 0  # Nothing freed: core then takes the whole model off the card.

@@ -1,0 +1,32 @@
+"""Answers made by hand for tests of the parser, and the short form of what was read."""
+
+from __future__ import annotations
+
+from rr_models.critique import SCORED, Critique
+
+FORM = """\
+# User Request Analysis
+What is asked for.
+# Detailed Judgement
+1. Text Faithfulness:
+## Justification: The fox is there.
+## Score: {}
+2. Physical and Visual Quality:
+## Justification: Clean.
+## Score: 3.0
+3. Text Rendering:
+## Justification: None asked for.
+## Score: {}
+# Summary: Good.
+# User Request Refinement:
+## Refinement Comments: Little to do.
+## Refined Request: {}
+"""
+
+
+def answer(score="2.0", text_rendering="N/A", refined="A fox."):
+    return FORM.format(score, text_rendering, refined)
+
+
+def scores(critique: Critique) -> list:
+    return [a.score if a.status == SCORED else a.status for a in critique.aspects]

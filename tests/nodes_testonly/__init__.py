@@ -1,0 +1,213 @@
+"""A pack for the tests alone: a tiny diffusion model made in memory, a painter, and a judge that measures
+brightness.
+
+The painter and the judge make loops quick and foreseeable without a language model: "brighter" in the prompt
+really makes the picture brighter, and the judge really measures the picture it is given.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from comfy_api.latest import ComfyExtension, io
+
+
+class RRTestTinyModel(io.ComfyNode):
+    """An SD3-shaped model with random weights, as small as core's own detection allows."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestTinyModel",
+            category="tests",
+            inputs=[io.Int.Input("weights_seed", default=0)],
+            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls, weights_seed: int) -> io.NodeOutput:
+        import comfy.sd
+
+        with torch.inference_mode(False):
+            model, clip, vae, _ = comfy.sd.load_state_dict_guess_config(
+                _checkpoint(weights_seed), te_model_options={"clip_l_model_config": TEXT}
+            )
+        return io.NodeOutput(model, clip, vae)
+
+
+TEXT = {"num_hidden_layers": 3, "intermediate_size": 64}
+
+
+def _checkpoint(seed: int) -> dict[str, torch.Tensor]:
+    import json
+    from pathlib import Path
+
+    import comfy.clip_model
+    import comfy.ops
+    import comfy.sd1_clip
+    from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
+    from comfy.taesd.taesd import TAESD
+
+    config = json.loads(Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json").read_text()) | TEXT
+    plain = comfy.ops.disable_weight_init
+    parts = {
+        "model.diffusion_model.": MMDiT(
+            in_channels=16,
+            depth=1,
+            adm_in_channels=2048,
+            context_embedder_config={
+                "target": "torch.nn.Linear",
+                "params": {"in_features": 4096, "out_features": 64},
+            },
+            num_patches=1024,
+            pos_embed_max_size=32,
+            device="cpu",
+            operations=plain,
+        ),
+        "text_encoders.clip_l.transformer.": comfy.clip_model.CLIPTextModel(
+            config, torch.float32, "cpu", plain
+        ),
+        "first_stage_model.": TAESD(latent_channels=16),
+    }
+    dice = torch.Generator().manual_seed(seed)
+    return {
+        prefix + name: _filled(name, value, dice)
+        for prefix, part in parts.items()
+        for name, value in part.state_dict().items()
+    }
+
+
+def _filled(name: str, value: torch.Tensor, dice: torch.Generator) -> torch.Tensor:
+    """Core leaves weights uninitialised where it expects to load them, so every one is written here."""
+    if "vae_scale" in name or "vae_shift" in name or "logit_scale" in name:
+        return value
+    if value.ndim < 2:
+        return torch.full(value.shape, 1.0 if name.endswith("weight") else 0.0)
+    # A gain just under 1 keeps the picture from saturating.
+    return torch.randn(value.shape, generator=dice) * 0.9 / value[0].numel() ** 0.5
+
+
+class RRTestPaint(io.ComfyNode):
+    """A grey picture, one step brighter for every "brighter" in the prompt; the seed makes it a little
+    darker.
+    """
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestPaint",
+            category="tests",
+            inputs=[
+                io.String.Input("prompt"),
+                io.Int.Input("seed", default=0),
+                io.Int.Input("batch_size", default=1),
+                io.String.Input("fail_on", default="", tooltip="Fail if the prompt holds this."),
+            ],
+            outputs=[io.Image.Output(), io.Latent.Output(), io.Mask.Output()],
+        )
+
+    @classmethod
+    def execute(cls, prompt: str, seed: int, batch_size: int = 1, fail_on: str = "") -> io.NodeOutput:
+        if fail_on and fail_on in prompt:
+            raise RuntimeError("the generator fell over")
+        shade = min(1.0, 0.25 * (1 + prompt.count("brighter"))) - 0.01 * (seed % 10)
+        shades = torch.tensor([shade - 0.05 * (batch_size - 1 - i) for i in range(batch_size)])
+        latent = {"samples": shades.reshape(-1, 1, 1, 1).expand(batch_size, 4, 2, 2).clone()}
+        image = shades.reshape(-1, 1, 1, 1).expand(batch_size, 16, 16, 3).clone()
+        return io.NodeOutput(image, latent, image[..., 0])
+
+
+class RRTestMeasure(io.ComfyNode):
+    """Judges brightness: black is 1, white is 4. Its refined request asks for more light."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestMeasure",
+            category="tests",
+            inputs=[
+                io.Image.Input("image"),
+                io.String.Input("request"),
+                io.String.Input("prompt", tooltip="What the picture was made from."),
+                io.Float.Input(
+                    "blind_above", default=1.0, tooltip="No score for pictures brighter than this."
+                ),
+            ],
+            outputs=[io.Custom("RATIONAL_REWARDS_CRITIQUE").Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls, image: torch.Tensor, request: str, prompt: str, blind_above: float = 1.0
+    ) -> io.NodeOutput:
+        return io.NodeOutput(tuple(_judge(one, request, prompt, blind_above) for one in image))
+
+
+def _judge(image: torch.Tensor, request: str, prompt: str, blind_above: float):
+    from nodes import NODE_CLASS_MAPPINGS
+
+    # The pack's own classes, as the core loaded it.
+    critique = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__].data
+    light = image.mean().item()
+    blind = light > blind_above
+    return critique.Critique(
+        task="t2i",
+        request=request,
+        aspects=tuple(
+            critique.AspectScore(aspect.key, aspect.name)
+            if blind
+            else critique.AspectScore(aspect.key, aspect.name, critique.SCORED, 1 + 3 * min(light, 1.0))
+            for aspect in critique.ASPECTS["t2i"]
+        ),
+        status=critique.INCOMPLETE if blind else critique.COMPLETE,
+        refined_request=f"{prompt} brighter",
+        notes=("Too bright to look at.",) if blind else (),
+    )
+
+
+class RRTestCount(io.ComfyNode):
+    """Passes a picture on and counts, over the whole process, how often it ran under this name."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestCount",
+            category="tests",
+            inputs=[io.Image.Input("image"), io.String.Input("name")],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, name: str) -> io.NodeOutput:
+        RAN.append(name)
+        return io.NodeOutput(image)
+
+
+RAN: list[str] = []
+
+
+class RRTestList(io.ComfyNode):
+    """The lines of a text as a list, so that all that follows runs once per line."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestList",
+            category="tests",
+            inputs=[io.String.Input("text", multiline=True)],
+            outputs=[io.String.Output(is_output_list=True)],
+        )
+
+    @classmethod
+    def execute(cls, text: str) -> io.NodeOutput:
+        return io.NodeOutput(text.splitlines())
+
+
+class TestNodes(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList]
+
+
+async def comfy_entrypoint() -> TestNodes:
+    return TestNodes()

@@ -1,0 +1,331 @@
+"""The rules of the house: what is published, which way imports point, what has to agree with what."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The registry's scanner flags a version for any of these, wherever in the archive they stand (docs and JSON
+# too).
+FORBIDDEN = {
+    "network": r"\brequests\.\w|\bimport requests\b|\burllib\b|\baiohttp\b|\.connect\(|\.bind\(|\.send\(",
+    "url": r"://raw\.githubusercontent\.com",
+    "environment": r"os\.environ\.get\(|os\.getenv\(",
+    "commands": r"\bsubprocess\b|\bos\.system\b|\bos\.popen\b",
+    "code from text": r"(?<![\w.])(?:eval|exec)\(",
+    "torchvision": r"^\s*(?:import|from) torchvision\b",
+}
+PURE = ("critique", "rubric", "parse", "refine", "select", "revise")
+HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
+
+# The lower, the deeper: a module may import from its own layer and from those below it.
+LAYERS = {
+    "errors": 0,
+    "critique": 0,
+    "images": 0,
+    "weights": 0,
+    "rubric": 1,
+    "values": 1,
+    "headings": 1,
+    "parse": 1,
+    "decode": 1,
+    "critics": 2,
+    "select": 3,
+    "refine": 3,
+    "revise": 3,
+    "records": 3,
+}
+
+
+def tracked() -> list[str]:
+    """Every file that belongs to the repository, those not committed yet included, as posix paths."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git checkout, so there is no telling what would be published")
+    return sorted(name for name in set(listing.split("\0")) if name and (ROOT / name).is_file())
+
+
+def ignored(name: str) -> bool:
+    """Whether .comfyignore leaves a file out. Only the plain forms that the file uses are understood."""
+    for line in (ROOT / ".comfyignore").read_text("utf-8").splitlines():
+        rule = line.strip()
+        if not rule or rule.startswith("#"):
+            continue
+        if rule.startswith("/"):  # anchored: web/docs/ stays when /docs/ goes
+            if name.startswith(rule[1:]):
+                return True
+            continue
+        if rule.endswith("/") and (name.startswith(rule) or f"/{rule}" in name):
+            return True
+        if PurePosixPath(name).match(rule):
+            return True
+    return False
+
+
+def shipped() -> list[str]:
+    return [name for name in tracked() if not ignored(name)]
+
+
+def text(name: str) -> str | None:
+    """The content of a text file; None for pictures and weights."""
+    data = (ROOT / name).read_bytes()
+    return None if b"\0" in data else data.decode("utf-8")
+
+
+def imports(name: str) -> list[tuple[str, int, bool]]:
+    """(absolute dotted name, line, at module level) for everything that a module imports."""
+    tree = ast.parse((ROOT / name).read_text("utf-8"), name)
+    inside = {
+        id(node)
+        for outer in ast.walk(tree)
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for node in ast.walk(outer)
+    }
+    package = list(PurePosixPath(name).parent.parts)
+    found = []
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{stem}.{alias.name}".lstrip(".") for alias in node.names]
+        found += [(dotted, node.lineno, id(node) not in inside) for dotted in names]
+    return found
+
+
+def python_files(*folders: str) -> list[str]:
+    return [name for name in tracked() if name.endswith(".py") and name.startswith(folders)]
+
+
+@pytest.mark.parametrize("rule", FORBIDDEN)
+def test_nothing_shipped_alarms_the_registry_scanner(rule: str):
+    pattern = re.compile(FORBIDDEN[rule], re.MULTILINE)
+    alarms = [
+        f"{name}: {found.group().strip()}"
+        for name in shipped()
+        if (content := text(name)) and (found := pattern.search(content))
+    ]
+    assert not alarms, "\n".join(alarms)
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        ("network", "answer = requests.post(url)"),
+        ("network", "socket.connect(place)"),
+        ("url", "https://raw.githubusercontent.com/a/b"),
+        ("environment", 'os.environ.get("HOME")'),
+        ("commands", "import subprocess"),
+        ("code from text", "value = eval(words)"),
+        ("torchvision", "import torch\n    from torchvision import io"),
+    ],
+)
+def test_the_scanner_rules_would_notice(rule: str, line: str):
+    assert re.search(FORBIDDEN[rule], line, re.MULTILINE)
+
+
+def test_model_eval_is_no_alarm():
+    assert not re.search(FORBIDDEN["code from text"], "model.eval()")
+
+
+def test_the_archive_holds_what_runs_and_nothing_else():
+    names = shipped()
+    tops = {name.split("/")[0] for name in names}
+    allowed = {
+        "__init__.py",
+        "nodes",
+        "rr_models",
+        "workflows",
+        "web",
+        "locales",
+        "subgraphs",
+        "pyproject.toml",
+    }
+    allowed |= {"requirements.txt", "README.md", "README.zh.md", "LICENSE", "CHANGELOG.md"}
+    assert tops <= allowed, f"neither needed at run time nor in .comfyignore: {sorted(tops - allowed)}"
+    assert {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE"} <= tops
+    size = sum((ROOT / name).stat().st_size for name in names)
+    assert size < 20e6, f"the archive would unpack to {size / 1e6:.0f} MB"
+
+
+def test_no_secrets_or_caches_are_tracked():
+    odd = re.compile(r"(^|/)(\.env|\.venv|\.cache|__pycache__|node_modules)(/|$)|\.(pyc|pem|key)$")
+    assert not [name for name in tracked() if odd.search(name)]
+
+
+def test_the_library_knows_nothing_of_comfyui():
+    foreign = {
+        "comfy",
+        "comfy_api",
+        "comfy_execution",
+        "comfy_extras",
+        "folder_paths",
+        "execution",
+        "server",
+        "nodes",
+    }
+    found = [
+        f"{name}:{line} {dotted}"
+        for name in python_files("rr_models/")
+        for dotted, line, _ in imports(name)
+        if dotted.split(".")[0] in foreign
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_imports_in_the_library_point_downwards():
+    def layer(dotted: str) -> int | None:
+        parts = dotted.split(".")
+        return LAYERS.get(parts[1]) if parts[0] == "rr_models" and len(parts) > 1 else None
+
+    upwards = []
+    for name in python_files("rr_models/"):
+        own = layer(".".join(PurePosixPath(name).with_suffix("").parts))
+        for dotted, line, _ in imports(name):
+            other = layer(dotted)
+            if own is not None and other is not None and other > own:
+                upwards.append(f"{name}:{line} imports {dotted}, which stands above it")
+    assert not upwards, "\n".join(upwards)
+
+
+def test_modules_of_the_library_import_each_other_in_no_circle():
+    files = {name[: -len(".py")].replace("/", "."): name for name in python_files("rr_models/")}
+    files = {module.removesuffix(".__init__"): name for module, name in files.items()}
+
+    def needs(module: str) -> set[str]:
+        found = set()
+        for dotted, _, top in imports(files[module]):
+            if top:
+                found |= {other for other in (dotted, dotted.rpartition(".")[0]) if other in files}
+        return found - {module, "rr_models"}
+
+    order: list[str] = []
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in order:
+            for other in sorted(needs(module)):
+                visit(other, (*path, module))
+            order.append(module)
+
+    for module in files:
+        visit(module, ())
+
+
+def test_nodes_come_to_the_library_by_relative_imports_only():
+    """In ComfyUI the pack's module name is its path: an absolute `import rr_models` finds nothing there."""
+    absolute = [
+        f"{name}:{node.lineno}"
+        for name in [*python_files("nodes/", "rr_models/"), "__init__.py"]
+        for node in ast.walk(ast.parse((ROOT / name).read_text("utf-8")))
+        if (
+            isinstance(node, ast.Import)
+            and any(a.name.split(".")[0] in ("rr_models", "nodes") for a in node.names)
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and (node.module or "").split(".")[0] in ("rr_models", "nodes")
+        )
+    ]
+    assert not absolute, "\n".join(absolute)
+
+
+def test_heavy_packages_are_imported_where_they_are_needed():
+    found = [
+        f"{name}:{line} {dotted}"
+        for name in [*python_files("rr_models/", "nodes/"), "__init__.py"]
+        for dotted, line, top in imports(name)
+        if top and dotted.split(".")[0] in HEAVY
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_the_pure_modules_load_without_any_package(module: str):
+    """In a Python of its own that refuses everything but the standard library and rr_models."""
+    if not (ROOT / "rr_models" / f"{module}.py").is_file():
+        pytest.fail(f"rr_models/{module}.py is gone; take it off PURE if that is meant")
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] not in sys.stdlib_module_names | {'rr_models'}:\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"import rr_models.{module}\n"
+    )
+    # -I: no site packages' environment and no current folder; -S would hide nothing more that matters here.
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_module_opens_with_its_purpose_and_stays_short():
+    for name in [*python_files("nodes/", "rr_models/", "scripts/", "benchmarks/", "tests/"), "__init__.py"]:
+        source = (ROOT / name).read_text("utf-8")
+        assert ast.get_docstring(ast.parse(source)), f"{name} has no docstring"
+        assert source.count("\n") <= 450, f"{name} has {source.count(chr(10))} lines; split it"
+
+
+def test_requirements_are_plain_and_without_torch():
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    for line in lines:
+        # The Manager installs line by line, skips `transformers` without >= and never installs torch.
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+>=[0-9.]+", line), f"{line!r} is not name>=version"
+        assert not re.match(r"torch(vision|audio|sde)?\b", line), line
+    assert lines == project_list("dependencies"), "requirements.txt and project.dependencies differ"
+
+
+def test_the_pins_meet_the_requirements():
+    wanted = dict(line.split(">=") for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
+    for line in (ROOT / "requirements-dev.txt").read_text("utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        found = re.match(r"([a-z0-9-]+)==([0-9][\w.]*)(?: ; .+)?$", line)
+        assert found, f"requirements-dev.txt: {line!r} is no pin"
+        name, version = found.groups()
+        if name in wanted:
+            assert numbers(version) >= numbers(wanted.pop(name)), line
+    assert not wanted, f"not pinned in requirements-dev.txt: {sorted(wanted)}"
+
+
+def test_versions_agree():
+    version = re.search(r'^version = "(\d+\.\d+\.\d+)"$', pyproject(), re.MULTILINE)
+    assert version, "project.version must be X.Y.Z"
+    assert f"\n## {version[1]}" in (ROOT / "CHANGELOG.md").read_text("utf-8"), (
+        "CHANGELOG.md lacks this version"
+    )
+
+
+def test_ci_runs_the_documented_command():
+    script = ROOT / ".ci" / "run"
+    assert "python3 scripts/dev.py test" in script.read_text("utf-8").splitlines()
+    assert os.name == "nt" or os.access(script, os.X_OK)
+
+
+def pyproject() -> str:
+    return (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+def project_list(key: str) -> list[str]:
+    """A list of strings in pyproject.toml (Python 3.10 has no tomllib)."""
+    block = re.search(rf"^{key} = \[(.*?)^\]", pyproject(), re.MULTILINE | re.DOTALL)
+    assert block, f"pyproject.toml has no list {key}"
+    return re.findall(r'"([^"]+)"', block[1])
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -1,0 +1,405 @@
+"""The refine loop in the real executor: rounds, the best picture, files, errors, nesting, caches."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+TESTONLY = Path(__file__).parent / "nodes_testonly"
+IMAGE, LATENT, MASK, PROMPT, SEED, CRITIQUES, HISTORY, REPORT = range(8)
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    return comfy_core
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def loop(prefix: str = "", request: str = "grey", end: dict | None = None, **start) -> dict:
+    """Start -> painter -> judge -> End, every id with the prefix. Each "brighter" lifts all scores by 0.75
+    from 1.75.
+    """
+    s, p, j, e = (prefix + name for name in ("start", "paint", "judge", "end"))
+    return {
+        s: node(
+            "RationalRewardsRefineStart",
+            **{
+                "request": request,
+                "seed": 0,
+                "rounds": 4,
+                "bar": 3.0,
+                "seed_policy": "fixed",
+                "patience": 2,
+                "min_gain": 0.05,
+                "next_from": "best",
+            }
+            | start,
+        ),
+        p: node("RRTestPaint", prompt=[s, 1], seed=[s, 2], batch_size=1, fail_on=""),
+        j: node("RRTestMeasure", image=[p, 0], request=[s, 4], prompt=[s, 1], blind_above=1.0),
+        e: node(
+            "RationalRewardsRefineEnd",
+            **{
+                "loop": [s, 0],
+                "image": [p, 0],
+                "critiques": [j, 0],
+                "save_rounds": False,
+                "filename_prefix": "refine",
+            }
+            | (end or {}),
+        ),
+    }
+
+
+def test_runs_until_the_bar_is_reached_and_returns_the_best(core):
+    run = core.run(loop(end={"latent": ["paint", 1], "mask": ["paint", 2]}))
+    assert run.success, run.complaint
+    history = run.value("end", HISTORY)
+    assert [past.prompt for past in history.history] == ["grey", "grey brighter", "grey brighter brighter"]
+    assert "3 or above in round 3" in history.reason
+    assert run.value("end", PROMPT) == "grey brighter brighter"
+    assert run.value("end", SEED) == 0
+    assert run.value("end", IMAGE).shape == (1, 16, 16, 3)
+    assert math.isclose(run.value("end", IMAGE).mean().item(), 0.75, abs_tol=1e-5)
+    assert math.isclose(run.value("end", LATENT)["samples"].mean().item(), 0.75, abs_tol=1e-5)
+    assert run.value("end", MASK).shape == (1, 16, 16)
+    assert math.isclose(run.value("end", CRITIQUES)[0].overall, 3.25, abs_tol=1e-5)
+    assert len(run.value("end", REPORT).splitlines()) == 4
+
+
+def test_the_judge_always_sees_the_request_as_written(core):
+    history = core.run(loop()).value("end", HISTORY)
+    assert {past.critique.request for past in history.history} == {"grey"}
+
+
+def test_a_later_worse_round_does_not_replace_the_best(core):
+    # The seed makes the picture darker, and the prompt is held still.
+    run = core.run(loop(seed_policy="new", patience=0, end={"next_prompt": "grey"}))
+    assert run.success, run.complaint
+    history = run.value("end", HISTORY)
+    assert [past.seed for past in history.history] == [0, 1000003, 2000006, 3000009]
+    assert run.value("end", SEED) == 0 and history.best.number == 1
+    assert math.isclose(run.value("end", IMAGE).mean().item(), 0.25, abs_tol=1e-5)
+
+
+def test_of_a_batch_the_best_is_the_result(core):
+    prompt = loop(rounds=1, end={"latent": ["paint", 1], "mask": ["paint", 2]})
+    prompt["paint"]["inputs"]["batch_size"] = 3
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.value("end", HISTORY).history[0].chosen == 2
+    assert math.isclose(run.value("end", IMAGE).mean().item(), 0.25, abs_tol=1e-5)
+    assert run.value("end", LATENT)["samples"].shape[0] == 1
+
+
+def test_a_critique_that_fails_in_round_two_returns_round_one(core):
+    prompt = loop()
+    prompt["judge"]["inputs"]["blind_above"] = 0.3
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    history = run.value("end", HISTORY)
+    assert len(history.history) == 2 and history.best.number == 1
+    assert "round 2 is incomplete: Too bright to look at." in run.value("end", REPORT)
+
+
+def test_a_critique_that_fails_in_round_one_still_returns_the_picture(core):
+    prompt = loop()
+    prompt["judge"]["inputs"]["blind_above"] = 0.1
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.value("end", IMAGE).shape == (1, 16, 16, 3)
+    assert run.value("end", CRITIQUES)[0].overall is None
+
+
+@pytest.mark.parametrize("cache", ["classic", "lru", "none", "ram"])
+def test_every_round_runs_once_with_every_cache(core, cache):
+    counted = sys.modules[core.nodes.NODE_CLASS_MAPPINGS["RRTestCount"].__module__].RAN
+    counted.clear()
+    prompt = loop(end={"image": ["count", 0]})
+    prompt["count"] = node("RRTestCount", image=["paint", 0], name=cache)
+    run = core.run(prompt, core.executor(cache))
+    assert run.success, run.complaint
+    assert counted == [cache] * 3
+
+
+def test_two_loops_in_one_graph(core):
+    run = core.run({**loop("a.", request="grey"), **loop("b.", request="brighter")})
+    assert run.success, run.complaint
+    assert run.value("a.end", PROMPT) == "grey brighter brighter"
+    assert run.value("b.end", PROMPT) == "brighter brighter"
+
+
+def test_two_equal_loops_are_still_two(core):
+    saved = {"save_rounds": True, "filename_prefix": "twin"}
+    run = core.run({**loop("1:", end=saved), **loop("2:", end=saved)})
+    assert run.success, run.complaint
+    assert len(list((core.base / "output" / "RationalRewards").glob("twin_*"))) == 2
+
+
+def test_ids_of_nested_subgraphs(core):
+    run = core.run(loop("10:27:"))
+    assert run.success, run.complaint
+    assert len(run.value("10:27:end", HISTORY).history) == 3
+
+
+def test_a_loop_in_a_loop(core):
+    inner = loop("in.", rounds=2, bar=4.0)
+    inner["in.start"]["inputs"]["request"] = ["start", 1]
+    outer = loop(rounds=2, bar=4.0, end={"image": ["in.end", 0]})
+    outer["judge"]["inputs"]["image"] = ["in.end", 0]
+    del outer["paint"]
+    run = core.run({**outer, **inner})
+    assert run.success, run.complaint
+    # Outer prompts: "grey", then "grey brighter"; the inner loop adds one "brighter" to each.
+    shades = [past.critique.overall for past in run.value("end", HISTORY).history]
+    assert shades == pytest.approx([1 + 3 * 0.5, 1 + 3 * 0.75], abs=1e-4)
+
+
+def test_a_list_of_requests_runs_as_many_loops(core):
+    prompt = {**loop(), "list": node("RRTestList", text="grey\nbrighter brighter\nbrighter")}
+    prompt["start"]["inputs"]["request"] = ["list", 0]
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert [state.request for state in run.slot("end", HISTORY)] == ["grey", "brighter brighter", "brighter"]
+    assert [len(state.history) for state in run.slot("end", HISTORY)] == [3, 1, 2]
+    assert [image.mean().item() for image in run.slot("end", IMAGE)] == pytest.approx([0.75] * 3)
+
+
+def test_nodes_show_their_work_on_the_nodes_the_user_sees(core):
+    run = core.run(loop())
+    shown = {data["display_node"] for name, data in run.events if name == "executing" and data.get("node")}
+    assert shown == {"start", "paint", "judge", "end"}
+
+
+def test_a_second_run_of_the_same_prompt_is_cached(core):
+    executor = core.executor()
+    core.run(loop(), executor)
+    again = core.run(loop(), executor)
+    assert again.success and again.executed == []
+    assert again.value("end", PROMPT) == "grey brighter brighter"
+
+
+def test_rounds_on_disk(core):
+    saved = {"save_rounds": True, "filename_prefix": "on disk"}
+    workflow = {"nodes": [], "version": 0.4}
+    run = core.run(loop(end=saved), extra_pnginfo={"workflow": workflow})
+    assert run.success, run.complaint
+    folder = core.base / "output" / "RationalRewards" / "on disk_00001"
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "best.png",
+        "history.json",
+        "round_01.png",
+        "round_02.png",
+        "round_03.png",
+    ]
+    history = json.loads((folder / "history.json").read_text("utf-8"))
+    assert [past["prompt"] for past in history["rounds"]] == [
+        "grey",
+        "grey brighter",
+        "grey brighter brighter",
+    ]
+    assert history["best"] == 3 and history["reason"]
+    with Image.open(folder / "best.png") as best, Image.open(folder / "round_03.png") as third:
+        assert best.tobytes() == third.tobytes()
+        assert json.loads(best.text["workflow"]) == workflow
+        assert json.loads(best.text["prompt"])["start"]["class_type"] == "RationalRewardsRefineStart"
+    (shown,) = [ui["output"] if "output" in ui else ui for ui in run.outputs.values() if "images" in str(ui)]
+    assert shown["images"] == [
+        {"filename": "best.png", "subfolder": "RationalRewards/on disk_00001", "type": "output"}
+    ]
+    core.run(loop(end=saved))
+    assert (folder.parent / "on disk_00002").is_dir()
+
+
+@pytest.mark.parametrize("prefix", ["", "..", "a/b", "a\\b", "a:b"])
+def test_a_prefix_that_leads_elsewhere_is_an_error(core, prefix):
+    run = core.run(loop(end={"save_rounds": True, "filename_prefix": prefix}))
+    assert not run.success and "filename_prefix" in run.complaint
+
+
+@pytest.mark.parametrize("broken", ["round_02.png", "history.json.part", "best.png"])
+def test_a_file_that_cannot_be_written_costs_the_file_alone(core, broken):
+    prefix = f"full {broken}"
+    # A folder of that name is in the way of the file, once the loop has made its own folder.
+    home = core.base / "output" / "RationalRewards" / f"{prefix}_00001"
+
+    def block(name, data):
+        if home.is_dir():
+            (home / broken).mkdir(exist_ok=True)
+
+    run = core.run(loop(end={"save_rounds": True, "filename_prefix": prefix}), on_event=block)
+    assert run.success, run.complaint
+    assert len(run.value("end", HISTORY).history) == 3
+    assert math.isclose(run.value("end", IMAGE).mean().item(), 0.75, abs_tol=1e-5)
+    assert "Not everything could be saved" in run.value("end", REPORT)
+    assert (home / "round_01.png").is_file() and (home / "round_03.png").is_file()
+    assert (home / "best.png").is_file() == (broken == "round_02.png")
+
+
+def test_an_output_folder_that_cannot_be_made_costs_the_files_alone(core, monkeypatch, tmp_path):
+    import folder_paths
+
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "file"))
+    run = core.run(loop(end={"save_rounds": True}))
+    assert run.success, run.complaint
+    assert "Not everything could be saved" in run.value("end", REPORT)
+    assert not any("images" in str(ui) for ui in run.outputs.values())
+
+
+def test_an_unconnected_output_blocks_with_a_reason(core):
+    run = core.run(
+        {
+            **loop(),
+            "decode": node(
+                "LatentUpscale",
+                samples=["end", 1],
+                upscale_method="bilinear",
+                width=64,
+                height=64,
+                crop="disabled",
+            ),
+            "save": node("SaveLatent", samples=["decode", 0], filename_prefix="x"),
+        }
+    )
+    assert any("connect its latent input" in error["exception_message"] for error in run.errors), (
+        run.complaint
+    )
+
+
+def test_a_generator_that_fails_later_is_named(core):
+    prompt = loop()
+    prompt["paint"]["inputs"]["fail_on"] = "brighter"
+    run = core.run(prompt)
+    assert not run.success and "the generator fell over" in run.complaint
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda p: p["start"]["inputs"].update(request="  "), "request is empty"),
+        (lambda p: p["paint"]["inputs"].update(batch_size=0), "round 1: image is an empty batch"),
+        (lambda p: p["judge"]["inputs"].update(image=["other", 0]), "holds 1 pictures, critiques holds 2"),
+        (lambda p: p["end"]["inputs"].update(image=["one", 0]), "image does not depend on Refine Start"),
+        (
+            lambda p: p["paint"]["inputs"].update(prompt="grey", seed=1),
+            "image does not depend on Refine Start",
+        ),
+        (lambda p: p["judge"]["inputs"].update(request=["start", 1]), "not to the round's prompt"),
+        (
+            lambda p: p["judge"]["inputs"].update(image=["one", 0], request="grey", prompt="grey"),
+            "critiques does not depend on Refine Start",
+        ),
+        (lambda p: p["start"]["inputs"].update(speed=3), "Refine Start has no input speed"),
+        (lambda p: p["start"]["inputs"].update(carried="x"), "Refine Start has no input carried"),
+    ],
+)
+def test_wrong_wiring_is_an_error_that_says_what_to_do(core, change, said):
+    prompt = loop()
+    prompt["other"] = node("RRTestPaint", prompt="x", seed=0, batch_size=2, fail_on="")
+    prompt["one"] = node("RRTestPaint", prompt="x", seed=0, batch_size=1, fail_on="")
+    change(prompt)
+    run = core.run(prompt)
+    assert not run.success and said in run.complaint
+
+
+def test_wrong_wiring_is_found_in_a_round_that_would_be_the_last(core):
+    prompt = loop(rounds=1, end={"image": ["one", 0]})
+    prompt["one"] = node("RRTestPaint", prompt="x", seed=0, batch_size=1, fail_on="")
+    run = core.run(prompt)
+    assert not run.success and "image does not depend on Refine Start" in run.complaint
+
+
+def test_nodes_of_two_graphs_with_the_same_name_stay_two(core):
+    """A loop whose start is the user's and whose end is part of another node's expansion."""
+    from comfy_execution.graph import DynamicPrompt
+
+    graph = core.library("nodes.graph")
+    outer = loop()
+    dynprompt = DynamicPrompt({name: outer[name] for name in ("start", "paint")})
+    inner = {
+        "host.0.0.paint": node("RRTestCount", image=["paint", 0], name="inner"),
+        "host.0.0.end": node("RationalRewardsRefineEnd", loop=["start", 0], image=["host.0.0.paint", 0]),
+    }
+    for name, made in inner.items():
+        dynprompt.add_ephemeral_node(name, made, "host", "host")
+    copies, end = graph.copy_round(dynprompt, "start", "host.0.0.end", {})
+    made = copies.finalize()
+    kinds = [one["class_type"] for one in made.values()]
+    assert sorted(kinds) == sorted(
+        one["class_type"] for one in (outer["start"], outer["paint"], *inner.values())
+    )
+    count = next(one for one in made.values() if one["class_type"] == "RRTestCount")
+    assert made[count["inputs"]["image"][0]]["class_type"] == "RRTestPaint"
+    assert copies.lookup_node(end).class_type == "RationalRewardsRefineEnd"
+
+
+def test_a_really_sampled_image(core):
+    """CLIPTextEncode, KSampler and VAEDecode of the core, around a tiny random diffusion model."""
+    prompt = {
+        "model": node("RRTestTinyModel", weights_seed=0),
+        "start": node(
+            "RationalRewardsRefineStart",
+            request="a cat",
+            seed=5,
+            rounds=3,
+            bar=4.0,
+            seed_policy="new",
+            patience=0,
+            min_gain=0.05,
+            next_from="best",
+        ),
+        "yes": node("CLIPTextEncode", clip=["model", 1], text=["start", 1]),
+        "no": node("CLIPTextEncode", clip=["model", 1], text="blurry"),
+        "empty": node("EmptySD3LatentImage", width=64, height=64, batch_size=2),
+        "sample": node(
+            "KSampler",
+            model=["model", 0],
+            seed=["start", 2],
+            steps=2,
+            cfg=7.0,
+            sampler_name="euler",
+            scheduler="normal",
+            positive=["yes", 0],
+            negative=["no", 0],
+            latent_image=["empty", 0],
+            denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+        "judge": node(
+            "RRTestMeasure", image=["decode", 0], request=["start", 4], prompt=["start", 1], blind_above=2.0
+        ),
+        "end": node(
+            "RationalRewardsRefineEnd",
+            loop=["start", 0],
+            image=["decode", 0],
+            critiques=["judge", 0],
+            latent=["sample", 0],
+            save_rounds=False,
+            filename_prefix="refine",
+        ),
+        "again": node("VAEDecode", samples=["end", 1], vae=["model", 2]),
+        "show": node("PreviewImage", images=["again", 0]),
+    }
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    history = run.value("end", HISTORY)
+    assert [past.seed for past in history.history] == [5, 1000008, 2000011]
+    lights = [one.overall for past in history.history for one in past.critiques]
+    assert len(set(lights)) == 6, "every candidate of every round is another picture"
+    assert run.value("end", CRITIQUES)[0].overall == max(lights)
+    # What comes out belongs together: the latent decodes to the image.
+    assert torch.allclose(run.value("again", 0), run.value("end", IMAGE), atol=1e-4)
+    assert sum(run.executed.count(name) for name in ("model", "no", "empty")) == 3, "outside the loop: "
+    "once each"

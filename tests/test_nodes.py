@@ -1,0 +1,420 @@
+"""The nodes in the real core: schemas, the critic under core's memory management, Stop, bad input, and each
+node's work.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests.tiny import make
+
+from rr_models import weights
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTONLY = ROOT / "tests" / "nodes_testonly"
+PREFIX = "RationalRewards"
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    folder = comfy_core.base / "models" / "LLM" / "tiny"
+    if not folder.exists():
+        make(folder)
+    return comfy_core
+
+
+@pytest.fixture(scope="module")
+def classes(core):
+    return {name: cls for name, cls in core.nodes.NODE_CLASS_MAPPINGS.items() if name.startswith(PREFIX)}
+
+
+def judged(tokens: int = 64, batch: int = 1, **inputs) -> dict:
+    """The tiny random critic on painted pictures: what it writes is nonsense."""
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic", model="tiny", precision="auto", device="auto", max_pixels=65536
+        ),
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
+        "judge": node(
+            "RationalRewardsCritique",
+            **{
+                "critic": ["critic", 0],
+                "image": ["paint", 0],
+                "request": "a cat",
+                "task": "auto",
+                "temperature": 0.0,
+                "seed": 0,
+                "max_new_tokens": tokens,
+            }
+            | inputs,
+        ),
+        "show": node("PreviewAny", source=["judge", 7]),
+    }
+
+
+def test_ids_are_literal_equal_to_the_class_and_directly_based(classes):
+    found = {}
+    for file in (ROOT / "nodes").glob("*.py"):
+        for cls in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(cls, ast.ClassDef) and cls.name.startswith(PREFIX):
+                (found[cls.name],) = (
+                    word.value.value
+                    for call in ast.walk(cls)
+                    if isinstance(call, ast.Call)
+                    for word in call.keywords
+                    if word.arg == "node_id"
+                )
+                assert [ast.unparse(base) for base in cls.bases] == ["io.ComfyNode"]
+    assert found == {name: name for name in classes}
+
+
+def test_everything_is_explained(classes):
+    for name, cls in classes.items():
+        schema = cls.GET_SCHEMA()
+        assert schema.display_name and schema.description and "reward" in schema.search_aliases, name
+        for socket in (*schema.inputs, *schema.outputs):
+            assert socket.tooltip and socket.tooltip.endswith("."), f"{name}: "
+            f"{socket.id or socket.display_name}"
+
+
+def test_schemas_promise_what_saved_workflows_rely_on(classes):
+    """Input names and the order of outputs are for ever; adding to the end is fine."""
+    ends = {name: [out.display_name for out in cls.GET_SCHEMA().outputs] for name, cls in classes.items()}
+    assert ends["RationalRewardsCritique"][:8] == [
+        "critiques",
+        "overall",
+        "text_faithfulness",
+        "image_faithfulness",
+        "physical_quality",
+        "text_rendering",
+        "refined_prompt",
+        "report",
+    ]
+    assert ends["RationalRewardsRefineStart"][:5] == ["loop", "prompt", "seed", "round", "request"]
+    assert ends["RationalRewardsRefineEnd"][:8] == [
+        "image",
+        "latent",
+        "mask",
+        "prompt",
+        "seed",
+        "critiques",
+        "history",
+        "report",
+    ]
+    assert ends["RationalRewardsPickBest"][:7] == [
+        "best",
+        "rest",
+        "latent",
+        "mask",
+        "critiques",
+        "indices",
+        "report",
+    ]
+
+
+def test_models_are_offered_by_folder_and_the_built_in_one_always(classes):
+    (model, *_) = classes["RationalRewardsLoadCritic"].GET_SCHEMA().inputs
+    assert model.options == ["tiny", "Shapes critic (built in, demo)"]
+
+
+def test_nonsense_is_an_incomplete_critique_with_no_number(core):
+    run = core.run(judged(batch=2))
+    assert run.success, run.complaint
+    assert [one.status in ("incomplete", "truncated") for one in run.value("judge")] == [True, True]
+    assert all(math.isnan(run.value("judge", slot)) for slot in (1, 2, 3, 4, 5))
+    assert "Image 1:" in run.value("judge", 7) and "Image 2:" in run.value("judge", 7)
+
+
+def test_the_loop_around_nonsense_still_returns_the_picture(core):
+    prompt = judged(request=["start", 4])
+    prompt["start"] = node(
+        "RationalRewardsRefineStart",
+        request="a cat",
+        seed=0,
+        rounds=3,
+        bar=3.0,
+        seed_policy="fixed",
+        patience=2,
+        min_gain=0.05,
+        next_from="best",
+    )
+    prompt["paint"]["inputs"]["prompt"] = ["start", 1]
+    prompt["end"] = node(
+        "RationalRewardsRefineEnd",
+        loop=["start", 0],
+        image=["paint", 0],
+        critiques=["judge", 0],
+        save_rounds=False,
+        filename_prefix="refine",
+    )
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.value("end", 0).shape == (1, 16, 16, 3)
+    assert "The critique of round 1 is" in run.value("end", 7)
+
+
+def test_stop_ends_a_critique_at_the_next_token(core):
+    seen = []
+
+    def press_stop(name, data):
+        if name == "progress" and data["node"] == "judge":
+            seen.append(data["value"])
+            if len(seen) == 5:
+                core.interrupt()
+
+    run = core.run(judged(tokens=4096), on_event=press_stop)
+    assert run.interrupted and not run.success
+    assert len(seen) == 5 and seen[-1] < 4096, "it went on after Stop"
+
+
+def test_the_progress_bar_counts_tokens(core):
+    seen = []
+    run = core.run(
+        judged(tokens=100),
+        on_event=lambda name, data: seen.append((data["value"], data["max"])) if name == "progress" else None,
+    )
+    assert run.success, run.complaint
+    assert seen[-1] == (100, 100) and seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"request": " "}, "request is empty"),
+        ({"image": ["none", 0]}, "image is an empty batch"),
+        ({"task": "edit"}, "source_image is missing"),
+        ({"source_image": ["two", 0]}, "source_image holds 2 pictures"),
+    ],
+)
+def test_bad_input_is_an_error_that_names_it(core, change, said):
+    prompt = judged(**change)
+    prompt["none"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=0, fail_on="")
+    prompt["two"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
+    run = core.run(prompt)
+    assert not run.success and said in run.complaint
+
+
+def test_a_damaged_model_is_an_error_that_names_the_file(core):
+    broken = core.base / "models" / "LLM" / "broken"
+    shutil.copytree(core.base / "models" / "LLM" / "tiny", broken)
+    try:
+        file = broken / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-100])
+        prompt = judged()
+        prompt["critic"]["inputs"]["model"] = "broken"
+        run = core.run(prompt)
+        assert not run.success and "model.safetensors" in run.complaint
+    finally:
+        shutil.rmtree(broken)
+
+
+def test_an_edit_is_judged_against_its_source(core):
+    prompt = judged(source_image=["source", 0])
+    prompt["source"] = node("RRTestPaint", prompt="brighter", seed=0, batch_size=1, fail_on="")
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.value("judge")[0].task == "edit"
+
+
+def test_the_critic_is_under_cores_memory_management(core):
+    import comfy.model_management as management
+
+    executor = core.executor()
+    run = core.run(judged(), executor)
+    critic = run.value("critic")
+    assert run.value("judge")[0].source["critic"] == "tiny"
+    assert any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
+    assert critic.patcher.loaded_size() == critic.patcher.model_size() > 0
+    assert critic.patcher.partially_unload(torch.device("cpu"), 1) == 0, "half a critic cannot run"
+    management.unload_all_models()
+    assert not any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
+    again = core.run(judged(request="another cat"), executor)
+    assert again.success, again.complaint
+    assert again.value("critic") is critic
+
+
+def test_more_work_is_expected_to_need_more_memory(core):
+    critic = core.run(judged()).value("critic")
+    estimate = core.library("nodes.memory").estimate_memory
+    base = {"pixels": 65536, "pictures": 1, "answers": 1, "new_tokens": 64}
+    few = estimate(critic.critic.model, **base)
+    assert few > 0
+    for more in ({"pixels": 802816}, {"pictures": 2}, {"answers": 4}, {"new_tokens": 4096}):
+        assert estimate(critic.critic.model, **{**base, **more}) > few
+
+
+@pytest.mark.parametrize("when", ["the weights move", "it judges"])
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")],
+    ids=["CUDA", "MPS"],
+)
+def test_a_lack_of_memory_gives_critiques_without_scores_and_empties_the_card(core, monkeypatch, when, error):
+    import comfy.model_management as management
+
+    executor = core.executor()
+    critic = core.run(judged(), executor).value("critic")
+    management.unload_all_models()
+    place, name = (
+        (critic.critic.model.lm_head, "_apply")
+        if when == "the weights move"
+        else (critic.critic.model.lm_head, "forward")
+    )
+
+    def fail(*args, **options):
+        # The way back off the card needs no room there.
+        if name == "_apply":
+            monkeypatch.undo()
+        raise error
+
+    monkeypatch.setattr(place, name, fail)
+    short = core.run(judged(batch=2, request="another cat"), executor)
+    monkeypatch.undo()
+    assert short.success, short.complaint
+    assert [one.status for one in short.value("judge")] == ["incomplete", "incomplete"]
+    assert math.isnan(short.value("judge", 1)) and "Lower max_pixels" in short.value("judge", 7)
+    assert not any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
+    again = core.run(judged(request="a third cat"), executor)
+    assert again.success and again.value("critic") is critic, again.complaint
+    assert again.value("judge")[0].text
+
+
+def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):
+    executor = core.executor()
+    critic = core.run(judged(), executor).value("critic")
+
+    def fail(*args, **options):
+        raise RuntimeError("size mismatch")
+
+    monkeypatch.setattr(critic.critic.model.lm_head, "forward", fail)
+    run = core.run(judged(request="another cat"), executor)
+    assert not run.success and "size mismatch" in run.complaint
+
+
+@pytest.mark.skipif(
+    not (weights.SHAPES_CRITIC / "config.json").is_file(),
+    reason="the Shapes critic is not there: train it with scripts/train_shapes_critic.py",
+)
+def test_the_built_in_critic_has_a_name(classes):
+    load = classes["RationalRewardsLoadCritic"]
+    assert load.execute("Shapes critic (built in, demo)", "auto", "cpu").result[0].name == "Shapes critic"
+
+
+def test_precisions(core):
+    memory = core.library("nodes.memory")
+    cpu, card = torch.device("cpu"), torch.device("cuda")
+    assert [memory.critic_precision(choice, cpu) for choice in ("auto", "fp16")] == ["auto", "float16"]
+    assert memory.critic_precision("fp32", card) == "float32"
+    assert memory.critic_precision("auto", card) in ("bfloat16", "float16")
+
+
+def picked(count: int, batch: int = 3, **inputs) -> dict:
+    return {
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
+        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
+        "pick": node(
+            "RationalRewardsPickBest",
+            **{
+                "image": ["paint", 0],
+                "critiques": ["judge", 0],
+                "count": count,
+                "by": "overall",
+                "latent": ["paint", 1],
+                "mask": ["paint", 2],
+            }
+            | inputs,
+        ),
+        "best": node("PreviewImage", images=["pick", 0]),
+        "rest": node("PreviewImage", images=["pick", 1]),
+    }
+
+
+def test_pick_best_keeps_together_what_belongs_together(core):
+    run = core.run(picked(2))
+    assert run.success, run.complaint
+    shades = [one.mean().item() for one in run.value("pick", 0)]
+    assert shades == pytest.approx([0.25, 0.20])
+    assert [one.mean().item() for one in run.value("pick", 1)] == pytest.approx([0.15])
+    assert run.value("pick", 2)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
+    assert run.value("pick", 3)[:, 0, 0].tolist() == pytest.approx(shades)
+    assert [one.overall for one in run.value("pick", 4)] == pytest.approx([1.75, 1.6])
+    assert run.value("pick", 5) == "2, 1"
+    assert len(run.value("pick", 6).splitlines()) == 3
+
+
+def test_pick_best_runs_nothing_after_an_empty_rest(core):
+    run = core.run(picked(9))
+    assert run.success, run.complaint
+    assert not run.errors and list(run.outputs) == ["best"]
+
+
+def test_pick_best_of_none_is_an_error_that_quotes_the_critic(core):
+    prompt = picked(1)
+    prompt["judge"]["inputs"]["blind_above"] = 0.0
+    run = core.run(prompt)
+    assert not run.success
+    assert "none of the 3 picture(s) could be judged" in run.complaint and "Too bright" in run.complaint
+    prompt["judge"]["inputs"]["blind_above"] = 0.16
+    assert core.run(prompt).value("pick", 5) == "0"
+
+
+def test_noise_masks_go_along_however_many_there_are(core):
+    sockets = core.library("nodes.sockets")
+    for count in (1, 2, 4, 5):
+        masks = torch.arange(count).reshape(-1, 1, 1, 1).expand(count, 1, 2, 2)
+        latent = {"samples": torch.zeros(4, 4, 2, 2), "noise_mask": masks}
+        taken = sockets.take_latents(latent, [3, 1], 4)["noise_mask"]
+        assert taken[:, 0, 0, 0].tolist() == [3 % count, 1 % count]
+
+
+def test_pick_best_refuses_what_does_not_belong_together(core):
+    prompt = picked(1, latent=["other", 1])
+    prompt["other"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
+    run = core.run(prompt)
+    assert not run.success and "latent holds 2 items for 3 pictures" in run.complaint
+
+
+def test_revise_prompt(core):
+    prompt = picked(1)
+    prompt["revise"] = node(
+        "RationalRewardsRevisePrompt",
+        critiques=["judge", 0],
+        prefix="photo,",
+        suffix="8k",
+        kept_terms="sks",
+        max_words=0,
+    )
+    prompt["text"] = node("PreviewAny", source=["revise", 0])
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.value("revise", 0) == "photo, p brighter, sks 8k"
+    assert "sks" in run.value("revise", 1)
+
+
+SHAPES = "a large red circle on the left"
+
+
+def test_shapes_generator(core):
+    prompt = {
+        "shapes": node("RationalRewardsShapesGenerator", prompt=SHAPES, seed=3, size=96, batch_size=2),
+        "next": node("RationalRewardsShapesGenerator", prompt=SHAPES, seed=4, size=96, batch_size=1),
+        "one": node("PreviewImage", images=["shapes", 0]),
+        "two": node("PreviewImage", images=["next", 0]),
+    }
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.value("shapes").shape == (2, 96, 96, 3)
+    assert torch.equal(run.value("shapes")[1], run.value("next")[0])
+    prompt["shapes"]["inputs"]["prompt"] = "freedom"
+    assert "freedom" in core.run(prompt).complaint

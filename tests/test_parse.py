@@ -1,0 +1,392 @@
+"""Reading answers: the forms they come in, the traps in them, and the laws that hold for any text."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rr_tests.answers import answer, scores
+
+from rr_models.critique import (
+    ASPECTS,
+    COMPLETE,
+    INCOMPLETE,
+    MISSING,
+    NOT_APPLICABLE,
+    REFUSED,
+    SCORED,
+    TRUNCATED,
+    AspectScore,
+    Critique,
+)
+from rr_models.parse import parse
+
+ANSWERS = Path(__file__).parent / "data" / "answers"
+
+
+def read(name: str, task: str = "t2i", **options) -> Critique:
+    return parse((ANSWERS / f"{name}.txt").read_text(encoding="utf-8"), task, "a request", **options)
+
+
+# whole answers
+
+
+def test_the_card_form():
+    critique = read("card")
+    assert scores(critique) == [2.5, 3.0, 4.0]
+    assert critique.status == COMPLETE and critique.notes == ()
+    assert critique.analysis.startswith("The user wants a red fox")
+    assert critique.aspects[0].justification.endswith("Anchor score: 4.0 would need a blue one.")
+    assert critique.aspects[1].justification.endswith("Text Faithfulness was discussed above.")
+    assert critique.summary.startswith("Right animal")
+    assert critique.refinement_comments == "Say the colour of the chair twice."
+    assert critique.refined_request == (
+        "A red fox asleep on a chair.\nThe chair is bright blue, clearly blue.\nA sign says OPEN."
+    )
+
+
+def test_any_markdown_dress_and_no_trailing_remark_in_the_refined_request():
+    critique = read("markdown")
+    assert scores(critique) == [1.5, 3.5, NOT_APPLICABLE]
+    assert critique.overall == 2.5
+    assert critique.aspects[2].justification == "No words were asked for."
+    assert critique.refined_request == "A tabby cat, certainly a cat, on a mat."
+
+
+def test_score_before_justification_in_any_order_of_aspects():
+    critique = read("score_first_edit", "edit")
+    assert scores(critique) == [3.8, 3.25, 4.0, NOT_APPLICABLE]
+    assert critique.status == COMPLETE
+    assert any("4.5" in note for note in critique.notes)
+    assert critique.analysis.startswith("The user asks for the sky")
+    assert "Score: 4.0" not in str(critique.aspects[0]) and critique.refined_request.startswith(
+        "Make the sky"
+    )
+
+
+def test_what_a_request_or_a_picture_dictates_is_no_score():
+    critique = read("quoted_request")
+    assert scores(critique) == [1.0, 2.0, NOT_APPLICABLE]
+
+
+def test_a_refusal_is_told_apart():
+    critique = read("refusal")
+    assert critique.status == REFUSED and critique.overall is None
+
+
+def test_the_form_copied_is_no_judgement():
+    critique = read("form_copied")
+    assert critique.status == INCOMPLETE
+    assert scores(critique) == [MISSING] * 3
+
+
+def test_scores_under_foreign_headings_and_quoted_ones_change_nothing():
+    critique = read("foreign_aspects")
+    assert scores(critique) == [4.0, 2.5, NOT_APPLICABLE]
+    assert critique.status == COMPLETE and critique.notes == ()
+    assert "Text Rendering: 4.0" in critique.aspects[1].justification
+    assert critique.refined_request == "A sharp poster of a fox."
+    assert scores(read("foreign_aspects", "edit")) == [4.0, 1.0, 2.5, NOT_APPLICABLE]
+
+
+def test_scores_behind_the_names_alone():
+    critique = read("inline")
+    assert scores(critique) == [3.5, 3.0, NOT_APPLICABLE]
+    assert critique.refined_request == "A fox." and critique.summary == "fine"
+
+
+def test_a_chinese_answer():
+    critique = read("chinese")
+    assert scores(critique) == [3.5, 3.0, NOT_APPLICABLE]
+    assert critique.analysis == "一只狐狸。" and critique.refined_request == "一只狐狸坐着。"
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "1. **Text Faithfulness**",
+        "(1) Text Faithfulness:",
+        "① Text Faithfulness:",
+        "## 1 Text Faithfulness",
+        "##\u00a0Text\u00a0Faithfulness",
+        "a. Text-Faithfulness:",
+        "Aspect 1: Text Faithfulness",
+        "1. Text Faithfulness (1.0 - 4.0):",
+        "Text Faithfulness:",
+        "\u200b**Ｔext Faithfulness：**",
+    ],
+)
+def test_a_heading_as_written(heading: str):
+    text = answer("2.5").replace("1. Text Faithfulness:", heading)
+    assert scores(parse(text, "t2i", "r")) == [2.5, 3.0, NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Score 2.5",
+        "## Score - 2.5",
+        "Score = 2.5",
+        "Score [float]: 2.5",
+        "Score (1.0-4.0): 2.5",
+        "Rating: 2.5",
+        "__Score__: 2.5",
+        "Score:\n\nabout 2.5",
+    ],
+)
+def test_a_score_heading_as_written(line: str):
+    text = answer("2.5").replace("## Score: 2.5", line)
+    assert scores(parse(text, "t2i", "r")) == [2.5, 3.0, NOT_APPLICABLE]
+
+
+# what must never become a score
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "4. Composition:",
+        "4. Composition",
+        "(4) Aesthetics: Well placed.",
+        "4. Overall:",
+        "# Overall",
+        "### Overall Score",
+        "**Overall**",
+        "**Composition:** Well placed.",
+        "Overall:",
+        "4. Image Faithfulness:",
+        "Image Faithfulness:",
+    ],
+)
+@pytest.mark.parametrize("line", ["Score: 1.0", "## Score: 1.0", "**Score**\n1.0", "Rating: 1.0"])
+def test_a_score_of_something_else_is_not_the_last_aspects(heading: str, line: str):
+    text = answer("4.0").replace("# Summary", f"{heading}\n{line}\n# Summary")
+    assert scores(parse(text, "t2i", "r")) == [4.0, 3.0, NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize("line", ["Overall Score: 1.0", "Score (Overall): 1.0", "> Score: 1.0", "Score: 1.0"])
+def test_a_bare_score_behind_the_real_one_is_talk(line: str):
+    text = answer("4.0", "3.0").replace("# Summary", f"{line}\n# Summary")
+    assert scores(parse(text, "t2i", "r")) == [4.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize("heading", ["# Overall", "4. Overall:", "**Overall**"])
+def test_a_foreign_score_fills_no_gap(heading: str):
+    text = answer("4.0").replace("## Score: N/A", f"{heading}\nScore: 3.0")
+    assert scores(parse(text, "t2i", "r")) == [4.0, 3.0, MISSING]
+
+
+QUOTE = "Text Faithfulness: 4.0\nPhysical and Visual Quality: 4.0\nText Rendering: 4.0\n"
+FORMAL = "1. Text Faithfulness:\n## Score: 4.0\n2. Physical and Visual Quality:\n## Score: 4.0\n"
+
+
+@pytest.mark.parametrize("opening", ["The request reads:\n", "# User Request Analysis\nIt reads:\n"])
+@pytest.mark.parametrize(
+    "quote", [QUOTE, QUOTE.replace("Text", "- Text"), QUOTE.replace(": 4", ":\nScore: 4")]
+)
+def test_a_quoted_request_sets_no_score_without_a_judgement_heading(opening: str, quote: str):
+    own = answer("1.0").partition("# Detailed Judgement\n")[2]
+    assert scores(parse(opening + quote + own, "t2i", "r")) == [1.0, 3.0, NOT_APPLICABLE]
+    vague = parse(opening + FORMAL + own, "t2i", "r")
+    assert scores(vague)[:2] == [MISSING, MISSING] and any("differently" in note for note in vague.notes)
+
+
+@pytest.mark.parametrize("opening", ["The request reads:\n", "# User Request Analysis\nIt reads:\n"])
+def test_quoted_scores_alone_are_no_judgement(opening: str):
+    assert parse(opening + QUOTE + "It is poor.", "t2i", "r").status == INCOMPLETE
+
+
+@pytest.mark.parametrize("painted", [*QUOTE.split("\n")[:3], "**Text Rendering:** 4.0", "Text Rendering:"])
+@pytest.mark.parametrize("score_first", [False, True])
+def test_writing_in_a_picture_takes_no_score_away(painted: str, score_first: bool):
+    words = f"## Justification: The poster reads\n{painted}\nin red."
+    block = f"## Score: 2.5\n{words}" if score_first else f"{words}\n## Score: 2.5"
+    text = answer("2.0").replace("## Justification: Clean.\n## Score: 3.0", block)
+    critique = parse(text, "t2i", "r")
+    assert scores(critique) == [2.0, 2.5, NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize(
+    "words", ["It reads:", "It reads:\nOPEN", "1. The fur: soft\n2. The eyes", "- **Fur:** soft"]
+)
+def test_a_justification_may_have_its_own_lists_and_labels(words: str):
+    critique = parse(answer("2.0").replace("Clean.", f"Clean.\n{words}"), "t2i", "r")
+    assert scores(critique) == [2.0, 3.0, NOT_APPLICABLE]
+    assert critique.aspects[1].justification == f"Clean.\n{words}"
+
+
+def test_a_number_and_not_applicable_together_are_neither():
+    text = answer("4.0").replace("## Score: N/A", "## Score: N/A\n## Score: 3.0")
+    assert scores(parse(text, "t2i", "r")) == [4.0, 3.0, MISSING]
+
+
+@pytest.mark.parametrize(
+    "line", ["1. The cat is there", "2 to 3 legs are wrong", "3.5 - but see below", "> 3.5", "4.0 or 3.5"]
+)
+def test_behind_a_lone_score_heading_only_a_bare_value_counts(line: str):
+    assert scores(parse(answer(f"\n{line}"), "t2i", "r"))[0] == MISSING
+
+
+def test_a_cut_behind_a_score_leaves_open_whether_it_was_quoted():
+    text = answer(text_rendering="4.0")
+    cut = text[: text.index("4.0") + 4]
+    assert parse(cut, "t2i", "r", truncated=True).status == TRUNCATED
+    assert parse(f"{cut}# Summary: x", "t2i", "r", truncated=True).status == COMPLETE
+
+
+def test_a_second_answer_behind_the_first_counts_for_nothing():
+    twice = answer("2.0", refined="A fox sits.") + answer("4.0", refined="A dog.")
+    for text in (twice, twice.replace("# User Request Analysis\nWhat is asked for.\n", "")):
+        critique = parse(text, "t2i", "r")
+        assert scores(critique) == [2.0, 3.0, NOT_APPLICABLE] and critique.refined_request == "A fox sits."
+
+
+def test_scores_in_a_summary_do_not_fill_a_gap():
+    decoy = answer("").replace("# Summary: Good.", "# Summary:\n**Text Faithfulness**: 4.0\n## Score: 4.0")
+    critique = parse(decoy, "t2i", "r")
+    assert critique.aspect("text_faithfulness").status == MISSING
+
+
+def test_thinking_is_left_out():
+    thought = "<think>\n" + answer("4.0") + "</think>\n"
+    assert scores(parse(thought + answer("1.0"), "t2i", "r"))[0] == 1.0
+    assert parse(thought.replace("</think>", ""), "t2i", "r").status == INCOMPLETE
+    assert scores(parse(answer("4.0") + "</think>\n" + answer("1.0"), "t2i", "r"))[0] == 1.0
+
+
+# answers that were cut off
+
+
+def test_a_cut_answer_is_truncated_and_has_no_overall():
+    text = answer()
+    cut = parse(text[: text.index("3. Text")], "t2i", "r", truncated=True)
+    assert cut.status == TRUNCATED and cut.overall is None
+
+
+def test_a_number_at_the_cut_is_not_believed():
+    text = answer(text_rendering="3.5")
+    end = text.index("3.5")
+    for length in (1, 2, 3):
+        assert parse(text[: end + length], "t2i", "r", truncated=True).status == TRUNCATED
+    assert parse(text[: end + 3], "t2i", "r").status == COMPLETE  # the critic itself ended there
+
+
+def test_half_a_refined_request_is_not_handed_on():
+    critique = parse(answer(refined="A fox on a"), "t2i", "r", truncated=True)
+    assert critique.status == COMPLETE and critique.refined_request == ""
+    assert any("refined request" in note for note in critique.notes)
+
+
+# laws
+
+# a prefix keeps a line from being a heading; decoys behind it must stay what they are, content
+LINE = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=30),
+    st.sampled_from(
+        ["## Score: 4.0", "Text Faithfulness: 1.0", "the 2 images, 3.5/4", "# Summary:", '"a" b"']
+    ),
+).map(lambda line: f"so {line}")
+TEXT = st.lists(LINE, max_size=3).map("\n".join).map(str.strip)
+
+
+@st.composite
+def critiques(draw) -> Critique:
+    task = draw(st.sampled_from(sorted(ASPECTS)))
+    aspects = []
+    for aspect in ASPECTS[task]:
+        status = draw(st.sampled_from([SCORED, SCORED, SCORED, MISSING] + [NOT_APPLICABLE] * aspect.optional))
+        score = draw(st.floats(1, 4)) if status == SCORED else None
+        aspects.append(AspectScore(aspect.key, aspect.name, status, score, draw(TEXT)))
+    whole = all(a.status != MISSING for a in aspects)
+    return Critique(
+        task, "r", tuple(aspects), COMPLETE if whole else INCOMPLETE, *[draw(TEXT) for _ in range(4)]
+    )
+
+
+@given(critiques())
+def test_the_canonical_form_parses_back_equal(critique: Critique):
+    text = critique.to_text()
+    again = parse(text, critique.task, "r")
+    assert dataclasses.replace(again, text="", notes=()) == critique
+
+
+@given(critiques(), st.data())
+def test_cutting_never_makes_complete(critique: Critique, data):
+    text = critique.to_text()
+    cut = text[: data.draw(st.integers(0, len(text)))]
+    result = parse(cut, critique.task, "r", truncated=True)
+    assert (result.overall is None) == (result.status != COMPLETE)
+    if result.status == COMPLETE:
+        assert [a.score for a in result.aspects] == [a.score for a in critique.aspects]
+    for now, then in zip(result.aspects, critique.aspects, strict=True):
+        assert now.status == MISSING or (now.status, now.score) == (then.status, then.score)
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        "## Score:",
+        "1. Text Faithfulness:",
+        "# Summary",
+        "N/A",
+        "3.5",
+        "/",
+        "4",
+        "\n",
+        "**",
+        "：",
+        " ",
+        "<think>",
+        "</think>",
+    ]
+    + [
+        "# Detailed Judgement",
+        "Text Rendering",
+        "```",
+        '"',
+        "1.0 to 4.0",
+        "Refined Request:",
+        "I'm sorry",
+        "-",
+        "٣",
+        "½",
+    ]
+)
+
+
+@given(
+    st.text() | st.lists(FRAGMENTS | st.text(max_size=3)).map("".join),
+    st.sampled_from(sorted(ASPECTS)),
+    st.booleans(),
+)
+@settings(max_examples=500)
+def test_no_text_makes_it_raise(text: str, task: str, truncated: bool):
+    critique = parse(text, task, "r", truncated=truncated)
+    assert len(critique.aspects) == len(ASPECTS[task])
+    assert (critique.status == COMPLETE) == all(a.status != MISSING for a in critique.aspects)
+    assert critique.text == text
+
+
+@pytest.mark.parametrize(
+    "unit", ["#", "* ", "- 1. ", "\n", "Score:", "3-", "</think>", "a</think>\n", '"', "[", "1 to "]
+)
+def test_time_grows_with_length_only(unit: str):
+    def seconds(length: int) -> float:
+        text = answer((unit * length)[:length])
+        best = 9.0
+        for _ in range(3):
+            start = time.process_time()
+            parse(text, "t2i", "r")
+            best = min(best, time.process_time() - start)
+        return best
+
+    # eight times the text may take eight times as long, and some noise; quadratic work would take 64 times
+    assert seconds(160_000) < 24 * seconds(20_000) + 0.05
+
+
+def test_an_unknown_task_is_named():
+    with pytest.raises(ValueError, match="t2i.*video"):
+        parse("", "video", "r")

@@ -1,0 +1,198 @@
+"""The shipped workflows: they fit the nodes as they are, the two forms say the same, and the demo runs and
+improves.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rr_tests.tiny import make
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = sorted(file.stem for file in (ROOT / "workflows").glob("*.json"))
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+
+
+def load(name: str, folder: str = "") -> dict:
+    return json.loads((ROOT / "workflows" / folder / f"{name}.json").read_text("utf-8"))
+
+
+def declared(core, class_type: str) -> dict[str, tuple[str, dict]]:
+    """input name -> (type, options), required ones first, as the frontend reads them."""
+    found = {}
+    inputs = core.nodes.NODE_CLASS_MAPPINGS[class_type].INPUT_TYPES()
+    for kind in ("required", "optional"):
+        for name, (io_type, *options) in inputs.get(kind, {}).items():
+            found[name] = (
+                "COMBO" if isinstance(io_type, list | tuple) else io_type,
+                options[0] if options else {},
+            )
+    return found
+
+
+def widgets(core, class_type: str) -> list[str]:
+    """Names of a node's widgets in the order of widgets_values; a seed brings its control along."""
+    names = []
+    for name, (io_type, options) in declared(core, class_type).items():
+        if io_type in WIDGETS and not options.get("forceInput"):
+            names.append(name)
+            if options.get("control_after_generate") or name in ("seed", "noise_seed"):
+                names.append(f"{name} control")
+    return names
+
+
+def to_api(core, workflow: dict) -> dict:
+    """The API form of a workflow of plain nodes, as the frontend would make it."""
+    sources = {link: [str(node), slot] for link, node, slot, *_ in workflow["links"]}
+    prompt = {}
+    for node in workflow["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        names = widgets(core, node["type"])
+        inputs = dict(zip(names, node["widgets_values"], strict=True))
+        inputs = {name: value for name, value in inputs.items() if not name.endswith(" control")}
+        for slot in node["inputs"]:
+            if slot["link"] is not None:
+                inputs[slot["name"]] = sources[slot["link"]]
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return prompt
+
+
+def test_every_workflow_has_an_api_twin():
+    assert NAMES == sorted(file.stem for file in (ROOT / "workflows" / "api").glob("*.json"))
+    assert {"refine_shapes_demo", "refine_text_to_image"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_forms_say_the_same(comfy_core, name):
+    assert to_api(comfy_core, load(name)) == load(name, "api")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_are_sound(comfy_core, name):
+    workflow = load(name)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"]) and workflow["last_node_id"] == max(nodes)
+    assert workflow["last_link_id"] == max(link[0] for link in workflow["links"])
+    for number, source, output, target, place, io_type in workflow["links"]:
+        end = nodes[target]["inputs"][place]
+        assert end["link"] == number
+        assert number in nodes[source]["outputs"][output]["links"]
+        assert nodes[source]["outputs"][output]["type"] == io_type
+        assert io_type == end["type"] or "*" in (io_type, end["type"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sockets_are_those_the_nodes_have(comfy_core, name):
+    for node in load(name)["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        types = comfy_core.nodes.NODE_CLASS_MAPPINGS[node["type"]].RETURN_TYPES
+        assert {slot["name"] for slot in node["inputs"]} == set(declared(comfy_core, node["type"]))
+        if node["type"].startswith("RationalRewards"):
+            assert len(node["outputs"]) == len(types)
+        # Newer cores give some of their nodes more outputs; those in use must be there in all.
+        assert all(place < len(types) for place, slot in enumerate(node["outputs"]) if slot["links"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_say_which_pack_they_come_from(name):
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    for node in load(name)["nodes"]:
+        if node["type"].startswith("RationalRewards"):
+            assert node["properties"]["cnr_id"] == "rational-rewards"
+            assert node["properties"]["ver"] == version
+        elif node["type"] != "MarkdownNote":
+            assert node["properties"]["cnr_id"] == "comfy-core"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_do_not_lie_on_each_other(name):
+    boxes = [(*node["pos"], *node["size"]) for node in load(name)["nodes"]]
+    for index, (x, y, width, height) in enumerate(boxes):
+        for left, top, wide, high in boxes[index + 1 :]:
+            apart = x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+            assert apart, f"{x}, {y} and {left}, {top}"
+
+
+LANGUAGES = ("en", "zh")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_translations_cover_every_node_input_and_output(comfy_core, language):
+    told = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8"))
+    nodes = comfy_core.nodes.NODE_CLASS_MAPPINGS
+    assert set(told) == {name for name in nodes if name.startswith("RationalRewards")}
+    for name, texts in told.items():
+        schema = nodes[name].GET_SCHEMA()
+        assert texts["display_name"] and texts["description"]
+        assert list(texts["inputs"]) == [socket.id for socket in schema.inputs]
+        assert list(texts["outputs"]) == [str(place) for place in range(len(schema.outputs))]
+        for text in (*texts["inputs"].values(), *texts["outputs"].values()):
+            assert text["name"] and text["tooltip"]
+
+
+def test_english_is_what_the_nodes_say_themselves(comfy_core):
+    told = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text("utf-8"))
+    for name, texts in told.items():
+        schema = comfy_core.nodes.NODE_CLASS_MAPPINGS[name].GET_SCHEMA()
+        assert (texts["display_name"], texts["description"]) == (schema.display_name, schema.description)
+        assert [text["tooltip"] for text in texts["inputs"].values()] == [
+            one.tooltip for one in schema.inputs
+        ]
+        assert [text["tooltip"] for text in texts["outputs"].values()] == [
+            one.tooltip for one in schema.outputs
+        ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_node_has_a_help_page_that_names_its_inputs_and_outputs(comfy_core, language):
+    for name, cls in comfy_core.nodes.NODE_CLASS_MAPPINGS.items():
+        if name.startswith("RationalRewards"):
+            page = (ROOT / "web" / "docs" / name / f"{language}.md").read_text("utf-8")
+            schema = cls.GET_SCHEMA()
+            for socket in (*(one.id for one in schema.inputs), *(one.display_name for one in schema.outputs)):
+                assert f"`{socket}`" in page, f"{name}/{language}.md says nothing of {socket}"
+
+
+def test_text_to_image_runs_with_any_checkpoint_and_critic(comfy_core):
+    """Core's own sampling and a real critic, both tiny and random: the first picture comes out with its
+    critique.
+    """
+    if "RRTestTinyModel" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
+    critic = comfy_core.base / "models" / "LLM" / "tiny"
+    if not critic.exists():
+        make(critic)
+    prompt = load("refine_text_to_image", "api")
+    kinds = {node["class_type"]: name for name, node in prompt.items()}
+    prompt[kinds["CheckpointLoaderSimple"]] = {"class_type": "RRTestTinyModel", "inputs": {"weights_seed": 0}}
+    for kind, inputs in {
+        "RationalRewardsLoadCritic": {"model": "tiny"},
+        "RationalRewardsCritique": {"max_new_tokens": 64},
+        "EmptyLatentImage": {"width": 64, "height": 64},
+        "KSampler": {"steps": 2},
+    }.items():
+        prompt[kinds[kind]]["inputs"].update(inputs)
+    run = comfy_core.run(prompt)
+    assert run.success, run.complaint
+    end = kinds["RationalRewardsRefineEnd"]
+    assert run.value(end, 0).shape == (1, 64, 64, 3)
+    assert run.value(end, 6).history[0].critique.text
+
+
+def test_the_demo_runs_and_the_critic_makes_the_picture_better(comfy_core):
+    prompt = copy.deepcopy(load("refine_shapes_demo", "api"))
+    end = next(name for name, node in prompt.items() if node["class_type"] == "RationalRewardsRefineEnd")
+    run = comfy_core.run(prompt)
+    assert run.success, run.complaint
+    history = run.value(end, 6)
+    first, best = history.history[0].critique, history.best.critique
+    assert len(history.history) > 1 and not first.reaches(3.0)
+    assert best.reaches(3.0) and best.overall > first.overall
+    (folder,) = (comfy_core.base / "output" / "RationalRewards").glob("refine_shapes_*")
+    assert {"round_01.png", "best.png", "history.json"} <= {file.name for file in folder.iterdir()}

@@ -1,0 +1,136 @@
+"""A tiny Qwen3-VL folder with random weights: real classes and files, nothing downloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CONTROLS += ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+THINK = ["<think>", "</think>"]
+VOCABULARY = 512
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+    <|im_start|>{{ message.role }}{{ '\\n' }}
+    {%- for part in message.content -%}
+        {%- if part.type == 'image' -%}
+            <|vision_start|><|image_pad|><|vision_end|>
+        {%- else -%}
+            {{ part.text }}
+        {%- endif -%}
+    {%- endfor -%}
+    <|im_end|>{{ '\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    <|im_start|>assistant{{ '\\n' }}
+{%- endif -%}
+"""
+PREPROCESSING = {
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "patch_size": 16,
+    "merge_size": 2,
+    "temporal_patch_size": 2,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+    "size": {"shortest_edge": 32 * 32, "longest_edge": 128 * 128},
+}
+
+
+def make(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
+    """Write a whole model folder; `shard`, a size such as "100KB", splits the weights into several files."""
+    import torch
+
+    tokenizer = make_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make_model(tokenizer)
+        for parameter in model.parameters():
+            # the default start is so small that every prompt gets the same answer
+            parameter.data.normal_(0, 0.08) if parameter.dim() > 1 else None
+    # as published checkpoints do: the settings of a chat model, which a critic must not inherit
+    model.generation_config.do_sample = True
+    model.generation_config.temperature = 0.7
+    model.generation_config.top_k = 20
+    model.generation_config.repetition_penalty = 1.3
+    model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
+    tokenizer.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING))
+    return folder
+
+
+def make_tokenizer():
+    """A byte-level BPE like Qwen's, learned from the rubric."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    from rr_models import rubric
+
+    words = Tokenizer(models.BPE())
+    pattern = Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    words.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(pattern, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    words.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - len(CONTROLS) - len(THINK),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    told = [part.get("text", "") for m in rubric.messages("edit", "") for part in m["content"]]
+    words.train_from_iterator(told, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": CONTROLS})
+    tokenizer.add_tokens(THINK)  # as in Qwen: added tokens, but not special ones
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def make_model(tokenizer):
+    """Every part of the 8B once or twice over: grouped heads, interleaved positions, deepstack."""
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    number = tokenizer.convert_tokens_to_ids
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "max_position_embeddings": 4096,
+            "rope_parameters": rope,
+            "rope_scaling": rope,
+            "rope_theta": 1e4,
+            "pad_token_id": number("<|endoftext|>"),
+            "eos_token_id": number("<|im_end|>"),
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "patch_size": 16,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"),
+        vision_end_token_id=number("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    return Qwen3VLForConditionalGeneration(config)
