@@ -82,7 +82,7 @@ class Judge:
         """A critique for each (request, picture, seed of its drawing)."""
         new = [ask for ask in dict.fromkeys(asked) if ask not in self.known]
         questions = [
-            Question("t2i", request, from_pil(draw(picture, 256, seed))) for request, picture, seed in new
+            Question("t2i", request, (from_pil(draw(picture, 256, seed)),)) for request, picture, seed in new
         ]
         answers = self.critic.judge(questions, batch_size=self.batch, watch=progress("critiques", len(new)))
         self.known |= zip(new, answers, strict=True)

@@ -72,7 +72,8 @@ def main() -> None:
 def question(case: cases.Case, rng: random.Random) -> Question:
     """The case as the critic gets it, drawn at a size that it has to resize."""
     sources = (from_pil(draw(case.source, 256, rng.getrandbits(32))),) if case.source else ()
-    return Question(case.task, case.request, from_pil(draw(case.picture, 256, rng.getrandbits(32))), sources)
+    picture = from_pil(draw(case.picture, 256, rng.getrandbits(32)))
+    return Question(case.task, case.request, (picture,), sources)
 
 
 def measure(made: list[cases.Case], critiques: list) -> dict:

@@ -1,5 +1,6 @@
 """The nodes: thin classes that convert, call one function of `rr_models`, and return."""
 
+from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
@@ -10,6 +11,7 @@ from .shapes import RationalRewardsShapesGenerator
 NODES = (
     RationalRewardsLoadCritic,
     RationalRewardsCritique,
+    RationalRewardsCompare,
     RationalRewardsRevisePrompt,
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,

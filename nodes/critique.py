@@ -8,15 +8,17 @@ import torch
 from comfy_api.latest import io
 
 from ..rr_models import critique as data
+from ..rr_models import custom
+from ..rr_models.aspects import RATIONAL_REWARDS
 from ..rr_models.errors import CriticError
 from ..rr_models.select import rank
 from .memory import ManagedCritic, progress_watch
-from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size
+from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
 
 log = logging.getLogger(__name__)
 
 TASKS = {"text to image": "t2i", "edit": "edit"}
-NUMBERS = (data.TEXT_FAITHFULNESS, data.IMAGE_FAITHFULNESS, data.PHYSICAL_QUALITY, data.TEXT_RENDERING)
+NUMBERS = RATIONAL_REWARDS.edit
 
 
 class RationalRewardsCritique(io.ComfyNode):
@@ -44,8 +46,8 @@ class RationalRewardsCritique(io.ComfyNode):
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For edits: the one picture before the edit. With it, Image Faithfulness is "
-                    "judged as well.",
+                    tooltip="For edits: the picture before the edit, or a batch of all that went into it. "
+                    "With it, Image Faithfulness is judged as well.",
                 ),
                 io.Combo.Input(
                     "task",
@@ -80,6 +82,14 @@ class RationalRewardsCritique(io.ComfyNode):
                     max=20480,
                     tooltip="Longest answer, in tokens (about 4 letters each). An answer that is cut off "
                     "has no overall score; raise this if the report says truncated.",
+                    advanced=True,
+                ),
+                io.String.Input(
+                    "weights",
+                    default="",
+                    tooltip="How much aspects count in the overall score, such as text_rendering=0.5, "
+                    "physical_quality=2. What is not named counts 1; 0 leaves an aspect out of the mean.",
+                    optional=True,
                     advanced=True,
                 ),
             ],
@@ -120,6 +130,7 @@ class RationalRewardsCritique(io.ComfyNode):
         temperature: float = 0.0,
         seed: int = 0,
         max_new_tokens: int = 2048,
+        weights: str = "",
     ) -> io.NodeOutput:
         batch_size(image)
         if not request.strip():
@@ -138,20 +149,21 @@ class RationalRewardsCritique(io.ComfyNode):
                     temperature=temperature,
                     seed=seed,
                     max_new_tokens=max_new_tokens,
+                    weights=custom.weights(weights),
                     watch=progress_watch(),
                 )
             )
         except CriticError as error:
             # A loop must still be able to hand out its best picture, so this is an answer without scores.
             log.error("%s could not judge: %s", critic.name, error)
-            critiques = tuple(_failed(kind, request, critic.name, error) for _ in image)
+            critiques = tuple(_failed(kind, request, critic, error) for _ in image)
         order = rank(critiques)
         best = critiques[order[0]]
         return io.NodeOutput(
             critiques,
-            _number(best.overall),
+            number(best.overall),
             *(
-                _number(next((a.score for a in best.aspects if a.key == aspect.key), None))
+                number(next((a.score for a in best.aspects if a.key == aspect.key), None))
                 for aspect in NUMBERS
             ),
             best.refined_request,
@@ -163,12 +175,8 @@ def report(critiques: tuple[data.Critique, ...], order: tuple[int, ...]) -> str:
     """All critiques as text, best first."""
     parts = []
     for index in order:
-        critique = critiques[index]
         head = f"Image {index + 1}: " if len(critiques) > 1 else ""
-        notes = "".join(f"\nNote: {note}" for note in critique.notes)
-        # An answer that could not be read is shown as it came: there is nothing else to learn from.
-        body = critique.to_text() if critique.status == data.COMPLETE else critique.text
-        parts.append(f"{head}{critique.scores_line()}{notes}\n\n{body}".rstrip())
+        parts.append(head + data.report(critiques[index]))
     return "\n\n---\n\n".join(parts)
 
 
@@ -179,20 +187,18 @@ def _sources(kind: str, source_image: torch.Tensor | None) -> list[torch.Tensor]
         raise ValueError(
             "source_image is missing: to judge an edit, connect the picture from before the edit."
         )
-    if batch_size(source_image, "source_image") > 1:
-        raise ValueError(
-            f"source_image holds {len(source_image)} pictures: an edit starts from one. Pick it with Image "
-            "From Batch."
-        )
+    batch_size(source_image, "source_image")
     return list(source_image)
 
 
-def _failed(kind: str, request: str, name: str, error: CriticError) -> data.Critique:
-    missing = tuple(data.AspectScore(aspect.key, aspect.name) for aspect in data.ASPECTS[kind])
+def _failed(kind: str, request: str, critic: ManagedCritic, error: CriticError) -> data.Critique:
+    missing = tuple(data.AspectScore(aspect.key, aspect.name) for aspect in critic.profile.aspects(kind))
     return data.Critique(
-        kind, request, missing, data.INCOMPLETE, notes=(str(error),), source={"critic": name}
+        kind,
+        request,
+        missing,
+        data.INCOMPLETE,
+        notes=(str(error),),
+        source={"critic": critic.name},
+        scale=critic.profile.scale,
     )
-
-
-def _number(score: float | None) -> float:
-    return float("nan") if score is None else score

@@ -8,8 +8,9 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..rr_models import weights
+from ..rr_models import custom, rubric, weights
 from ..rr_models.critics import local
+from ..rr_models.wording import choose
 from .memory import PRECISIONS, ManagedCritic, critic_device, critic_precision
 from .sockets import CATEGORY, CriticSocket
 
@@ -63,6 +64,28 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     "read small writing and costs time and memory.",
                     advanced=True,
                 ),
+                io.Combo.Input(
+                    "style",
+                    options=list(rubric.STYLES),
+                    default=rubric.CARD,
+                    tooltip="How the critic is asked. card: in the words of its own model card where the "
+                    "model's folder has one, else in ours; reasons before scores. test-time: one turn, "
+                    "scores before reasons, as in the paper's appendix. single: one turn, reasons before "
+                    "scores.",
+                    optional=True,
+                    advanced=True,
+                ),
+                io.String.Input(
+                    "aspects",
+                    default="",
+                    multiline=True,
+                    tooltip="Aspects of your own, as JSON; empty: the four of RationalRewards. To add or "
+                    'drop some: {"add": [{"name": "Woodcut Look", "question": "does it look cut in '
+                    'wood?", "levels": ["a photo", "hints", "mostly", "throughout"]}], '
+                    '"drop": ["text_rendering"]}. The levels run from the worst to the best.',
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 CriticSocket.Output(
@@ -74,16 +97,27 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: str, precision: str, device: str, max_pixels: int = 802816) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: str,
+        precision: str,
+        device: str,
+        max_pixels: int = 802816,
+        style: str = rubric.CARD,
+        aspects: str = "",
+    ) -> io.NodeOutput:
         target = critic_device(device)
+        folder = _folder(model)
+        wording = choose(folder, style=style, profile=custom.loads(aspects))
         # Prompts run in inference mode; tensors made there cannot be moved on and off the card later.
         with torch.inference_mode(False):
             critic = local.load(
-                _folder(model),
+                folder,
                 "cpu",
                 critic_precision(precision, target),
                 max_pixels,
                 name=BUILT_IN if model == SHAPES_CRITIC else model,
+                wording=wording,
             )
         return io.NodeOutput(ManagedCritic(critic, target))
 

@@ -16,7 +16,8 @@ from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models import refine
-from ..rr_models.critique import BEST, WORST, Critique
+from ..rr_models.aspects import BEST, WORST
+from ..rr_models.critique import Critique
 from . import graph, rounds
 from .sockets import (
     CATEGORY,

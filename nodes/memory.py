@@ -14,9 +14,11 @@ import comfy.model_patcher
 import comfy.utils
 import torch
 
+from ..rr_models.aspects import Profile
 from ..rr_models.critics.local import ROOM, LocalCritic, out_of_memory
 from ..rr_models.critique import Critique
 from ..rr_models.errors import CriticError
+from ..rr_models.verdict import Verdict
 
 _PROMPT_TOKENS = 1024
 _PIXELS_PER_TOKEN = 32 * 32
@@ -37,13 +39,30 @@ class ManagedCritic:
     def name(self) -> str:
         return self.critic.name
 
+    @property
+    def profile(self) -> Profile:
+        """What the critic judges, and on which scale."""
+        return self.critic.wording.profile
+
     def critique(self, images: Sequence[torch.Tensor], request: str, task: str, **options) -> list[Critique]:
-        """As `LocalCritic.critique`, with the weights where they have to be.
+        """As `LocalCritic.critique`, with the weights where they have to be."""
+        questions = min(len(images), _AT_ONCE)
+        needed = self._needed(images, 1, questions, options)
+        return self._run(needed, self.critic.critique, images, request, task, **options)
+
+    def compare(self, a: torch.Tensor, b: torch.Tensor, request: str, task: str, **options) -> Verdict:
+        """As `LocalCritic.compare`, with the weights where they have to be."""
+        needed = self._needed([a, b], 2, 2, options)
+        return self._run(needed, self.critic.compare, a, b, request, task, **options)
+
+    def _run(self, needed: int, work: Callable, *args, **options):
+        """Do the work with the model on its device and `needed` bytes free beside it.
 
         Where memory runs out, be it while the weights move, it ends in a CriticError and an empty card.
         """
         try:
-            return self._critique(images, request, task, **options)
+            management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
+            return work(*args, batch_size=_AT_ONCE, **options)
         except (CriticError, RuntimeError, MemoryError) as error:
             cause = error.__cause__ or error
             if not (_is_oom(cause) or out_of_memory(cause)):
@@ -55,18 +74,17 @@ class ManagedCritic:
             where = self.patcher.load_device
             raise CriticError(f"{self.name} ran out of memory on {where}. {ROOM}") from error
 
-    def _critique(self, images: Sequence[torch.Tensor], request: str, task: str, **options) -> list[Critique]:
+    def _needed(self, images: Sequence[torch.Tensor], each: int, questions: int, options: dict) -> int:
+        """Bytes for so many questions at once, with `each` of the images and all sources in every one."""
         sources = options.get("sources", ())
         largest = max(picture.shape[0] * picture.shape[1] for picture in (*images, *sources))
-        needed = estimate_memory(
+        return estimate_memory(
             self.critic.model,
             pixels=min(largest, self.critic.preprocessing.max_pixels),
-            pictures=1 + len(sources),
-            answers=min(len(images), _AT_ONCE),
+            pictures=each + len(sources),
+            answers=questions,
             new_tokens=options["max_new_tokens"],
         )
-        management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
-        return self.critic.critique(images, request, task, batch_size=_AT_ONCE, **options)
 
     def __repr__(self) -> str:
         return f"Critic({self.name})"

@@ -6,7 +6,8 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models.critique import ASPECTS, COMPLETE, Critique
+from ..rr_models.aspects import RATIONAL_REWARDS
+from ..rr_models.critique import COMPLETE, Critique
 from ..rr_models.select import OVERALL, top_k
 from .sockets import CATEGORY, CritiqueSocket, batch_size, check_pairs, take_latents, take_masks
 
@@ -30,7 +31,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                 io.Int.Input("count", default=1, min=1, max=4096, tooltip="How many pictures to keep."),
                 io.Combo.Input(
                     "by",
-                    options=[OVERALL, *(aspect.key for aspect in ASPECTS["edit"])],
+                    options=[OVERALL, *(aspect.key for aspect in RATIONAL_REWARDS.edit)],
                     default=OVERALL,
                     tooltip="What decides: the overall score (mean of all aspects that apply), or one "
                     "aspect.",

@@ -33,6 +33,11 @@ def batch_size(image: torch.Tensor, name: str = "image") -> int:
     return image.shape[0]
 
 
+def number(score: float | None) -> float:
+    """A score for a number socket: NaN where there is none, since any number would be taken for a score."""
+    return float("nan") if score is None else score
+
+
 def check_pairs(count: int, critiques: Sequence[object]) -> None:
     """Every picture must come with its critique."""
     if count != len(critiques):

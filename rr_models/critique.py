@@ -1,4 +1,4 @@
-"""The data that everything else passes around: what is judged, one score per aspect, and a whole critique.
+"""The data that everything else passes around: one score per aspect, and a whole critique of one picture.
 
 Knows nothing of models, prompts, pictures or ComfyUI. All classes are frozen; `to_dict` and `from_dict` are
 exact inverses.
@@ -6,97 +6,38 @@ exact inverses.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-WORST, BEST = 1.0, 4.0
+from .aspects import BEST, WORST
 
 SCORED, NOT_APPLICABLE, MISSING = "scored", "not_applicable", "missing"
 COMPLETE, INCOMPLETE, TRUNCATED, REFUSED = "complete", "incomplete", "truncated", "refused"
 
 
 @dataclass(frozen=True)
-class Aspect:
-    """One thing a picture is judged on.
-
-    `levels` says what the scores 1, 2, 3 and 4 mean, in that order. An `optional` aspect may be answered N/A.
-    """
-
-    key: str
-    name: str
-    question: str
-    levels: tuple[str, str, str, str]
-    optional: bool = False
-
-
-TEXT_FAITHFULNESS = Aspect(
-    "text_faithfulness",
-    "Text Faithfulness",
-    "does the result show what the request says?",
-    (
-        "it shows something else.",
-        "important parts are missing or wrong.",
-        "the main things are right, a detail is not.",
-        "everything asked for is there and right.",
-    ),
-)
-IMAGE_FAITHFULNESS = Aspect(
-    "image_faithfulness",
-    "Image Faithfulness",
-    "is everything that the edit should not touch still as it was in the source?",
-    (
-        "the source can hardly be recognised.",
-        "important parts were changed or lost.",
-        "a detail was changed without need.",
-        "all that should stay has stayed.",
-    ),
-)
-PHYSICAL_QUALITY = Aspect(
-    "physical_quality",
-    "Physical and Visual Quality",
-    "is it well made: light, geometry, anatomy, clean and sharp, nothing broken?",
-    (
-        "broken throughout.",
-        "faults that catch the eye at once.",
-        "small faults on a closer look.",
-        "no fault to be found.",
-    ),
-)
-TEXT_RENDERING = Aspect(
-    "text_rendering",
-    "Text Rendering",
-    "is the writing that the request asks for there, spelled right and legible? N/A if it asks for none.",
-    (
-        "missing or unreadable.",
-        "wrong words or broken letters.",
-        "readable with a small flaw.",
-        "exactly as asked.",
-    ),
-    optional=True,
-)
-
-ASPECTS: dict[str, tuple[Aspect, ...]] = {
-    "t2i": (TEXT_FAITHFULNESS, PHYSICAL_QUALITY, TEXT_RENDERING),
-    "edit": (TEXT_FAITHFULNESS, IMAGE_FAITHFULNESS, PHYSICAL_QUALITY, TEXT_RENDERING),
-}
-"""The aspects of each task, in the order the critic is asked for them (paper, section 3)."""
-
-
-@dataclass(frozen=True)
 class AspectScore:
-    """What the critic said about one aspect. `score` is 1.0-4.0 when `status` is "scored", else None."""
+    """What the critic said about one aspect.
+
+    `score` lies on the critique's scale when `status` is "scored", else it is None. `written` is the number
+    that stood in the answer, where that had to be mended to make the score. `expected` and `spread` are mean
+    and standard deviation of the scores that the critic might have written, by its own probabilities (guided
+    answers only): finer than the score, and how sure it was.
+    """
 
     key: str
     name: str
     status: str = MISSING
     score: float | None = None
     justification: str = ""
-    confidence: float | None = None
+    written: float | None = None
+    expected: float | None = None
+    spread: float | None = None
 
     def __post_init__(self):
         if (self.status == SCORED) != (self.score is not None):
             raise ValueError(f"{self.name}: status {self.status!r} does not go with score {self.score!r}.")
-        if self.score is not None and not WORST <= self.score <= BEST:
-            raise ValueError(f"{self.name}: a score lies between {WORST} and {BEST}, not at {self.score}.")
 
 
 @dataclass(frozen=True)
@@ -104,7 +45,8 @@ class Critique:
     """One judgement of one picture. Only a complete critique has an `overall` and a `reward`.
 
     `text` is the critic's raw answer; `notes` say what was mended or went wrong; `source` says where it came
-    from (critic, wording, style, sampling, seed, image hash).
+    from (critic, wording, style, sampling, seed, image hash). `scale` is the worst and the best score there
+    is. `weights` say how much an aspect (by key) counts in `overall`, 1 where nothing is said.
     """
 
     task: str
@@ -118,18 +60,26 @@ class Critique:
     text: str = ""
     notes: tuple[str, ...] = ()
     source: dict = field(default_factory=dict)
+    scale: tuple[float, float] = (WORST, BEST)
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_scores({a.name: a.score for a in self.aspects}, self.scale)
+        check_weights(self.weights, [a.key for a in self.aspects])
 
     @property
     def overall(self) -> float | None:
-        """Mean of all aspects that apply, 1-4 (paper, eq. 13); None unless complete: a gap never counts as a
-        number."""
-        scores = [a.score for a in self.aspects if a.score is not None]
-        return sum(scores) / len(scores) if self.status == COMPLETE and scores else None
+        """Weighted mean of all aspects that apply, on `scale` (paper, eq. 13, has equal weights). None unless
+        complete: a gap never counts as a number. None too if nothing that counts applies."""
+        if self.status != COMPLETE:
+            return None
+        return weighted_mean({a.key: a.score for a in self.aspects if a.score is not None}, self.weights)
 
     @property
     def reward(self) -> float | None:
         """`overall` brought to 0-1."""
-        return None if self.overall is None else (self.overall - WORST) / (BEST - WORST)
+        worst, best = self.scale
+        return None if self.overall is None else (self.overall - worst) / (best - worst)
 
     def aspect(self, key: str) -> AspectScore:
         """The score of one aspect; KeyError names the aspects there are."""
@@ -138,10 +88,12 @@ class Critique:
                 return found
         raise KeyError(f"{key!r} is not judged here; there are: {', '.join(a.key for a in self.aspects)}")
 
-    def reaches(self, bar: float) -> bool:
+    def reaches(self, bar: float | Mapping[str, float]) -> bool:
         """Whether the critique is complete and every aspect that applies stands at `bar` or above (paper,
-        section 5)."""
-        return self.status == COMPLETE and all(a.score >= bar for a in self.aspects if a.score is not None)
+        section 5). Bars by key hold for those aspects only."""
+        bars = bar if isinstance(bar, Mapping) else {a.key: bar for a in self.aspects}
+        scored = (a for a in self.aspects if a.score is not None)
+        return self.status == COMPLETE and all(a.score >= bars.get(a.key, -math.inf) for a in scored)
 
     def scores_line(self) -> str:
         """All scores in one line, for logs and reports: "Text Faithfulness 2.8, Text Rendering N/A; overall
@@ -174,15 +126,46 @@ class Critique:
     def from_dict(cls, data: dict) -> Critique:
         """Inverse of `to_dict`; `overall` and `reward` are worked out anew, never believed. What a later
         version has added is left out."""
-        data = _known(cls, data)
-        data["aspects"] = tuple(AspectScore(**_known(AspectScore, a)) for a in data["aspects"])
-        data["notes"] = tuple(data.get("notes", ()))
+        data = known(cls, data)
+        data["aspects"] = tuple(AspectScore(**known(AspectScore, a)) for a in data["aspects"])
+        data |= {name: tuple(data[name]) for name in ("notes", "scale") if name in data}
         return cls(**data)
 
     def __repr__(self):
         return f"Critique({self.task}: {self.scores_line()})"
 
 
-def _known(kind: type, data: dict) -> dict:
+def report(found) -> str:
+    """A critique or a verdict for people to read: scores, notes and the whole answer."""
+    notes = "".join(f"\nNote: {note}" for note in found.notes)
+    # an answer that could not be read is shown as it came: there is nothing else to learn from
+    body = found.to_text() if found.status == COMPLETE else found.text
+    return f"{found.scores_line()}{notes}\n\n{body}".rstrip()
+
+
+def known(kind: type, data: Mapping) -> dict:
+    """What of `data` the class `kind` has a field for."""
     names = {f.name for f in fields(kind)}
     return {key: value for key, value in data.items() if key in names}
+
+
+def weighted_mean(scores: Mapping[str, float], weights: Mapping[str, float]) -> float | None:
+    """The mean of `scores` with `weights` by the same keys (1 where there is none); None of nothing."""
+    total = sum(weights.get(key, 1.0) for key in scores)
+    return sum(weights.get(key, 1.0) * score for key, score in scores.items()) / total if total else None
+
+
+def check_scores(scores: Mapping[str, float | None], scale: tuple[float, float]) -> None:
+    """ValueError unless every score there is lies on the scale."""
+    for name, score in scores.items():
+        if score is not None and not scale[0] <= score <= scale[1]:
+            raise ValueError(f"{name}: a score lies between {scale[0]:g} and {scale[1]:g}, not at {score}.")
+
+
+def check_weights(weights: Mapping[str, float], keys: list[str]) -> None:
+    """ValueError unless all are 0 or more and name aspects that are judged."""
+    for key, weight in weights.items():
+        if key not in keys:
+            raise ValueError(f"weights: {key!r} is not judged here; there are: {', '.join(keys)}.")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"weights: {key} must weigh 0 or more, not {weight}.")

@@ -1,7 +1,7 @@
 """The headings of a critic's answer: one line -> heading or None, in whatever Markdown dress and numbering.
 
-Knows the names of the protocol and their usual variants. Whether a heading counts where it stands is not
-decided here.
+Knows the names of a profile's aspects, those of the protocol, and their usual variants. Whether a heading
+counts where it stands is not decided here.
 """
 
 from __future__ import annotations
@@ -9,55 +9,76 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
-from .critique import ASPECTS
-from .values import score
+from .aspects import PAIR_TASKS, TASKS, Aspect, Profile
+from .values import SCORES, SIDES, Reading, pair_values, score, winner
 
-ASPECT_NAMES = {aspect.name: aspect for aspects in ASPECTS.values() for aspect in aspects}
 UNKNOWN = "unknown"
 """The name of what is made up like a heading, but belongs to nothing that the protocol knows."""
 
-_ALIASES = {
-    "analysis": ("User Request Analysis", "用户请求分析"),
-    "judgement": (
-        "Detailed Judgement",
-        "Detailed Judgment",
-        "Detailed Evaluation",
-        "Detailed Assessment",
-        "详细评判",
-        "详细评估",
+_SECTIONS = {
+    "analysis": (
+        *("User Request Analysis", "Request Analysis", "Analysis of the User Request"),
+        *("用户请求分析", "请求分析", "需求分析", "用户需求分析", "编辑请求分析"),
     ),
-    "justification": ("Justification", "理由"),
-    "score": ("Score", "Rating", "评分", "得分", "分数"),
-    "summary": ("Summary", "总结"),
-    "comments": ("User Request Refinement", "Refinement Comments", "修改意见"),
+    "judgement": (
+        *("Detailed Judgement", "Detailed Judgment", "Detailed Evaluation", "Detailed Assessment"),
+        *("Detailed Comparison", "详细评判", "详细评估", "详细评价", "详细判断", "详细比较", "详细评分"),
+    ),
+    "justification": (
+        *("Justification", "Reasoning", "Rationale", "Explanation", "Evidence", "Reason", "Analysis"),
+        *("Comment", "Comments", "理由", "评分理由", "原因", "依据", "分析", "说明", "解释", "评语"),
+    ),
+    "score": ("Score", "Scores", "Rating", "Ratings", "评分", "得分", "分数", "打分"),
+    "summary": (
+        *("Summary", "Overall Summary", "Final Summary", "Conclusion"),
+        *("总结", "概述", "小结", "结论", "综合总结"),
+    ),
+    "comments": (
+        *("User Request Refinement", "Request Refinement", "Refinement Comments", "Refinement Comment"),
+        *("Refinement Suggestions", "修改意见", "改进意见", "优化意见", "修改建议", "改进建议", "优化建议"),
+        *("用户请求优化", "用户请求改进", "请求优化", "请求改进", "优化说明", "改进说明", "修改说明"),
+    ),
     "refined": (
         *("Refined Request", "Refined Prompt", "Refined Instruction", "Refined User Request"),
-        *("Refined User Prompt", "Refined User Instruction", "优化后的请求", "改进后的请求"),
+        *("Refined User Prompt", "Refined User Instruction", "Revised Request", "Revised Prompt"),
+        *("Improved Request", "Improved Prompt", "Final Refined Request", "Optimized Prompt"),
+        *("优化后的请求", "改进后的请求", "修改后的请求", "优化后的用户请求", "改进后的用户请求"),
+        *("优化后的提示词", "改进后的提示词", "优化后的指令", "改进后的指令", "修改后的指令"),
     ),
 }
-_CHINESE = {
-    "Text Faithfulness": ("文本忠实度", "文本一致性"),
-    "Image Faithfulness": ("图像忠实度", "图像一致性"),
-    "Physical and Visual Quality": ("物理与视觉质量", "物理和视觉质量"),
-    "Text Rendering": ("文字渲染", "文本渲染"),
-}
+_WINNERS = (
+    *("Winner", "Winning Image", "Better Image", "Preferred Image", "Preference"),
+    *("胜者", "获胜者", "优胜者", "胜出者", "胜出", "赢家", "更优图像", "更好的图像"),
+)
 
 
 def _spelled(name: str) -> str:
-    return r"[\s_-]{1,3}".join("(?:and|&)" if word == "and" else word for word in name.split())
+    """A pattern for a name in whatever case, with "and" or "&", and blanks, "_" or "-" between its words."""
+    words = re.split(r"[\s_-]+", name.translate(_PLAIN).strip())
+    return r"[\s_-]{1,60}".join("(?:and|&)" if w.lower() in ("and", "&") else re.escape(w) for w in words)
 
 
-_NAMES = {name: "|".join(map(_spelled, names)) for name, names in _ALIASES.items()}
-_NAMES |= {name: "|".join(map(_spelled, (name, *_CHINESE.get(name, ())))) for name in ASPECT_NAMES}
-_NAME = re.compile("|".join(f"({pattern})" for pattern in _NAMES.values()), re.I)
-_ORDER = tuple(_NAMES)
+def _any(names: tuple[str, ...]) -> str:
+    return "|".join(map(_spelled, sorted(names, key=len, reverse=True)))
+
+
+def _side(letter: str) -> str:
+    """A score of one side ("Score A", "Rating for Image A", "Image A's score"), or the side itself."""
+    apart = r"[\s_-]{0,3}"
+    of_side = rf"{SCORES}{apart}(?:(?:of|for)\s)?[(\[]?(?:{SIDES}{apart})?{letter}[)\]]?(?![^\W_])"
+    sides_own = rf"(?:{SIDES}{apart})?{letter}(?:['’]s)?{apart}的?{SCORES}(?![^\W_])"
+    alone = rf"(?:{SIDES}{apart}{letter}|(?-i:{letter}))(?![^\W_])"
+    return rf"(?P<score_{letter.lower()}>{of_side}|{sides_own})|(?P<side_{letter.lower()}>{alone})"
+
 
 _HEAD = 160  # no heading is longer; bounds the work on one line
-_MARKS = " \t#*_-+•【"
+_MARKS = " \t#*_-+•·●■◆►▶★✅【"
 _NUMBER = re.compile(
-    r"(?:(?:aspect|criterion|dimension)\s{0,2})?[(\[]?(?:(?P<number>[0-9]{1,2})\s?[.):、\]](?![0-9])|(?P<circled>[①-⑳])"
-    r"|(?P<letter>[a-h])[.)](?=\s))",
+    r"(?:(?:aspect|criterion|dimension)\s{0,2})?"
+    r"[(\[]?(?:(?P<number>[0-9]{1,2})\s?[.):、\]](?![0-9])|(?P<circled>[①-⑳])"
+    r"|(?P<letter>[a-h])[.)](?=\s)|(?P<chinese>[一二三四五六七八九十])\s?[.)、])",
     re.I,
 )
 _PLAIN_NUMBER = re.compile(r"(?P<number>[0-9]{1,2})\s(?=[^\W\d])")  # only under a "#"
@@ -76,10 +97,18 @@ _PLAIN |= dict.fromkeys(
 )
 _PLAIN |= {ord("﹕"): ":", ord("\t"): " "}
 
+_SECTION = re.compile("|".join(f"(?P<{name}>{_any(names)})" for name, names in _SECTIONS.items()), re.I)
+_PAIR_SECTION = re.compile(
+    rf"(?P<score_ab>{SCORES}\s{{0,3}}[(\[]?(?:{SIDES}\s?)?A\s?[/,&|]\s?(?:{SIDES}\s?)?B[)\]]?)"
+    rf"|{_side('A')}|{_side('B')}|(?P<winner>{_any(_WINNERS)})|{_SECTION.pattern}",
+    re.I,
+)
+
 
 @dataclass(frozen=True)
 class Heading:
-    """`name` is an aspect's name, a key of the protocol's sections, or UNKNOWN; `rest` stands behind it."""
+    """`name` is an aspect's key under `aspect`, a section of the protocol, "score", "winner", "side" or
+    UNKNOWN; `side` is "a", "b" or "ab" where the heading names it; `rest` stands behind the heading."""
 
     name: str
     rest: str = ""
@@ -87,6 +116,8 @@ class Heading:
     number: int | None = None
     bold: bool = False
     label: bool = False  # UNKNOWN only: a bold label in front of text, which may be part of a justification
+    side: str = ""
+    aspect: Aspect | None = None
 
     @property
     def marked(self) -> bool:
@@ -94,43 +125,96 @@ class Heading:
         return self.hashed or self.bold or self.number is not None
 
 
-def heading(line: str) -> Heading | None:
-    """The heading that a line is, None for a line of content."""
-    head = line[:_HEAD].translate(_PLAIN)
-    bare = head.lstrip(_MARKS)
-    marks = head[: len(head) - len(bare)]
-    number = None
-    if found := _NUMBER.match(bare) or ("#" in marks and _PLAIN_NUMBER.match(bare)):
-        number = _count(found)
-        marks, bare = marks + found[0], bare[found.end() :]
-        marks, bare = marks + bare[: len(bare) - len(bare.lstrip(_MARKS))], bare.lstrip(_MARKS)
-    hashed = "#" in marks
-    bold = marks[-1:] in ("*", "_", "【")
-    if name := _NAME.match(bare):
-        known = _ORDER[name.lastindex - 1]
-        rest = _behind(known, bare[name.end() :], line[len(head) - len(bare) + name.end() :], marks)
-        if rest is not None:
-            return Heading(known, rest, hashed, number, bold)
-    return _unknown(head, bare, hashed, number, bold)
+@lru_cache(maxsize=64)
+def _names(aspects: tuple[Aspect, ...]) -> re.Pattern:
+    """One pattern for all names of the aspects; the group's number tells which aspect, counted from 1."""
+    patterns = [_any((a.name, *a.aliases, a.key)) for a in aspects]
+    order = sorted(range(len(aspects)), key=lambda n: -len(aspects[n].name))
+    return re.compile("|".join(f"(?P<_{n}>{patterns[n]})" for n in order), re.I)
 
 
-def _behind(name: str, plain: str, line: str, marks: str) -> str | None:
-    """What follows a name, None if the name only starts a sentence. `plain` is the head of `line`."""
-    start = 0
-    if aside := _ASIDE.match(plain):
-        if name == "score" and not _SCORE_ASIDE.fullmatch(aside["aside"].strip()):
-            return None  # "Score (Overall): 3.0"
-        start = aside.end()
-    if sign := _COLON.match(plain, start) or (name == "score" and _OTHER_SIGN.match(plain, start)):
-        return line[sign.end() :]
-    if plain[start : start + 1].isalnum():
-        return None
-    rest = line[start:].strip(" \t*_`#]】") if len(line) < 2 * _HEAD else line[start:]
-    if not rest:
-        return "" if marks.strip() or name in ASPECT_NAMES else None
-    if name == "score":
-        return rest if score(rest, alone=True) is not None else None
-    return rest if "#" in marks else None
+class Headings:
+    """The headings of one task under one profile, and how to read the values behind them."""
+
+    def __init__(self, profile: Profile, task: str):
+        self.pair = task in PAIR_TASKS
+        self.scale = profile.scale
+        own = profile.aspects(task)
+        # another task's aspects are headings too: what stands under them is no score of this task's
+        others = {a.name: a for t in TASKS for a in profile.aspects(t)}
+        self.aspects = (*own, *(a for name, a in others.items() if name not in {o.name for o in own}))
+        self._names = _names(self.aspects)
+        self._sections = _PAIR_SECTION if self.pair else _SECTION
+
+    def find(self, line: str) -> Heading | None:
+        """The heading that a line is, None for a line of content."""
+        head = line[:_HEAD]
+        head = head.replace("\t", " ") if head.isascii() else head.translate(_PLAIN)
+        bare = head.lstrip(_MARKS)
+        marks = head[: len(head) - len(bare)]
+        number = None
+        if found := _NUMBER.match(bare) or ("#" in marks and _PLAIN_NUMBER.match(bare)):
+            number = _count(found)
+            marks, bare = marks + found[0], bare[found.end() :]
+            marks, bare = marks + bare[: len(bare) - len(bare.lstrip(_MARKS))], bare.lstrip(_MARKS)
+        dress = {"hashed": "#" in marks, "number": number, "bold": marks[-1:] in ("*", "_", "【")}
+        written = line[len(head) - len(bare) :]
+        matches = [m for m in (self._names.match(bare), self._sections.match(bare)) if m]
+        for name in sorted(matches, key=re.Match.end, reverse=True):  # "Score" is not "Score of Colours"
+            kind, _, which = name.lastgroup.partition("_")
+            aspect = None if kind else self.aspects[int(which)]
+            kind = kind or "aspect"
+            rest = self._behind(kind, which, bare, name.end(), written, marks)
+            if rest is not None:
+                return Heading(kind, rest, side="" if aspect else which, aspect=aspect, **dress)
+        return _unknown(head, bare, **dress)
+
+    def values(
+        self, text: str, name: str = "score", side: str = "", alone: bool = False
+    ) -> dict[str, Reading]:
+        """What `text` says behind a heading: for one picture under "score"; for a pair under "a", "b" and
+        "winner", as far as it says them."""
+        if not self.pair:
+            return {"score": score(text, alone=alone, scale=self.scale)}
+        if name == "winner":
+            return {"winner": winner(text)}
+        return pair_values(text, side, alone=alone, scale=self.scale)
+
+    def states(self, text: str, name: str = "score", side: str = "", alone: bool = False) -> bool:
+        """Whether `text` holds values, all of them readable."""
+        values = self.values(text, name, side, alone)
+        return bool(values) and None not in values.values()
+
+    def _behind(self, name: str, side: str, bare: str, end: int, line: str, marks: str) -> str | None:
+        """What follows a name, None if the name only starts a sentence. `bare` is the head of `line`."""
+        plain, line = bare[end:], line[end:]
+        start = 0
+        if aside := _ASIDE.match(plain):
+            said = aside["aside"]
+            if name == "aspect" and re.search("[.,/]", said) and self.states(said, alone=True):
+                return f"{said} - {line[aside.end() :].lstrip(' :：*_')}".strip(" -")  # "Name (3.5/4): words"
+            if name == "score" and not _SCORE_ASIDE.fullmatch(said.strip()):
+                return None  # "Score (Overall): 3.0"
+            start = aside.end()
+        if signed := _COLON.match(plain, start):
+            return line[signed.end() :]
+        valued = name in ("score", "winner", "side")
+        if signed := _OTHER_SIGN.match(plain, start):
+            rest = line[signed.end() :]
+            if valued or (name == "aspect" and self.states(rest)):
+                return rest
+        if plain[start : start + 1].isalnum():
+            return None
+        rest = line[start:].strip(" \t*_`#]】") if len(line) < 2 * _HEAD else line[start:]
+        if not rest:
+            return "" if marks.strip() or name == "aspect" else None
+        if (valued or name == "aspect") and self.states(rest, name, side, alone=True):
+            return rest
+        return rest if "#" in marks and not valued else None
+
+
+headings = lru_cache(maxsize=64)(Headings)
+"""The headings for (profile, task), made once."""
 
 
 def _unknown(head: str, bare: str, hashed: bool, number: int | None, bold: bool) -> Heading | None:
@@ -152,4 +236,6 @@ def _count(found: re.Match) -> int:
     groups = found.groupdict()
     if groups.get("letter"):
         return ord(groups["letter"].lower()) - ord("a") + 1
+    if groups.get("chinese"):
+        return "一二三四五六七八九十".index(groups["chinese"]) + 1
     return int(groups["number"]) if groups["number"] else int(unicodedata.numeric(groups["circled"]))

@@ -1,19 +1,19 @@
-"""A critic's answer as text -> Critique. Knows which heading counts where, and nothing of models or pictures.
+"""A critic's answer as text -> Critique or Verdict. Knows nothing of models or pictures.
 
-Headings are found by name at the start of a line, in whatever Markdown dress and order; all else is
-content. A score counts only where it stands under an aspect, as a Score heading or right behind the
-aspect's name; numbers in a justification, the analysis, the summary or the refined request never do. What
-cannot be read, or was said twice and differently, is missing, not guessed. One pass over the lines, linear in
-the length of the answer; no text makes it raise.
+Which value counts is decided in answers.py. Here an answer is freed of thinking, of loops and of JSON, and
+what was read becomes scores, a status and notes. No text makes it raise; time is linear in its length.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
 
+from .answers import CUT, REPEAT, Reader
+from .aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, Profile
 from .critique import (
-    ASPECTS,
-    BEST,
     COMPLETE,
     INCOMPLETE,
     MISSING,
@@ -21,309 +21,270 @@ from .critique import (
     REFUSED,
     SCORED,
     TRUNCATED,
-    WORST,
-    Aspect,
     AspectScore,
     Critique,
 )
-from .headings import ASPECT_NAMES, UNKNOWN, Heading, heading
-from .values import REFUSAL, bare, prompt, score
+from .entries import WINNER, Entry, Slot
+from .refined_request import prompt, refuses
+from .verdict import PairScore, Verdict, winner_of
 
-_CLOSING = ("summary", "comments", "refined")
-_AFTER = "after"  # behind the refined request, under a heading of the critic's own
-_REPEAT = "repeat"  # a second answer behind the first; nothing in it counts
+_COPIES = 4  # so many copies of one thing at the end of an answer are a loop, not emphasis
+_LINES, _SIGNS = "lines", "signs"  # what a loop repeats
+_LONGEST_LOOP = 200  # lines or signs
+_SHORTEST_TAIL = 60  # signs; "......" is no loop
 
-# how sure it is that a line opened an aspect: "Text Rendering: 4.0" may be written in the picture
-_INLINE, _BARE, _MARKED = 1, 2, 3
-
-
-@dataclass
-class _Entry:
-    """What was read under one heading. Without an aspect it only keeps foreign scores from a real one."""
-
-    aspect: Aspect | None
-    rank: int = _MARKED
-    lines: list[str] = field(default_factory=list)
-    status: str = MISSING
-    score: float | None = None
-    notes: list[str] = field(default_factory=list)
-    said: bool = False  # holds words
-    judged: bool = False  # a Score stood here, readable or not
-    marked: bool = False  # its Score heading had a "#", bold type or a number
-    score_first: bool = False  # its Score stood before its Justification
-    points: int = 0  # of a numbered list within its justification
-
-    def keep(self, line: str) -> None:
-        self.lines.append(line)
-        self.said = self.said or not (not line or line.isspace())
-
-    def lose(self, note: str) -> None:
-        self.status, self.score, self.notes = MISSING, None, [note]
+_THINK = re.compile(r"(?P<opens>^[ \t]*<think(?:ing)?>)|</think(?:ing)?>", re.I | re.M)
+_JSON = re.compile(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```)?\s*", re.I | re.S)
+_FRACTION = re.compile(r"[0-9][.,][0-9]")
+_WHOLE_NUMBER = re.compile(r"[^0-9]*[0-9]+[.,]?")
+_ENDED = ".!?。！？…)）]\"”'’」*`|"
 
 
-def parse(text: str, task: str, request: str, *, truncated: bool = False) -> Critique:
-    """Read one answer. `truncated`: its length limit stopped the critic, so the end cannot be trusted."""
-    if task not in ASPECTS:
-        raise ValueError(f"task must be one of {', '.join(ASPECTS)}, not {task!r}.")
-    reader = _Reader(truncated)
-    lines = _without_thinking(text).split("\n")
-    for number, line in enumerate(lines, 1):
-        reader.read(line, last=number == len(lines))
-    return reader.critique(task, request, text)
+def parse(
+    text: str,
+    task: str,
+    request: str,
+    *,
+    truncated: bool = False,
+    profile: Profile = RATIONAL_REWARDS,
+) -> Critique:
+    """Read one answer about one picture ("t2i", "edit"). `truncated`: its length limit stopped the critic, so
+    the end cannot be trusted. ValueError for any other task."""
+    reader, notes = _read(text, task, TASKS, truncated, profile)
+    entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
+    aspects = tuple(_aspect_score(entry) for entry in entries)
+    notes = [*_told(entries), *notes]
+    lost = [a.name for a in aspects if a.status == MISSING]
+    return Critique(
+        task=task,
+        request=request,
+        aspects=aspects,
+        status=_status(reader, lost, notes),
+        analysis=reader.section("analysis") or reader.section("preamble"),
+        summary=reader.section("summary"),
+        refinement_comments=reader.section("comments"),
+        refined_request=prompt(reader.section("refined")),
+        text=text,
+        notes=tuple(notes),
+        scale=profile.scale,
+    )
 
 
-class _Reader:
-    """Walks through an answer's lines and remembers under which heading it is."""
+def parse_pair(
+    text: str,
+    task: str,
+    request: str,
+    *,
+    truncated: bool = False,
+    profile: Profile = RATIONAL_REWARDS,
+) -> Verdict:
+    """Read one answer that compares two pictures ("t2i-pair", "edit-pair").
 
-    def __init__(self, truncated: bool):
-        self.truncated = truncated
-        self.entries: list[_Entry] = []
-        self.sections: dict[str, list[str]] = {name: [] for name in ("preamble", "analysis", *_CLOSING)}
-        self.talked = False  # something was said before the first heading
-        self.place = "preamble"
-        self.entry: _Entry | None = None  # under which "aspect" is the place
-        self.awaited: Heading | None = None  # a Score heading stood alone: the next line may be its value
-        self.title: tuple[_Entry, list[str], int] | None = None  # "Name:" stood alone, and where it is kept
+    An aspect is missing unless both scores can be read. The winner is the critic's own word; where it
+    contradicts the scores a note says so, and where it is missing the scores decide. The overall winner
+    comes from the scores alone. ValueError for any other task.
+    """
+    reader, notes = _read(text, task, PAIR_TASKS, truncated, profile)
+    entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
+    told: list[str] = []
+    aspects = tuple(_pair_score(entry, told) for entry in entries)
+    notes = [*told, *notes]
+    lost = [a.name for a in aspects if a.status == MISSING]
+    return Verdict(
+        task=task,
+        request=request,
+        aspects=aspects,
+        status=_status(reader, lost, notes),
+        analysis=reader.section("analysis") or reader.section("preamble"),
+        summary=reader.section("summary"),
+        text=text,
+        notes=tuple(notes),
+        scale=profile.scale,
+    )
 
-    def read(self, line: str, last: bool) -> None:
-        if not line or line.isspace():
-            self._keep(line)
-            return
-        awaited, self.awaited = self.awaited, None
-        title, self.title = self.title, None
-        found = heading(line)
-        if (
-            awaited
-            and self.entry
-            and (not found or found.name == UNKNOWN)
-            and score(line, alone=True) is not None
-        ):
-            self._take(line, awaited, last)
-        elif not (found and self._follow(found, title, line, last)):
-            self._keep(line)
 
-    def critique(self, task: str, request: str, text: str) -> Critique:
-        if self.truncated and self.place == "aspect" and self.entry and not self.entry.score_first:
-            self.entry.lose("the answer was cut off at its score")
-        entries = [_settled(a, [e for e in self.entries if e.aspect == a]) for a in ASPECTS[task]]
-        notes = [f"{e.aspect.name}: {note}" for e in entries for note in e.notes]
-        lost = [e.aspect.name for e in entries if e.status == MISSING]
-        parts = {name: "\n".join(lines).strip() for name, lines in self.sections.items()}
-        refined = prompt(parts["refined"])
-        if self.truncated:
-            notes.append("the answer was cut off by its length limit")
-        if self.truncated and self.place == "refined":
+def summary_dict(result: Critique | Verdict) -> dict[str, Any]:
+    """What was read, as plain data for JSON, without the answer's text and where it came from."""
+    if isinstance(result, Verdict):
+        worked_out, scores = ("overall_a", "overall_b", "winner"), ("score_a", "score_b", "winner")
+        words = ("summary",)
+    else:
+        worked_out, scores = ("overall", "reward"), ("score",)
+        words = ("summary", "refinement_comments", "refined_request")
+    told = {name: getattr(result, name) for name in ("status", *worked_out)}
+    told["aspects"] = {
+        a.key: {name: getattr(a, name) for name in ("status", *scores, "justification")}
+        for a in result.aspects
+    }
+    return told | {name: getattr(result, name) for name in words} | {"notes": list(result.notes)}
+
+
+def _read(text: str, task: str, tasks: Sequence[str], truncated: bool, profile: Profile):
+    """The walk through one answer, and notes about the answer as a whole."""
+    if task not in tasks:
+        raise ValueError(f"task must be one of {', '.join(tasks)}, not {task!r}.")
+    answer = _without_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
+    notes = []
+    if text.strip() and not answer.strip():
+        notes.append("there is nothing but thinking")
+    if data := _data(answer):
+        reader = Reader(profile, task)
+        reader.read_data(data)
+        return reader, notes
+    lines, loop = _without_loop(answer.split("\n"))
+    # what stands before a loop was written to its end
+    reader = Reader(profile, task, truncated=truncated and not loop)
+    reader.walk(lines)
+    reader.truncated = truncated or bool(loop)
+    if reader.place == REPEAT:
+        notes.append("a second answer behind the first is left out")
+    if loop:
+        notes.append("the answer repeats itself at its end; the repetition is left out")
+    if truncated:
+        notes.append("the answer was cut off by its length limit")
+    elif not loop and (_half_a_number(reader) or _breaks_off(reader, lines)):
+        notes.append("the answer breaks off")
+        reader.truncated = True
+    if reader.place == "refined" and reader.truncated and loop != _LINES:
+        if prompt(reader.section("refined")):
             notes.append("the unfinished refined request is left out")
-            refined = ""
-        status = COMPLETE
-        if lost:
-            notes.append(f"no score for: {', '.join(lost)}")
-            refused = not self.entries and REFUSAL.match(parts["preamble"] or parts["analysis"])
-            status = TRUNCATED if self.truncated else REFUSED if refused else INCOMPLETE
-        return Critique(
-            task=task,
-            request=request,
-            aspects=tuple(
-                AspectScore(e.aspect.key, e.aspect.name, e.status, e.score, "\n".join(e.lines).strip())
-                for e in entries
-            ),
-            status=status,
-            analysis=parts["analysis"] or parts["preamble"],
-            summary=parts["summary"],
-            refinement_comments=parts["comments"],
-            refined_request=refined,
-            text=text,
-            notes=tuple(notes),
-        )
-
-    def _follow(self, found: Heading, title, line: str, last: bool) -> bool:
-        """Do what a heading says; False if it is only content where it stands."""
-        if self.place == _REPEAT:
-            return False
-        if found.name in ("score", "justification"):
-            return self._score_or_words(found, title, last)
-        if found.name == UNKNOWN:
-            return self._unknown(found, line)
-        if found.name in ASPECT_NAMES:
-            return self._aspect(found, line, last)
-        return self._section(found)
-
-    def _score_or_words(self, found: Heading, title, last: bool) -> bool:
-        if title:
-            entry, lines, place = title
-            # "It reads:" in front of "## Score" ends a justification; in the same dress it is a heading
-            if entry.aspect or not (found.marked and self._busy()):
-                del lines[place:]
-                self._open(entry)
-        if self.place == "refined" and found.hashed:
-            self.place = _AFTER
-            return True
-        if self.place != "aspect":
-            return False
-        if found.name == "justification":
-            self._keep(found.rest)
-        elif bare(found.rest):
-            self._take(found.rest, found, last)
-        else:
-            self.awaited = found
-        return True
-
-    def _aspect(self, found: Heading, line: str, last: bool) -> bool:
-        aspect = ASPECT_NAMES[found.name]
-        if self.place == "refined" and (found.hashed or found.number is not None):
-            self.place = _REPEAT
-            return True
-        if self.place in (*_CLOSING, _AFTER):
-            return False  # talk about a score, not a place for one
-        numbered = found.hashed or found.number is not None
-        if found.rest and not numbered and score(found.rest, alone=True) is not None:
-            quoted = self.place == "analysis" or (self.place == "preamble" and self.talked)
-            if quoted or self._busy():
-                return False
-            self._open(_Entry(aspect, _INLINE))
-            self._take(found.rest, found, last)
-        elif found.marked:
-            entry = _Entry(aspect)
-            self._open(entry)
-            if found.rest and (score(found.rest) is None or not self._take(found.rest, found, last)):
-                entry.keep(found.rest)
-        elif not found.rest and not self._busy():
-            self._wait(_Entry(aspect, _BARE), line)
-            return True
-        else:
-            return False
-        return True
-
-    def _unknown(self, found: Heading, line: str) -> bool:
-        """A heading that the protocol does not know ends the aspect: a score under it is not the aspect's."""
-        if self.place == "refined" and found.hashed:
-            self.place = _AFTER
-            return True
-        if self.place != "aspect" or self.entry is None:
-            return False
-        if not found.marked:
-            self._wait(_Entry(None), line)
-            return True
-        if not self.entry.judged:
-            if found.label:
-                return False
-            if found.number == self.entry.points + 1 and not found.hashed:
-                self.entry.points += 1  # a list of its own within the justification
-                return False
-        self._open(_Entry(None))
-        return True
-
-    def _section(self, found: Heading) -> bool:
-        scored = any(e.aspect for e in self.entries[:1])
-        if found.name == "analysis":
-            if self.place in (*_CLOSING, _AFTER) and scored:
-                self.place = _REPEAT
-                return True
-            if self.place == "aspect" and (not found.marked or self.sections["analysis"]):
-                return False
-            if self.sections["analysis"]:
-                return False
-        elif found.name == "judgement":
-            if self.place in (*_CLOSING, _AFTER) and scored:
-                self.place = _REPEAT if found.marked else self.place
-                return found.marked
-            # anything scored or refined before this heading was quoted from the request
-            self.entries = []
-            for name in _CLOSING:
-                self.sections[name] = []
-        elif found.name == "refined":
-            if not self.entries or (self.place == "aspect" and self.entry and not self.entry.judged):
-                return False  # quoted from the request or the picture
-            self.sections["refined"] = []  # of a draft and the final one, the last
-        elif self.place == "refined" and not found.marked and found.name == "summary":
-            return False  # "Summary: profits" may be asked for
-        self.place, self.entry = found.name, None
-        self._keep(found.rest)
-        return True
-
-    def _busy(self) -> bool:
-        """Whether an aspect under a real heading still waits for its score, so that others' are quoted."""
-        entry = self.entry
-        return self.place == "aspect" and entry is not None and entry.rank == _MARKED and not entry.judged
-
-    def _wait(self, entry: _Entry, line: str) -> None:
-        """Keep a title as content until the next line shows whether it is a heading."""
-        lines = self._lines()
-        place = len(lines)
-        self._keep(line)
-        self.title = entry, lines, place
-
-    def _open(self, entry: _Entry) -> None:
-        self.entries.append(entry)
-        self.entry, self.place = entry, "aspect"
-
-    def _lines(self) -> list[str]:
-        if self.place == "aspect" and self.entry is not None:
-            return self.entry.lines
-        return self.sections.get(self.place, [])
-
-    def _keep(self, line: str) -> None:
-        if self.place == "aspect" and self.entry is not None:
-            self.entry.keep(line)
-        else:
-            self._lines().append(line)
-            if self.place == "preamble" and not line.isspace() and not line.startswith("```"):
-                self.talked = self.talked or bool(line)
-
-    def _take(self, text: str, under: Heading, last: bool) -> bool:
-        """Take `text` as the current aspect's score, if it is one."""
-        entry = self.entry
-        assert entry is not None
-        found = score(text)
-        before = entry.status
-        if before != MISSING and (entry.score_first or (entry.marked and not under.marked)):
-            return False  # what follows a score is its justification, and this line of it quotes something
-        if entry.judged is False:
-            entry.score_first = not entry.said
-        entry.judged = True
-        entry.marked = entry.marked or under.marked
-        if found is None:
-            entry.lose(f"its score cannot be read: {bare(text)[:60]!r}")
-        elif last and self.truncated:
-            entry.lose("the answer was cut off at its score")
-        elif before != MISSING and (before == NOT_APPLICABLE) != isinstance(found, str):
-            entry.lose("it was answered with N/A and with a number")
-        else:
-            entry.notes = ["more than one score stood here; the last was taken"] if before != MISSING else []
-            entry.status, entry.score, note = _judged(found, entry.aspect)
-            entry.notes += [note] if note else []
-        return found is not None
+        reader.sections["refined"] = []
+    return reader, notes
 
 
-def _settled(aspect: Aspect, entries: list[_Entry]) -> _Entry:
-    """What counts of all that was read for one aspect: the surest, if it is of one mind."""
-    top = max((e.rank for e in entries), default=0)
-    best = [e for e in entries if e.rank == top and (e.said or e.judged)]
-    if not best:
-        return _Entry(aspect)
-    if len({(e.status, e.score) for e in best}) > 1:
-        best[-1].lose("it was judged more than once, and differently")
-        return best[-1]
-    return best[0]
+def _status(reader: Reader, lost: list[str], notes: list[str]) -> str:
+    if not lost:
+        return COMPLETE
+    notes.append(f"no score for: {', '.join(lost)}")
+    if reader.truncated:
+        return TRUNCATED
+    said = reader.section("preamble") or reader.section("analysis")
+    return REFUSED if not reader.entries and refuses(said) else INCOMPLETE
 
 
-def _judged(found: tuple[float, ...] | str, aspect: Aspect | None) -> tuple[str, float | None, str]:
-    """Status, score and a note, if anything had to be mended."""
-    if isinstance(found, str):
-        if aspect is None or aspect.optional:
-            return NOT_APPLICABLE, None, ""
-        return MISSING, None, "answered N/A, but it always applies"
-    value = sum(found) / len(found)
-    if WORST <= value <= BEST:
-        return SCORED, value, ""
-    edge = min(max(value, WORST), BEST)
-    return SCORED, edge, f"{value:g} lies outside {WORST:g} to {BEST:g} and was brought to its edge"
+def _told(entries: Sequence[Entry]) -> list[str]:
+    return [f"{e.aspect.name}: {note}" for e in entries if e.aspect for s in e.scores for note in s.notes]
+
+
+def _aspect_score(entry: Entry) -> AspectScore:
+    slot, aspect = entry.slots["score"], entry.aspect
+    assert aspect is not None
+    return AspectScore(
+        aspect.key,
+        aspect.name,
+        slot.status,
+        slot.value if slot.status == SCORED else None,
+        "\n".join(entry.lines).strip(),
+        written=slot.written,
+    )
+
+
+def _pair_score(entry: Entry, told: list[str]) -> PairScore:
+    aspect = entry.aspect
+    assert aspect is not None
+    a, b, winner = (entry.slots[name] for name in ("a", "b", WINNER))
+    notes = list(dict.fromkeys(f"{side}{n}" for side, s in _sides(a, b) for n in s.notes))
+    words = "\n".join(entry.lines).strip()
+    result = PairScore(aspect.key, aspect.name, justification=words)
+    statuses = {a.status, b.status}
+    if statuses == {SCORED}:
+        by_scores = winner_of(a.value - b.value, 0.0)
+        named = winner.value if winner.status == SCORED else by_scores
+        if winner.status != SCORED:
+            notes += [note for note in winner.notes if note != CUT]
+            notes.append(f"no winner could be read; by the scores it is {by_scores}")
+        elif named != by_scores:
+            notes.append(f"the winner is named as {named}; by the scores it is {by_scores}")
+        result = PairScore(aspect.key, aspect.name, SCORED, a.value, b.value, named, words)
+    elif statuses == {NOT_APPLICABLE} or (
+        aspect.optional and winner.status == NOT_APPLICABLE and not (a.judged or b.judged)
+    ):
+        result = PairScore(aspect.key, aspect.name, NOT_APPLICABLE, justification=words)
+        if winner.status == SCORED:
+            notes.append(f"the winner is named as {winner.value}, but neither has a score")
+    elif len(statuses) > 1:
+        notes.append("its scores do not make a pair")
+    told += [f"{aspect.name}: {note}" for note in notes]
+    return result
+
+
+def _sides(a: Slot, b: Slot) -> list[tuple[str, Slot]]:
+    """Both, with what to put before their notes: nothing if the same happened to both."""
+    return [("", a), ("", b)] if a.notes == b.notes else [("A: ", a), ("B: ", b)]
+
+
+def _half_a_number(reader: Reader) -> bool:
+    """Whether the text ends in a number that may go on: a "3" in an answer that is not whole, or that else
+    writes "3.5"."""
+    if reader.last is None or not _WHOLE_NUMBER.fullmatch(reader.last.text):
+        return False
+    texts = (slot.text for entry in reader.entries for slot in entry.slots.values())
+    half = not reader.all_judged(reader.entries) or any(map(_FRACTION.search, texts))
+    if half:
+        reader.last.lose("the answer may have been cut off at its score")
+    return half
+
+
+def _breaks_off(reader: Reader, lines: Sequence[str]) -> bool:
+    """Whether the answer stops in the middle of an aspect, so that something must have cut it off."""
+    entry = reader.entry
+    if reader.place != "aspect" or entry is None or not entry.aspect or entry.judged:
+        return False
+    end = next((line for line in reversed(lines) if line.strip()), "")
+    return not end.rstrip().endswith(tuple(_ENDED))
 
 
 def _without_thinking(text: str) -> str:
-    """The answer proper, behind a think block; nothing if the thinking never ends."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.lstrip().startswith("<think>"):
-        return text.partition("</think>")[2]
-    head, closed, rest = text.partition("\n</think>")  # the opening tag stood in the prompt
-    return rest if closed else head
+    """The answer proper, without think blocks; nothing if the thinking never ends."""
+    kept: list[str] = []
+    start, thinking, thought = 0, False, False
+    first, closed = len(text) - len(text.lstrip()), text.lower().rfind("</think")
+    for tag in _THINK.finditer(text):
+        before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
+        if thinking:
+            if not tag["opens"]:
+                thinking, start = False, tag.end()
+        elif tag["opens"]:
+            if tag.start() > max(first, closed) and after.strip():
+                continue  # somebody's words about a tag
+            kept.append(text[start : tag.start()])
+            thinking = thought = True
+        elif not thought and (before in ("", "\n") or after in ("", "\n")):
+            start, thought = tag.end(), True  # the opening tag stood in the prompt
+    return "".join(kept) + ("" if thinking else text[start:])
+
+
+def _data(answer: str) -> dict | None:
+    """The object that an answer in JSON is."""
+    found = _JSON.fullmatch(answer)
+    try:
+        data = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _without_loop(lines: list[str]) -> tuple[list[str], str]:
+    """The lines up to the end of the first copy of what is repeated at the end, and what is repeated, if
+    anything: lines, or signs within the last one (which stay)."""
+    solid = [number for number, line in enumerate(lines) if line and not line.isspace()]
+    said = [lines[number].strip() for number in solid]
+    if end := _first_copy(said):
+        return lines[: solid[end - 1] + 1], _LINES
+    tail = said[-1][-12 * _LONGEST_LOOP :] if said else ""
+    return lines, _SIGNS if _first_copy(tail, _SHORTEST_TAIL) else ""
+
+
+def _first_copy(said: Sequence[str], shortest: int = 1) -> int:
+    """Where the first copy ends of what the end repeats (the last copy may be cut); 0 if nothing."""
+    for period in range(1, min(_LONGEST_LOOP, len(said) // _COPIES) + 1):
+        end = len(said)
+        if not said[end - 1 - period].startswith(said[end - 1]):
+            continue
+        start = end - 1
+        while start > period and said[start - 1] == said[start - 1 - period]:
+            start -= 1
+        start -= period
+        if end - start >= max(_COPIES * period, shortest):
+            return start + period
+    return 0

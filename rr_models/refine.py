@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from .critique import BEST, COMPLETE, WORST, Critique
+from .aspects import BEST, WORST
+from .critique import COMPLETE, Critique
 from .select import rank
 
 SEED_POLICIES = ("fixed", "new", "new on stall")

@@ -1,4 +1,4 @@
-"""What stands behind a critic's headings: a score as written -> number, a refined request -> prompt.
+"""What stands behind a critic's headings: a score as written -> numbers, a winner as written -> its name.
 
 A score is read only where no other reading is sensible: a number with words right behind it ("2 legs are
 wrong"), a second number, a sign, an arrow or a foreign scale make it unreadable (None), never a guess.
@@ -9,122 +9,175 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
-from .critique import BEST, WORST
+from .aspects import BEST, WORST
+from .verdict import TIE, A, B
 
 NOT_A_NUMBER = "N/A"
-_FAR = 5.0  # a number beyond this was meant on another scale
+Reading = tuple[float, ...] | str | None
+"""One number, a range of two, a word ("N/A", a winner), or None for what cannot be read."""
 
 _NA = re.compile(
-    r"(?:n\s?/\s?a\b|not applicable\b|does(?: not|n't) apply\b|不适用)"
+    r"(?:n\s?/\s?a\b|not (?:applicable|required|requested|relevant)\b|does(?: not|n't) apply\b|不适用|不涉及)"
     r"|(?:n\.\s?a\.?|na|none|无)(?=\s*(?:$|[.,;:!(\[，。；（]|[-–—]\s))",
     re.I,
 )
 _HEDGE = re.compile(
-    r"(?:(?:approximately|approx\.?|about|around|roughly|circa|between|score|约|大约)(?![a-z])|[~≈=:](?!~))\s*",
+    r"(?:(?:approximately|approx\.?|about|around|roughly|circa|between|score|a (?:solid|strong|weak|clear)"
+    r"|i(?: would|['’]d)? (?:give|rate) (?:it|this)|约|大约|大概)(?![a-z])|[~≈=:](?!~))\s*"
+    r"|(?:excellent|perfect|very good|good|fair|moderate|average|acceptable|poor|very poor|bad"
+    r"|优秀|良好|一般|较差|很差|差)\s*[*_]{0,3}\s*[:(\[–—-]\s*",
     re.I,
 )
 _TYPE = re.compile(r"[\[(]?\s*(?:float|number|decimal)\s*[\])]?\s*:?\s*|\+(?=[0-9])|\\boxed\{", re.I)
 _FLOAT = r"[0-9]{1,9}(?:[.,][0-9]{1,30})?"
+_END = r"(?![\w%]|[.,][0-9])"
 _TO = "(?:-|–|—|−|~|to|至|到)"
-_WHOLE_SCALE = re.compile(
-    rf"[\[(]?\s*(?:float\s*)?1(?:\.0)?\s*{_TO}\s*4(?:\.0)?(?![\w%]|[.,][0-9])"
-    r"(?:[^\])0-9]{0,40}[\])]|\s*scale)?\s*[:=]?\s*",
-    re.I,
+_COMMENT = re.compile(
+    r"\s*(?:[,;:。|]|\.(?!\.)|\s[-–—]\s|[–—]|[(\[])(?!\s*[-+]?[0-9])|\s*[(\[][0-9]+\s+[a-z]", re.I
 )
-_VALUE = re.compile(
-    rf"(?P<low>{_FLOAT})(?:\s*(?:{_TO}|and)\s*(?P<high>{_FLOAT}))?"
-    rf"(?:\s*(?:/|⁄|out of|of)\s*(?P<scale>{_FLOAT}))?(?:\s*(?:points?|stars?|分)(?!\w))?(?![\w%]|[.,][0-9])",
-    re.I,
-)
-_OF_THE_SCALE = re.compile(
-    rf"(?:1(?:\.0)?\s*{_TO}\s*|/\s*|out of\s*|of\s*)4(?:\.0)?(?![\w%]|[.,][0-9])", re.I
-)
-_COMMENT = re.compile(r"\s*(?:[,;.:。]|\s[-–—]\s|[–—]|[(\[])(?!\s*[-+]?[0-9])|\s*[(\[][0-9]+\s+[a-z]", re.I)
 _SECOND_SCORE = re.compile(r"(?<![0-9])[0-9][.,][0-9]|[0-9]\s*/\s*[0-9]|->|=|→")
+_SHARE = re.compile(r"[(\[]\s*[0-9]{1,3}(?:\.[0-9]{1,3})?\s?%\s*[)\]]?")
 
-_WRAPS = (("`", "`"), ("**", "**"), ("*", "*"), ("__", "__"), ("_", "_"), ('"', '"'), ("'", "'"))
-_WRAPS += (("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("[", "]"), ("(", ")"))
-_QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
-_LABEL = re.compile(
-    r"[*_#\s]{0,8}refined (?:user )?(?:request|prompt|instruction)[*_\s]{0,4}[:：][*_]{0,3}\s*"
-    r"|(?:sure|certainly|of course)?[,.!]?\s{0,4}here(?: is|'s|’s)[^:\n]{0,60}:\s*",
+_NO_WORD = re.compile(
+    r"(?:[\W\d_]|(?:n/?a|not applicable|score|rating|of|out of|points?|stars?|不适用|分)(?![a-z]))*", re.I
+)
+
+SIDES = r"(?:images?|pictures?|options?|candidates?|edits?|图像|图片|图)"
+"""What a critic calls A and B."""
+SCORES = r"(?:scores?|ratings?|评分|得分|分数|打分)"
+_OF_SIDE = re.compile(
+    rf"(?:^|(?<=[\s,;|/(\[、*]))(?:{SCORES}\W{{0,3}}(?:(?:of|for)\s)?)?[(\[]?(?:{SIDES}\s?)?(?-i:(?P<side>[AB]))"
+    rf"(?:['’]s)?[)\]]?(?:\s?{SCORES})?[\s*_]{{0,4}}[:=]?[\s*_]{{0,4}}(?=[0-9\[(~]|n/?a\b|不适用|无)",
     re.I,
 )
-_REMARK = re.compile(
-    r"[*_(\[ \t]{0,8}(?:(?:note|explanation|rationale|reasoning|remark|justification|verdict)s?"
-    r"|(?:(?:key|main) )?(?:changes|improvements|modifications)(?: made)?|why (?:this|it) works"
-    r"|(?:overall|final) (?:score|rating|verdict)|说明|注|备注)[*_ \t]{0,4}[:：]"
-    r"|[ \t]*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*$|```)",
+_WINNER_BEHIND = re.compile(r"[\s,;|/*_]{1,6}(?:winner|胜者|获胜者)[\s*_]{0,4}[:=]", re.I)
+_VERSUS = re.compile(r"\s(?:vs\.?|versus)\s|\s?对\s?", re.I)
+_EITHER = re.compile(rf"[/,|]|{_VERSUS.pattern}", re.I)
+_BETWEEN = re.compile(r"[\s,;|/、*_]{0,8}(?:\b(?:and|vs\.?|versus))?[\s*_]{0,4}$", re.I)
+_TIED = re.compile(
+    r"(?:it(?:['’]?s| is) )?(?:(?:a |an )?(?:tie|draw)\b|tied\b|equal\b|the same\b|even\W*$)"
+    rf"|both(?: {SIDES})?(?: are)?(?: (?:about |roughly )?(?:equal(?:ly)?|the same|tied|even)\b|\W*$)"
+    rf"|(?:{SIDES} )?a(?: and |\s?=\s?)(?:{SIDES} )?b(?: (?:are )?(?:equal|tied?|the same)\b|\W*$)"
+    r"|neither\W*$|no (?:clear )?winner\b|平局|平手|不分胜负|持平|相当|两者相同|一样",
     re.I,
 )
-_FENCE = re.compile(r"^[ \t]*```[a-z]{0,12}[ \t]*$", re.I | re.M)
-_TAG = re.compile(r"</?(?:answer|output|response|refined_request)>", re.I)
-_MARKER = re.compile(r"[ \t]*(?:>[ \t]?|[-+*•][ \t]+|[0-9]{1,2}[.)][ \t]+)")
-_ABOUT = re.compile(
-    r"\s*[-–—:,]?\s*(?:\([^()]*\)\W*$|\[[^\[\]]*\]\W*$|(?:this|these|here|i|it|note|which|adds?|added"
-    r"|adding|changes?|because|the (?:new|refined|revised|changes?|request|prompt))\b)"
-    r"|[ \t]*\n\s*(?:\n|(?-i:[(*\[]{0,3}[A-Z]))",
-    re.I,
-)
-_NO_PROMPT = re.compile(
-    r"\W{0,4}(?:n\s?/\s?a\b|not applicable\b|(?:none|null|nil|无|na|same|unchanged)\W*$|none needed\b"
-    r"|no (?:\w+ ){0,2}(?:refinements?|changes?|revisions?|improvements?|modifications?|edits?|adjustments?)"
-    r"(?: \w+){0,3}? ?(?:needed|necessary|required|\W*$)"
-    r"|(?:not|nothing) (?:needed|necessary|required|to (?:change|refine))\b|(?:无需|不需要)"
-    r"|same as (?:the )?(?:original|request|before)|keep the (?:original|request|prompt)\W*(?:as|unchanged|$)"
-    r"|the (?:original |current |user )*(?:request|prompt) "
-    r"(?:is|was|needs no|does not need|can stay|remains)\b"
-    r"|the whole new request\W*$|(?:the )?refined (?:user )?(?:request|prompt)\W*$)",
-    re.I,
-)
-REFUSAL = re.compile(
-    r"(?:unfortunately,? )?(?:(?:i(?: a|['’]?)m )?(?:sorry\b|unable\b|not able\b)|i apologi[sz]e|"
-    r"i can(?:['’]?t|not| not)\b|i (?:won['’]?t|will not)\b|as an ai\b|抱歉|对不起|我?无法)",
+_NAMED = re.compile(
+    rf"(?:the )?(?:{SIDES}\s?)?[(\[]?(?-i:(?P<side>[AB]))(?:\s*$|\s*[)\]]|\s*[.;:!(\[。；]"
+    rf"|\s*[,，](?!\s?(?:{SIDES}\s?)?(?-i:[AB])\b)|\s*[-–—]\s|\s*>|\s?(?:胜|获胜|更好|更优|较好|优于)"
+    r"|\s(?:wins?|won|is (?:the winner|(?:(?:clearly|slightly|much) )?better)|by|over|clearly|slightly|due"
+    r"|because|since)\b)",
     re.I,
 )
 
 
-def score(text: str, *, alone: bool = False) -> tuple[float, ...] | str | None:
+class _Scale:
+    """The patterns that know the worst and the best score."""
+
+    def __init__(self, worst: float, best: float):
+        self.worst, self.best = worst, best
+        # a number beyond these was meant on another scale
+        slack = (best - worst) / 3
+        self.lowest, self.highest = min(worst - slack, 0), best + slack
+        sign = "[-−]?" if worst < 0 else ""
+        number = sign + _FLOAT
+        low, high = (_written(edge) for edge in (worst, best))
+        self.whole = re.compile(
+            rf"[\[(]?\s*(?:float\s*)?{low}\s*{_TO}\s*{high}{_END}"
+            r"(?:[^\])0-9]{0,40}[\])]|\s*scale)?\s*[:=]?\s*",
+            re.I,
+        )
+        self.value = re.compile(
+            rf"(?P<low>{number})(?:\s*(?:{_TO}|and)\s*(?P<high>{number}))?"
+            rf"(?:\s*(?:/|⁄|out of|of)\s*(?P<scale>{number}))?(?:\s*(?:points?|stars?|分)(?!\w))?{_END}",
+            re.I,
+        )
+        self.of_it = re.compile(rf"(?:{low}\s*{_TO}\s*|/\s*|out of\s*|of\s*){high}{_END}", re.I)
+
+
+_known = lru_cache(maxsize=64)(_Scale)
+
+
+def _written(edge: float) -> str:
+    return re.escape(f"{edge:g}") + (r"(?:\.0{1,2})?" if edge == int(edge) else "0?")
+
+
+def score(text: str, *, alone: bool = False, scale: tuple[float, float] = (WORST, BEST)) -> Reading:
     """One number, a range of two, or "N/A"; None if `text` is nothing of the kind, or not beyond doubt.
 
     `alone`: a number counts only if nothing stands behind it.
     """
+    known = _known(*scale)
     value = bare(unicodedata.normalize("NFKC", text[:200]))
-    if na := _NA.match(value):
-        return None if _SECOND_SCORE.search(_OF_THE_SCALE.sub("", value[na.end() :])) else NOT_A_NUMBER
-    value = _WHOLE_SCALE.sub("", value, count=1) if _WHOLE_SCALE.match(value) else value
-    for _ in range(3):
-        value = bare(value)
-        if dress := _HEDGE.match(value) or _TYPE.match(value):
-            value = value[dress.end() :]
-    match = _VALUE.match(value)
-    if not match or (match["scale"] and _float(match["scale"]) != BEST):
+    for _ in range(4):
+        if na := _NA.match(value):
+            return None if _SECOND_SCORE.search(known.of_it.sub("", value[na.end() :])) else NOT_A_NUMBER
+        if dress := known.whole.match(value) or _HEDGE.match(value) or _TYPE.match(value):
+            value = bare(value[dress.end() :])
+    match = known.value.match(value)
+    if not match or (match["scale"] and _float(match["scale"]) != known.best):
         return None
-    behind = _OF_THE_SCALE.sub("", value[match.end() :].lstrip("*_`\"'”’)]}")).rstrip("()[] ")
+    behind = known.of_it.sub("", value[match.end() :].lstrip("*_`\"'”’)]}"))
+    behind = _SHARE.sub("", behind).rstrip("()[] ")
     if behind and alone:
         return None
     if behind not in ("", ".", "。") and (not _COMMENT.match(behind) or _SECOND_SCORE.search(behind)):
         return None
     numbers = tuple(_float(match[part]) for part in ("low", "high") if match[part])
     # below the scale stands 0 for the worst, but 0.875 is a share of something else
-    if max(numbers) > _FAR or any(0 < number < WORST for number in numbers) or numbers[-1] < numbers[0]:
-        return None
-    return numbers
+    odd = any(not known.lowest <= n <= known.highest or 0 < n < known.worst for n in numbers)
+    return None if odd or numbers[-1] < numbers[0] else numbers
 
 
-def prompt(refined: str) -> str:
-    """The request alone: no label, remark, quote, fence or bracket around it; "" if there is none."""
-    refined = _own_lines(_TAG.sub("\n", refined).strip() if "<" in refined else refined.strip())
-    for _ in range(4):  # a bold quote in brackets behind a label is as deep as anyone goes
-        before = refined
-        if label := _LABEL.match(refined):
-            refined = refined[label.end() :].strip()
-        refined = _unwrapped(_unquoted(_unmarked(refined)))
-        if refined == before:
-            break
-    empty = not re.search(r"\w", refined) or _NO_PROMPT.match(refined) or REFUSAL.match(refined)
-    return "" if empty else refined
+def winner(text: str) -> Reading:
+    """ "A", "B", "tie" or "N/A"; None if `text` names none of them, or not beyond doubt."""
+    value = bare(unicodedata.normalize("NFKC", text[:200]).replace("*", ""))
+    if _TIED.match(value):
+        return TIE
+    if _NA.match(value):
+        return NOT_A_NUMBER
+    found = _NAMED.match(value)
+    return {"A": A, "B": B}[found["side"]] if found else None
+
+
+def pair_values(
+    text: str, side: str = "", *, alone: bool = False, scale: tuple[float, float] = (WORST, BEST)
+) -> dict[str, Reading]:
+    """What a line says of A and B: scores under "a" and "b", and under "winner" who wins, if it says that.
+
+    `side`: "a" or "b" if a heading in front of `text` has named it, "ab" if it has named both. A score that
+    is nobody's is left out.
+    """
+    line = unicodedata.normalize("NFKC", text[:200])
+    found: dict[str, Reading] = {}
+    if named := _WINNER_BEHIND.search(line):
+        found["winner"] = winner(line[named.end() :])
+        line = line[: named.start()]
+    ends = [(side, 0, 0)] if side in ("a", "b") else []
+    for label in _OF_SIDE.finditer(line):
+        if not ends or bare(line[: label.start()]):
+            ends.append((label["side"].lower(), label.start(), label.end()))
+    if ends and not bare(line[: ends[0][1]]) and [s for s, *_ in ends] in (["a"], ["b"], ["a", "b"]):
+        stops = [*(start for _, start, _ in ends[1:]), len(line)]
+        read = {
+            s: score(_BETWEEN.sub("", line[end:stop]), alone=alone, scale=scale)
+            for (s, _, end), stop in zip(ends, stops, strict=True)
+        }
+        if len(read) == 1 or None not in read.values():
+            return read | found
+    if side in ("a", "b"):
+        return {side: score(line, alone=alone, scale=scale)} | found
+    parts = (_EITHER if side == "ab" else _VERSUS).split(line)
+    if len(parts) == 2 and not ends:
+        return {s: score(part, alone=alone, scale=scale) for s, part in zip("ab", parts, strict=True)} | found
+    na = score(line, alone=alone, scale=scale) == NOT_A_NUMBER
+    return dict.fromkeys(("a", "b"), NOT_A_NUMBER) if na else {}
+
+
+def comment(text: str) -> str:
+    """The words behind a value: "legs are missing" of "2.5 - legs are missing"."""
+    return text[_NO_WORD.match(text).end() :].strip(" *_)")
 
 
 def bare(text: str) -> str:
@@ -133,53 +186,4 @@ def bare(text: str) -> str:
 
 
 def _float(text: str) -> float:
-    return float(text.replace(",", "."))
-
-
-def _own_lines(text: str) -> str:
-    """Only what is in the fence, or before the remark."""
-    fences = list(_FENCE.finditer(text))
-    if fences:
-        head = text[: fences[0].start()].strip()
-        if head and not head.endswith((":", "：")):
-            text = head
-        else:
-            text = text[fences[0].end() : fences[1].start() if len(fences) > 1 else len(text)].strip()
-    elif text.startswith("```"):
-        text = text[3:].partition("```")[0].strip()
-    lines = text.split("\n")
-    end = next((n for n, line in enumerate(lines) if n and _REMARK.match(line)), len(lines))
-    return "\n".join(lines[:end]).strip()
-
-
-def _unmarked(text: str) -> str:
-    """Without the marks of a Markdown quote or list, if it starts as one."""
-    if not _MARKER.match(text):
-        return text
-    return "\n".join(_MARKER.sub("", line, count=1) for line in text.split("\n")).strip()
-
-
-def _unquoted(text: str) -> str:
-    """The quote that it opens with, if what follows is talk about it: `"A fox." (adds detail)`."""
-    dress = len(text) - len(text.lstrip("*_"))
-    closing = _QUOTES.get(text[dress : dress + 1])
-    end = text.find(closing, dress + 1) if closing else -1
-    if end < 0:
-        return text
-    quote, behind = text[dress + 1 : end].strip(), text[end + 1 :].lstrip("*_.")
-    whole = len(quote.split()) > 3 or quote.endswith((".", "。"))  # rather than the words on a sign
-    return quote if whole and behind.strip() and _ABOUT.match(behind) else text
-
-
-def _unwrapped(text: str) -> str:
-    for opening, closing in _WRAPS:
-        inner = text[len(opening) : -len(closing)]
-        if (
-            len(text) > len(opening) + len(closing)
-            and text.startswith(opening)
-            and text.endswith(closing)
-            and opening not in inner
-            and closing not in inner
-        ):
-            return inner.strip()
-    return text
+    return float(text.replace(",", ".").replace("−", "-"))

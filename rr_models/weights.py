@@ -77,6 +77,13 @@ def chat_template(folder: Path) -> str:
     )
 
 
+def learned(folder: Path) -> dict[str, str] | None:
+    """The wording of each task that a critic trained by this project knows (its training.json); None of others,
+    which may be asked anything."""
+    file = folder / "training.json"
+    return read_json(file).get("wording") if file.is_file() else None
+
+
 def special_tokens(folder: Path) -> dict[str, str]:
     """The tokens the folder names for ends, padding and the like, such as {"eos_token": "<|im_end|>"}."""
     named: dict[str, str] = {}

@@ -76,13 +76,18 @@ class Course:
 # What was learned the slow way: without "eyes" shapes and flaws stay unseen, without "read" the request is
 # guessed from the picture.
 COURSES = (
-    Course(1.5e-3, 30, 1600, ((("eyes",), 800, 64),)),
-    Course(2e-3, 50, 2000, ((("read",), 600, 64),)),
+    Course(1.5e-3, 30, 800, ((("eyes",), 800, 64),)),
+    Course(2e-3, 50, 800, ((("read",), 600, 64),)),
     Course(
         2e-3,
         50,
-        2060,
-        ((("look", "read", "critique"), 1500, 32), (("eyes", "part"), 400, 32), (("prompt",), 160, 8)),
+        3900,
+        (
+            (("eyes", "look", "read", "critique"), 1600, 32),
+            (("look", "critique", "critique"), 1500, 32),
+            (("eyes", "critique", "part"), 600, 32),
+            (("prompt",), 200, 8),
+        ),
     ),
 )
 
@@ -118,7 +123,7 @@ def work(rank: int, args, tokenizer, meeting: str) -> None:
             torch.save(model.state_dict(), args.out / f"course_{number + 1}.pt")  # for --resume
     if rank == 0:
         about = {"seed": args.seed, "scale": args.scale, "torch": torch.__version__}
-        save(model, args.out, about | {"wording": rubric.WORDING, "courses": records})
+        save(model, args.out, about | {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "courses": records})
     torch.distributed.destroy_process_group()
 
 
@@ -243,6 +248,8 @@ def train(model, writer: Writer, eyes: Eyes, args, rank: int, number: int) -> di
             optimizer.step()
             recent[kind] = [*recent[kind][-49:], loss.item()]
             step += 1
+            if step % 250 == 0 and rank == 0:
+                torch.save(model.state_dict(), args.out / "latest.pt")  # to look at while it learns
             if step % 25 == 0 and rank == 0:
                 means = ", ".join(f"{name} {mean(values[-25:]):.4f}" for name, values in recent.items())
                 log(f"course {number + 1}, step {step}: {means}, {time.time() - began:.0f} s")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rr_models.aspects import RATIONAL_REWARDS
 from rr_models.critique import (
-    ASPECTS,
     COMPLETE,
     INCOMPLETE,
     MISSING,
@@ -21,12 +21,12 @@ def critique(
 
     None stands for a missing score and makes the critique incomplete.
     """
-    given = [*scores, *["N/A"] * (len(ASPECTS[task]) - len(scores))]
+    given = [*scores, *["N/A"] * (len(RATIONAL_REWARDS.aspects(task)) - len(scores))]
     aspects = tuple(
         AspectScore(aspect.key, aspect.name, NOT_APPLICABLE)
         if score == "N/A"
         else AspectScore(aspect.key, aspect.name, MISSING if score is None else SCORED, score)
-        for aspect, score in zip(ASPECTS[task], given, strict=True)
+        for aspect, score in zip(RATIONAL_REWARDS.aspects(task), given, strict=True)
     )
     fields.setdefault("request", "a request")
     fields.setdefault("status", INCOMPLETE if None in scores else COMPLETE)

@@ -51,8 +51,14 @@ def test_what_a_later_version_adds_is_left_out():
 def test_status_and_score_must_go_together():
     with pytest.raises(ValueError, match="Colour.*missing.*2.0"):
         AspectScore("colour", "Colour", MISSING, 2.0)
-    with pytest.raises(ValueError, match="Colour"):
-        AspectScore("colour", "Colour", SCORED, 4.1)
+
+
+def test_a_score_lies_on_the_scale():
+    with pytest.raises(ValueError, match="Text Faithfulness.*1.*4.*4.1"):
+        critique(4.1, 2.0)
+    assert critique(4.1, 2.0, scale=(0.0, 10.0)).reward == pytest.approx(0.305)
+    with pytest.raises(ValueError, match="Text Faithfulness"):
+        critique(0.5, 2.0)
 
 
 def test_an_unknown_aspect_names_those_there_are():

@@ -23,18 +23,24 @@ FORBIDDEN = {
     "code from text": r"(?<![\w.])(?:eval|exec)\(",
     "torchvision": r"^\s*(?:import|from) torchvision\b",
 }
-PURE = ("critique", "rubric", "parse", "refine", "select", "revise")
+PURE = ("aspects", "critique", "verdict", "aggregate", "rubric", "parse", "refine", "select", "revise")
 HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
 
 # The lower, the deeper: a module may import from its own layer and from those below it.
 LAYERS = {
     "errors": 0,
+    "aspects": 0,
     "critique": 0,
+    "verdict": 0,
+    "aggregate": 0,
     "images": 0,
     "weights": 0,
     "rubric": 1,
     "values": 1,
+    "refined_request": 1,
     "headings": 1,
+    "entries": 1,
+    "answers": 1,
     "parse": 1,
     "decode": 1,
     "critics": 2,

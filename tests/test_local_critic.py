@@ -15,6 +15,7 @@ from rr_models.critics import Question, local
 from rr_models.critique import INCOMPLETE, TRUNCATED
 from rr_models.errors import CriticError
 from rr_models.images import image_hash, pixel_values
+from rr_models.verdict import averaged
 
 REQUEST = "A red fox asleep on a blue chair."
 SIZES = ((64, 64), (96, 64), (40, 200), (128, 128), (33, 65))
@@ -41,7 +42,7 @@ def texts(critiques) -> list[str]:
 
 
 def prompt(critic: local.LocalCritic, request: str, task: str = "t2i") -> list[list[int]]:
-    return critic._template(task, request)
+    return critic.layout.pieces(task, request)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -57,16 +58,48 @@ def test_a_batch_says_what_each_says_alone(critic, images, task: str, temperatur
 
 def test_questions_of_all_kinds_go_together_in_one_batch(critic, images):
     questions = [
-        Question("t2i", REQUEST, images[0]),
-        Question("edit", "Make the sky pink, and change nothing else about it.", images[1], (images[2],)),
-        Question("t2i", "A cat.", images[3]),
-        Question("edit", REQUEST, images[1], (images[1],)),
+        Question("t2i", REQUEST, images[:1]),
+        Question("edit", "Make the sky pink, and change nothing else about it.", images[1:2], images[2:3]),
+        Question("t2i", "A cat.", images[3:4]),
+        Question("edit", REQUEST, images[1:2], images[1:3]),
+        Question("t2i-pair", REQUEST, images[:2]),
+        Question("edit-pair", REQUEST, images[2:4], images[:1]),
     ]
     together = critic.judge(questions, max_new_tokens=16)
     alone = [critic.judge([question], max_new_tokens=16)[0] for question in questions]
     assert together == alone
     assert [(c.task, c.request) for c in together] == [(q.task, q.request) for q in questions]
     assert critic.judge([]) == []
+
+
+def test_a_pair_is_judged_in_both_orders(critic, images):
+    """The tiny critic writes nonsense, so only what was asked and how it was put together can be seen."""
+    verdict = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, tie=0.5)
+    one, two = critic.judge(
+        [Question("t2i-pair", REQUEST, images[:2]), Question("t2i-pair", REQUEST, images[1::-1])],
+        max_new_tokens=12,
+    )
+    assert verdict == averaged(one, two, tie=0.5)
+    assert one.source["images"] == two.source["images"][::-1] == [image_hash(p) for p in images[:2]]
+    assert verdict.winner is None and verdict.status == INCOMPLETE
+    single = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, how="one order")
+    assert single == one and single.text != two.text
+
+
+def test_weights_are_checked_before_the_work_and_recorded(critic, images):
+    def weigh(**weights):
+        return critic.critique(images[:1], REQUEST, max_new_tokens=1, weights=weights)[0]
+
+    assert weigh(text_rendering=0.5).weights == {"text_rendering": 0.5}
+    for wrong, said in (
+        ({"image_faithfulness": 2}, "image_faithfulness.*not judged.*text_rendering"),
+        ({"text_rendering": -1}, "text_rendering must weigh 0 or more"),
+        ({"text_faithfulness": 0, "physical_quality": 0}, "at least one aspect that always applies"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            critic.critique(
+                images[:1], REQUEST, weights=wrong, watch=lambda done, total: pytest.fail("work began")
+            )
 
 
 def test_a_comfyui_batch_is_taken_as_it_is(critic, images):
@@ -181,13 +214,13 @@ def test_every_critique_says_where_it_came_from(critic, images):
     )[0]
     assert critique.source == {
         "critic": "tiny",
-        "wording": rubric.WORDING,
+        "wording": rubric.wording("edit"),
         "style": "card",
         "temperature": 0.5,
         "seed": 7,
         "max_new_tokens": 3,
         "max_pixels": 128 * 128,
-        "image": image_hash(images[0]),
+        "images": [image_hash(images[0])],
         "source_images": [image_hash(images[1])],
     }
     assert critique.request == REQUEST and critique.task == "edit"

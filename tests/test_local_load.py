@@ -15,7 +15,7 @@ import torch
 from rr_tests import tiny
 
 from rr_models import rubric
-from rr_models.critics import local
+from rr_models.critics import local, reading
 from rr_models.errors import ModelFolderError
 
 REQUEST = "A red fox asleep on a blue chair."
@@ -88,7 +88,7 @@ def test_the_tokenizer_does_not_hang_on_the_class_that_the_folder_names(folder, 
     changes = {"tokenizer_class": named, "extra_special_tokens": ["<|image_pad|>"], "backend": "tokenizers"}
     other = local.load(with_tokenizer_config(folder, tmp_path / "other", **changes))
     for task in ("t2i", "edit"):
-        assert other._template(task, REQUEST) == critic._template(task, REQUEST)
+        assert other.layout.pieces(task, REQUEST) == critic.layout.pieces(task, REQUEST)
     assert other.tokenizer.eos_token == "<|im_end|>" and other.tokenizer.pad_token == "<|endoftext|>"
 
 
@@ -126,7 +126,7 @@ def test_a_real_qwen_vocabulary_gives_the_ids_of_its_own_class(core_folder, fold
         "tokenizer_class": "Qwen2Tokenizer"
     }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
-    ours = local._tokenizer(tmp_path)
+    ours = reading.tokenizer(tmp_path)
     for sample in (*(part["text"] for part in SAMPLES[0] if part["type"] == "text"), SAMPLES[1]):
         ids = own(sample, add_special_tokens=False).input_ids
         assert ours(sample, add_special_tokens=False).input_ids == ids

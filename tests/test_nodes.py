@@ -194,13 +194,14 @@ def test_the_progress_bar_counts_tokens(core):
         ({"request": " "}, "request is empty"),
         ({"image": ["none", 0]}, "image is an empty batch"),
         ({"task": "edit"}, "source_image is missing"),
-        ({"source_image": ["two", 0]}, "source_image holds 2 pictures"),
+        ({"source_image": ["none", 0]}, "source_image is an empty batch"),
+        ({"weights": "mood=1"}, "'mood' is not judged here"),
+        ({"weights": "text_rendering"}, "not an aspect and a number"),
     ],
 )
 def test_bad_input_is_an_error_that_names_it(core, change, said):
     prompt = judged(**change)
     prompt["none"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=0, fail_on="")
-    prompt["two"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
     run = core.run(prompt)
     assert not run.success and said in run.complaint
 
@@ -217,6 +218,96 @@ def test_a_damaged_model_is_an_error_that_names_the_file(core):
         assert not run.success and "model.safetensors" in run.complaint
     finally:
         shutil.rmtree(broken)
+
+
+def test_an_edit_may_have_several_sources(core):
+    prompt = judged(source_image=["sources", 0])
+    prompt["sources"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=3, fail_on="")
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert len(run.value("judge")[0].source["source_images"]) == 3
+
+
+def test_aspects_and_style_of_ones_own(core):
+    prompt = judged()
+    prompt["critic"]["inputs"] |= {
+        "style": "single",
+        "aspects": '{"add": [{"name": "Woodcut Look", "question": "is it?", "levels": ["no", "yes"]}]}',
+    }
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    (critique,) = run.value("judge")
+    assert [a.name for a in critique.aspects][-1] == "Woodcut Look"
+    assert critique.source["style"] == "single"
+    prompt["critic"]["inputs"]["aspects"] = '{"add": 1}'
+    run = core.run(prompt)
+    assert not run.success and "'add' must be a list" in run.complaint
+
+
+REQUEST = "a large red circle on the left and a small blue star on the right"
+
+
+def compared(model: str, **inputs) -> dict:
+    """A picture of the request against one of something else."""
+    shapes = {"seed": 1, "size": 256, "batch_size": 1}
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic", model=model, precision="auto", device="auto", max_pixels=65536
+        ),
+        "right": node("RationalRewardsShapesGenerator", prompt=REQUEST, **shapes),
+        "wrong": node(
+            "RationalRewardsShapesGenerator", prompt="a small green square in the middle", **shapes
+        ),
+        "compare": node(
+            "RationalRewardsCompare",
+            **{
+                "critic": ["critic", 0],
+                "image_a": ["wrong", 0],
+                "image_b": ["right", 0],
+                "request": REQUEST,
+                "how": "auto",
+                "tie": 0.0,
+                "temperature": 0.0,
+                "seed": 0,
+                "max_new_tokens": 512,
+            }
+            | inputs,
+        ),
+        "show": node("PreviewImage", images=["compare", 0]),
+    }
+
+
+def test_compare_passes_on_the_better_picture(core):
+    run = core.run(compared("Shapes critic (built in, demo)"))
+    assert run.success, run.complaint
+    assert torch.equal(run.value("compare"), run.value("right"))
+    winner, a, b, bias, report = (run.value("compare", place) for place in range(1, 6))
+    assert winner == "B" and a < b and math.isnan(bias)
+    assert "B wins" in report and "B: " in report
+
+
+def test_what_cannot_be_told_stops_what_hangs_on_it(core):
+    prompt = compared("tiny", max_new_tokens=64)
+    prompt["told"] = node("PreviewAny", source=["compare", 5])
+    prompt["winner"] = node("PreviewAny", source=["compare", 1])
+    run = core.run(prompt)
+    assert "could not tell which is better" in run.complaint
+    assert run.value("compare", 1) == "none" and math.isnan(run.value("compare", 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"request": ""}, "request is empty"),
+        ({"image_a": ["two", 0]}, "image_a holds 2 pictures"),
+        ({"how": "both orders"}, "compare pictures one by one"),
+    ],
+)
+def test_a_bad_comparison_is_an_error_that_names_it(core, change, said):
+    prompt = compared("Shapes critic (built in, demo)", **change)
+    prompt["two"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
+    run = core.run(prompt)
+    assert not run.success and said in run.complaint
 
 
 def test_an_edit_is_judged_against_its_source(core):

@@ -1,26 +1,19 @@
-"""Reading answers: the forms they come in, the traps in them, and the laws that hold for any text."""
+"""Reading answers: the forms they come in and the traps in them."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from rr_tests.answers import answer, scores
 
 from rr_models.critique import (
-    ASPECTS,
     COMPLETE,
     INCOMPLETE,
     MISSING,
     NOT_APPLICABLE,
     REFUSED,
-    SCORED,
     TRUNCATED,
-    AspectScore,
     Critique,
 )
 from rr_models.parse import parse
@@ -279,112 +272,6 @@ def test_half_a_refined_request_is_not_handed_on():
     critique = parse(answer(refined="A fox on a"), "t2i", "r", truncated=True)
     assert critique.status == COMPLETE and critique.refined_request == ""
     assert any("refined request" in note for note in critique.notes)
-
-
-# laws
-
-# a prefix keeps a line from being a heading; decoys behind it must stay what they are, content
-LINE = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=30),
-    st.sampled_from(
-        ["## Score: 4.0", "Text Faithfulness: 1.0", "the 2 images, 3.5/4", "# Summary:", '"a" b"']
-    ),
-).map(lambda line: f"so {line}")
-TEXT = st.lists(LINE, max_size=3).map("\n".join).map(str.strip)
-
-
-@st.composite
-def critiques(draw) -> Critique:
-    task = draw(st.sampled_from(sorted(ASPECTS)))
-    aspects = []
-    for aspect in ASPECTS[task]:
-        status = draw(st.sampled_from([SCORED, SCORED, SCORED, MISSING] + [NOT_APPLICABLE] * aspect.optional))
-        score = draw(st.floats(1, 4)) if status == SCORED else None
-        aspects.append(AspectScore(aspect.key, aspect.name, status, score, draw(TEXT)))
-    whole = all(a.status != MISSING for a in aspects)
-    return Critique(
-        task, "r", tuple(aspects), COMPLETE if whole else INCOMPLETE, *[draw(TEXT) for _ in range(4)]
-    )
-
-
-@given(critiques())
-def test_the_canonical_form_parses_back_equal(critique: Critique):
-    text = critique.to_text()
-    again = parse(text, critique.task, "r")
-    assert dataclasses.replace(again, text="", notes=()) == critique
-
-
-@given(critiques(), st.data())
-def test_cutting_never_makes_complete(critique: Critique, data):
-    text = critique.to_text()
-    cut = text[: data.draw(st.integers(0, len(text)))]
-    result = parse(cut, critique.task, "r", truncated=True)
-    assert (result.overall is None) == (result.status != COMPLETE)
-    if result.status == COMPLETE:
-        assert [a.score for a in result.aspects] == [a.score for a in critique.aspects]
-    for now, then in zip(result.aspects, critique.aspects, strict=True):
-        assert now.status == MISSING or (now.status, now.score) == (then.status, then.score)
-
-
-FRAGMENTS = st.sampled_from(
-    [
-        "## Score:",
-        "1. Text Faithfulness:",
-        "# Summary",
-        "N/A",
-        "3.5",
-        "/",
-        "4",
-        "\n",
-        "**",
-        "：",
-        " ",
-        "<think>",
-        "</think>",
-    ]
-    + [
-        "# Detailed Judgement",
-        "Text Rendering",
-        "```",
-        '"',
-        "1.0 to 4.0",
-        "Refined Request:",
-        "I'm sorry",
-        "-",
-        "٣",
-        "½",
-    ]
-)
-
-
-@given(
-    st.text() | st.lists(FRAGMENTS | st.text(max_size=3)).map("".join),
-    st.sampled_from(sorted(ASPECTS)),
-    st.booleans(),
-)
-@settings(max_examples=500)
-def test_no_text_makes_it_raise(text: str, task: str, truncated: bool):
-    critique = parse(text, task, "r", truncated=truncated)
-    assert len(critique.aspects) == len(ASPECTS[task])
-    assert (critique.status == COMPLETE) == all(a.status != MISSING for a in critique.aspects)
-    assert critique.text == text
-
-
-@pytest.mark.parametrize(
-    "unit", ["#", "* ", "- 1. ", "\n", "Score:", "3-", "</think>", "a</think>\n", '"', "[", "1 to "]
-)
-def test_time_grows_with_length_only(unit: str):
-    def seconds(length: int) -> float:
-        text = answer((unit * length)[:length])
-        best = 9.0
-        for _ in range(3):
-            start = time.process_time()
-            parse(text, "t2i", "r")
-            best = min(best, time.process_time() - start)
-        return best
-
-    # eight times the text may take eight times as long, and some noise; quadratic work would take 64 times
-    assert seconds(160_000) < 24 * seconds(20_000) + 0.05
 
 
 def test_an_unknown_task_is_named():

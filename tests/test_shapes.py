@@ -19,7 +19,7 @@ from rr_models.critics.local import load
 from rr_models.critique import COMPLETE
 from rr_models.images import from_pil
 from rr_models.parse import parse
-from rr_models.rubric import WORDING
+from rr_models.rubric import wording
 from rr_models.shapes import cases, generator, language
 from rr_models.shapes.draw import draw
 from rr_models.shapes.world import PLACES, Fault, Picture, Scene, differences, flaws, word_faults
@@ -106,14 +106,15 @@ def question(case: cases.Case, rng: random.Random) -> Question:
         return from_pil(draw(picture, 256, rng.getrandbits(32)))
 
     return Question(
-        case.task, case.request, shown(case.picture), (shown(case.source),) if case.source else ()
+        case.task, case.request, (shown(case.picture),), (shown(case.source),) if case.source else ()
     )
 
 
 def test_the_shipped_critic_is_whole_small_and_trained_on_the_wording_in_use():
     check(SHAPES_CRITIC)
     assert (SHAPES_CRITIC / "model.safetensors").stat().st_size < 8_000_000
-    assert json.loads((SHAPES_CRITIC / "training.json").read_text())["wording"] == WORDING
+    learned = json.loads((SHAPES_CRITIC / "training.json").read_text())["wording"]
+    assert learned == {task: wording(task) for task in cases.TASKS}
 
 
 def test_the_critic_answers_completely_and_names_colors_and_sizes_it_has_never_seen_together(critic):

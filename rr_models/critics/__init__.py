@@ -1,7 +1,8 @@
-"""What a critic is asked: one `Question` per picture.
+"""What a critic is asked: one `Question` per picture, or per pair of pictures.
 
 Beside it stands one module per way to run a critic. Each has a class with `name`, `judge(questions, ...)`
-and, for many pictures of one request, `critique(images, request, task, sources, ...)`.
+and, for many pictures of one request, `critique(images, request, task, sources, ...)`; for two pictures,
+`compare(a, b, request, task, sources, ...)`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..critique import ASPECTS
+from ..aspects import PAIR_TASKS, TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -17,30 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """One picture to judge against what was asked for.
+    """What to judge against a request: one picture, or for a pair task two, A and B.
 
-    Pictures are [H, W, C] with floats 0..1, of any size. An edit brings its source, the picture before the
-    change.
+    Pictures are [H, W, C] with floats 0..1, of any size. An edit brings its sources: the picture before the
+    change, or all that went into it.
     """
 
     task: str
     request: str
-    image: torch.Tensor
+    images: tuple[torch.Tensor, ...]
     sources: tuple[torch.Tensor, ...] = ()
 
     def __post_init__(self):
-        if self.task not in ASPECTS:
-            raise ValueError(f"task must be one of {', '.join(ASPECTS)}, not {self.task!r}.")
+        if self.task not in (*TASKS, *PAIR_TASKS):
+            raise ValueError(f"task must be one of {', '.join((*TASKS, *PAIR_TASKS))}, not {self.task!r}.")
         if not self.request.strip():
             raise ValueError(
                 "request is empty. Write what the picture should show, so that it can be judged."
             )
-        if self.task == "edit" and len(self.sources) != 1:
+        wanted = 2 if self.task in PAIR_TASKS else 1
+        if not isinstance(self.images, (tuple, list)) or len(self.images) != wanted:
+            raise ValueError(f"images must be a tuple of {wanted} when task is {self.task!r}.")
+        edit = self.task.startswith("edit")
+        if edit and not self.sources:
             raise ValueError(
-                "sources must hold 1 picture, the one before the edit, when task is 'edit'; "
-                f"it holds {len(self.sources)}."
+                f"sources is empty: when task is {self.task!r}, it holds the picture before the edit."
             )
-        if self.task != "edit" and self.sources:
+        if not edit and self.sources:
             raise ValueError(
                 f"sources must be empty when task is {self.task!r}. To judge an edit, set task to 'edit'."
             )
@@ -48,7 +52,7 @@ class Question:
     @property
     def pictures(self) -> tuple[torch.Tensor, ...]:
         """All pictures in the order in which the critic sees them."""
-        return (*self.sources, self.image)
+        return (*self.sources, *self.images)
 
     def __repr__(self):
         return f"Question({self.task}: {self.request[:40]!r}, {len(self.pictures)} picture(s))"

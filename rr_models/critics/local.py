@@ -1,8 +1,6 @@
 """A critic that runs here: any Qwen3-VL folder through transformers (4.57 and 5.x), on the CPU or one GPU.
 
-Needs neither torchvision nor Qwen3VLProcessor: the picture tokens are laid out here. Several pictures are
-judged in one left-padded batch, greedily unless a temperature is given. What the user typed is tokenised as
-plain text.
+Several questions are answered in one left-padded batch, greedily unless a temperature is given.
 """
 
 from __future__ import annotations
@@ -11,29 +9,32 @@ import dataclasses
 import hashlib
 import inspect
 import logging
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from .. import rubric, weights
-from ..critique import Critique
+from .. import weights as files
+from ..aspects import Aspect
+from ..critique import Critique, check_weights
 from ..errors import CriticError, ModelFolderError
-from ..images import Preprocessing, image_hash, pixel_values
-from ..parse import parse
-from . import Question
+from ..images import Preprocessing, image_hash
+from ..parse import parse, parse_pair
+from ..verdict import Verdict, averaged, of_critiques
+from ..wording import Wording, choose
+from . import PAIR_TASKS, Question, reading
+from .layout import Layout
 
 log = logging.getLogger(__name__)
 
 Watch = Callable[[int, int], None]
 
+BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE = "both orders", "one order", "one by one"
+HOW = (BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE)
+"""How two pictures can be compared."""
+
 ROOM = "Lower max_pixels, load it in a lighter precision or on the CPU, or free what other models hold."
 """What to do when memory runs out."""
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-_SLOT = re.compile("\ue000([0-9]+)\ue001")  # stands in the chat template where a text will be
 
 
 def load(
@@ -42,16 +43,19 @@ def load(
     dtype: torch.dtype | str = "auto",
     max_pixels: int | None = None,
     name: str = "",
+    wording: Wording | None = None,
 ) -> LocalCritic:
     """Load a model folder, after checking that it is whole.
 
-    `dtype` is "auto" or one of DTYPES; `max_pixels` caps the pictures (see images.py); `name` is what
-    critiques record as their critic, by default the folder's name.
+    `device` may be "auto", which takes the graphics card if there is one; `dtype` is "auto" or one of
+    reading.DTYPES; `max_pixels` caps the pictures (see images.py); `name` is what
+    critiques record as their critic, by default the folder's name; `wording` is how it is asked, by default
+    as its model card says, or in this project's words if it says nothing (see wording.py).
     """
-    folder, device = Path(folder), torch.device(device)
-    weights.check(folder)
-    preprocessing = Preprocessing.read(weights.preprocessing(folder), max_pixels)
-    precision = _precision(dtype, device)
+    folder, device = Path(folder), reading.device(device)
+    files.check(folder)
+    preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
+    precision = reading.precision(dtype, device)
     # transformers takes seconds to import, so it waits until a model is really wanted
     try:
         from transformers import GenerationConfig, Qwen3VLForConditionalGeneration
@@ -60,10 +64,10 @@ def load(
             f"transformers cannot provide Qwen3-VL ({error}). It takes transformers >= 4.57.1. A torchvision "
             "that does not fit the installed torch has this effect too: install the matching one, or none."
         ) from error
-    tokenizer = _tokenizer(folder)
+    tokenizer = reading.tokenizer(folder)
     model, report = Qwen3VLForConditionalGeneration.from_pretrained(
         folder,
-        config=_config(folder),
+        config=reading.config(folder),
         dtype=precision,
         local_files_only=True,
         use_safetensors=True,
@@ -90,7 +94,11 @@ def load(
         if not out_of_memory(error):
             raise
         raise CriticError(f"{folder.name} does not fit on {device}. {ROOM}") from error
-    critic = LocalCritic(name or folder.name, model, tokenizer, preprocessing)
+    wording = wording or choose(folder)
+    for notice in wording.notices:
+        log.warning("%s", notice)
+    learned = files.learned(folder)
+    critic = LocalCritic(name or folder.name, model, tokenizer, preprocessing, wording, learned)
     log.info("critic loaded: %r", critic)
     return critic
 
@@ -107,13 +115,28 @@ def out_of_memory(error: BaseException) -> bool:
 class LocalCritic:
     """A Qwen3-VL that looks at pictures and writes critiques. The caller may move `model` between devices."""
 
-    def __init__(self, name: str, model: torch.nn.Module, tokenizer, preprocessing: Preprocessing):
+    def __init__(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        tokenizer,
+        preprocessing: Preprocessing,
+        wording: Wording | None = None,
+        learned: Mapping[str, str] | None = None,
+    ):
         self.name = name
         self.model = model
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self._controls: dict[str, int] = tokenizer.get_added_vocab()
-        self._control = re.compile(_any_of(self._controls))
+        self.wording = wording or Wording()
+        self.learned = learned
+        self.layout = Layout(
+            tokenizer,
+            preprocessing,
+            self.wording,
+            picture=model.config.image_token_id,
+            pad=model.generation_config.pad_token_id,
+        )
         self._takes_types = "mm_token_type_ids" in inspect.signature(type(model).forward).parameters
 
     def __repr__(self):
@@ -133,7 +156,41 @@ class LocalCritic:
         if not len(images):
             raise ValueError("images must hold at least one picture; this batch is empty.")
         sources = tuple(sources)
-        return self.judge([Question(task, request, image, sources) for image in images], **options)
+        return self.judge([Question(task, request, (image,), sources) for image in images], **options)
+
+    def compare(
+        self,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        request: str,
+        task: str = "t2i-pair",
+        sources: Sequence[torch.Tensor] | torch.Tensor = (),
+        *,
+        how: str = BOTH_ORDERS,
+        tie: float = 0.0,
+        **options,
+    ) -> Verdict:
+        """Compare two pictures of one request; a margin of up to `tie` points is a tie.
+
+        `how` is "both orders" (shown as A, B and as B, A, and the mean taken), "one order" (A, B only) or
+        "one by one" (each judged alone, for critics that know no pairs); other options as for `judge`.
+        """
+        if how not in HOW:
+            raise ValueError(f"how must be one of {', '.join(HOW)}, not {how!r}.")
+        if not tie >= 0:
+            raise ValueError(f"tie must be 0 or more points, not {tie}.")
+        sources = tuple(sources)
+        if task not in PAIR_TASKS:
+            raise ValueError(f"task must be one of {', '.join(PAIR_TASKS)}, not {task!r}.")
+        if how == ONE_BY_ONE:
+            return of_critiques(
+                *self.critique([a, b], request, task.removesuffix("-pair"), sources, **options), tie=tie
+            )
+        orders = [(a, b), (b, a)][: 2 if how == BOTH_ORDERS else 1]
+        verdicts = self.judge([Question(task, request, pair, sources) for pair in orders], **options)
+        if how == BOTH_ORDERS:
+            return averaged(*verdicts, tie=tie)
+        return dataclasses.replace(verdicts[0], tie=tie)
 
     def judge(
         self,
@@ -143,10 +200,11 @@ class LocalCritic:
         seed: int = 0,
         max_new_tokens: int = 2048,
         batch_size: int = 8,
+        weights: Mapping[str, float] | None = None,
         watch: Watch | None = None,
-    ) -> list[Critique]:
-        """One critique for each question, in their order; `batch_size` of them are worked on at a time, or
-        fewer where memory runs out.
+    ) -> list[Critique | Verdict]:
+        """One critique, or verdict on a pair, for each question, in their order; `batch_size` of them are
+        worked on at a time, or fewer where memory runs out. `weights` are the critiques' (by aspect).
 
         `temperature` 0 always takes the likeliest token; above it, draws depend on the seed and the
         picture, not on its neighbours or torch's global random state. `watch(done, total)` hears of every
@@ -159,25 +217,28 @@ class LocalCritic:
             raise ValueError(
                 f"max_new_tokens and batch_size must be 1 or more, not {max_new_tokens} and {batch_size}."
             )
+        weights = dict(weights or {})
+        for task in {question.task for question in questions}:
+            self._check_learned(task)
+            self._check_weights(weights, self.wording.profile.aspects(task))
         # hashing reads every picture, so that a bad one is found before the work on others begins
         pictures = {id(picture): picture for question in questions for picture in question.pictures}
         hashes = {key: image_hash(picture) for key, picture in pictures.items()}
         made_by = {
             "critic": self.name,
-            "wording": rubric.WORDING,
-            "style": rubric.STYLE,
+            "style": self.wording.style,
             "temperature": temperature,
             "seed": seed,
             "max_new_tokens": max_new_tokens,
             "max_pixels": self.preprocessing.max_pixels,
         }
-        critiques: list[Critique] = []
+        critiques: list[Critique | Verdict] = []
         while len(critiques) < len(questions):
             batch = questions[len(critiques) : len(critiques) + batch_size]
             done, total = len(critiques) * max_new_tokens, len(questions) * max_new_tokens
             steps = _Steps(watch, done, len(batch), total)
             steps(0)
-            seeds = [f"{seed} {hashes[id(question.image)]}" for question in batch]
+            seeds = [" ".join([str(seed), *(hashes[id(p)] for p in q.images)]) for q in batch]
             try:
                 answers = self._answer(self._inputs(batch), max_new_tokens, temperature, seeds, steps)
             except (RuntimeError, MemoryError) as error:
@@ -191,78 +252,36 @@ class LocalCritic:
                 continue  # only once the error is gone does it let go of what was computed
             steps(max_new_tokens)
             for question, (text, cut) in zip(batch, answers, strict=True):
-                critique = parse(text, question.task, question.request, truncated=cut)
+                read = parse_pair if question.task in PAIR_TASKS else parse
+                found = read(
+                    text, question.task, question.request, truncated=cut, profile=self.wording.profile
+                )
                 seen = {
-                    "image": hashes[id(question.image)],
+                    "wording": self.wording.name(question.task),
+                    "images": [hashes[id(picture)] for picture in question.images],
                     "source_images": [hashes[id(source)] for source in question.sources],
                 }
-                critiques.append(dataclasses.replace(critique, source=made_by | seen))
+                critiques.append(dataclasses.replace(found, source=made_by | seen, weights=weights))
         return critiques
 
-    def _template(self, task: str, request: str) -> list[list[int]]:
-        """Token ids of the prompt, cut where a picture's tokens belong.
+    def _check_learned(self, task: str) -> None:
+        if self.learned and self.learned.get(task) != self.wording.name(task):
+            tasks = ", ".join(self.learned)
+            raise ValueError(
+                f"{self.name} was trained for one wording of {tasks} and knows no other task, style or "
+                "aspects. Ask it in the style 'card', with the usual aspects; compare pictures one by one."
+            )
 
-        The chat template is filled with slots first and cut at its own control tokens; only then the texts
-        go in, so nothing in a text can become a control token or a picture.
-        """
-        texts: list[str] = []
-        skeleton = []
-        for message in rubric.messages(task, request):
-            parts = []
-            for part in message["content"]:
-                if part["type"] == "text":
-                    parts.append({"type": "text", "text": f"\ue000{len(texts)}\ue001"})
-                    texts.append(part["text"])
-                else:
-                    parts.append(part)
-            skeleton.append({"role": message["role"], "content": parts})
-        frame = self.tokenizer.apply_chat_template(skeleton, tokenize=False, add_generation_prompt=True)
-        picture = self.model.config.image_token_id
-        pieces: list[list[int]] = [[]]
-        for piece in re.split(f"({self._control.pattern})", frame):
-            if piece not in self._controls:
-                pieces[-1] += self._plain(_SLOT.sub(lambda slot: texts[int(slot[1])], piece))
-            elif self._controls[piece] == picture:
-                pieces.append([])
-            else:
-                pieces[-1].append(self._controls[piece])
-        return pieces
-
-    def _plain(self, text: str) -> list[int]:
-        """Token ids of `text`, never a control token: such spellings are cut behind their first letter."""
-        ids: list[int] = []
-        cuts = [match.start() + 1 for match in self._control.finditer(text)]
-        for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
-            ids += self.tokenizer(text[start:end], add_special_tokens=False).input_ids
-        return ids
+    @staticmethod
+    def _check_weights(weights: Mapping[str, float], aspects: Sequence[Aspect]) -> None:
+        check_weights(weights, [a.key for a in aspects])
+        if not any(weights.get(a.key, 1) > 0 for a in aspects if not a.optional):
+            raise ValueError("weights: at least one aspect that always applies must weigh more than 0.")
 
     def _inputs(self, questions: Sequence[Question]) -> dict[str, torch.Tensor]:
-        """Left-padded model inputs, one row for each question."""
-        picture, merge = self.model.config.image_token_id, self.preprocessing.merge_size**2
-        pictures = {id(p): p for question in questions for p in question.pictures}  # a shared source once
-        seen = {key: pixel_values(p, self.preprocessing) for key, p in pictures.items()}
-        rows = [[seen[id(p)] for p in question.pictures] for question in questions]
-        prompts = []
-        for question, row in zip(questions, rows, strict=True):
-            before, *pieces = self._template(question.task, question.request)
-            prompt = list(before)
-            for (_, (_, height, width)), piece in zip(row, pieces, strict=True):
-                prompt += [picture] * (height * width // merge) + piece
-            prompts.append(prompt)
-        longest = max(map(len, prompts))
-        ids = torch.full((len(prompts), longest), self.model.generation_config.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "pixel_values": torch.cat([patches for row in rows for patches, _ in row]),
-            "image_grid_thw": torch.tensor([grid for row in rows for _, grid in row]),
-        }
+        inputs = self.layout.inputs(questions)
         if self._takes_types:  # transformers 5 places pictures by these, 4.57 by the ids
-            inputs["mm_token_type_ids"] = (ids == picture).int()
+            inputs["mm_token_type_ids"] = (inputs["input_ids"] == self.layout.picture).int()
         return {name: value.to(self.model.device) for name, value in inputs.items()}
 
     def _answer(self, inputs: dict, budget: int, temperature: float, seeds: list[str], steps: _Steps):
@@ -328,66 +347,6 @@ class _Draw:
             torch.multinomial(row, 1, generator=g) for row, g in zip(chances, self.generators, strict=True)
         ]
         return torch.full_like(scores, float("-inf")).scatter(1, torch.stack(drawn).to(scores.device), 0.0)
-
-
-def _config(folder: Path):
-    """The model's configuration, with the rotary settings under their old names too.
-
-    Transformers 5 saves them as rope_parameters, which 4.57 passes over in silence.
-    """
-    from transformers import Qwen3VLConfig
-
-    told = weights.read_json(folder / "config.json")
-    text = told.get("text_config") or {}
-    if rope := text.get("rope_parameters"):
-        text.setdefault("rope_scaling", rope)
-        text.setdefault("rope_theta", rope.get("rope_theta"))
-    return Qwen3VLConfig.from_dict(told)
-
-
-def _tokenizer(folder: Path):
-    """The folder's tokenizer: tokenizer.json with the special tokens that the folder names.
-
-    The class that a folder names for it depends on the transformers that saved it, and an older one does not
-    know the newer classes; only a folder without tokenizer.json leaves that choice to transformers.
-    """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    file, special = folder / "tokenizer.json", weights.special_tokens(folder)
-    try:
-        if file.is_file():
-            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file), **special)
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # the tokenizers library raises nothing narrower
-        raise ModelFolderError(
-            f"The tokenizer in {folder} cannot be read ({error}). Download its files again."
-        ) from error
-    tokenizer.chat_template = weights.chat_template(folder)
-    return tokenizer
-
-
-def _precision(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype in DTYPES:
-        return DTYPES[dtype]
-    if dtype != "auto":
-        raise ValueError(f"dtype must be auto, {', '.join(DTYPES)} or a torch.dtype, not {dtype!r}.")
-    if device.type == "cpu":
-        log.info("float32, because most CPUs are slow in half precision")
-        return torch.float32
-    if device.type == "mps" or (
-        device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        log.info("float16, because %s has no fast bfloat16", device)
-        return torch.float16
-    log.info("bfloat16, the precision these models were trained in")
-    return torch.bfloat16
-
-
-def _any_of(words) -> str:
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or r"(?!)"
 
 
 def _as_list(value) -> list:

@@ -27,7 +27,7 @@ class Reading:
 
 
 _FIRM = "Make sure that"
-_PLACE = rf"(?:on the|in the|at the)\s+({'|'.join(PLACES)}|center|centre)"
+_PLACE = rf"(?:on|in|at|to)\s+the\s+({'|'.join(PLACES)}|center|centre)"
 _THING = rf"\b(?:(large|big|small|little)\s+)?({'|'.join(COLORS)})\s+({'|'.join(SHAPES)})\s+{_PLACE}"
 _PLACES = {"center": "middle", "centre": "middle"}
 _SIZES = {None: "large", "big": "large", "little": "small"}
@@ -71,7 +71,8 @@ def refine(base: str, faults: tuple[Fault, ...], wanted: Scene) -> str:
 
 def read(prompt: str) -> Reading:
     """What the prompt asks for. Raises UnreadableRequest when it names no shape at a place."""
-    plain, _, firm = prompt.partition(_FIRM)
+    prompt = re.sub("[\u201c\u201d\u201e]", '"', prompt)
+    plain, _, firm = re.sub(_FIRM, _FIRM, prompt, flags=re.IGNORECASE).partition(_FIRM)
     scene = Scene((None, None, None))
     for size, color, shape, place in re.findall(_THING, plain, re.IGNORECASE):
         size, place = size.lower() or None, place.lower()

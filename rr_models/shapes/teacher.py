@@ -3,7 +3,8 @@ measured against."""
 
 from __future__ import annotations
 
-from ..critique import ASPECTS, COMPLETE, NOT_APPLICABLE, SCORED, AspectScore, Critique
+from ..aspects import RATIONAL_REWARDS
+from ..critique import COMPLETE, NOT_APPLICABLE, SCORED, AspectScore, Critique
 from .language import refine
 from .world import PLACES, Fault, Picture, Scene, differences, flaws, where, word_faults
 
@@ -54,7 +55,7 @@ def _critique(task, request, analysis, base, wanted, picture, found, words) -> C
     words["physical_quality"] = _quality(found["physical_quality"])
     words["text_rendering"] = _word(wanted.word, picture, found["text_rendering"])
     scores = []
-    for aspect in ASPECTS[task]:
+    for aspect in RATIONAL_REWARDS.aspects(task):
         if aspect.key == "text_rendering" and not wanted.word:
             scores.append(AspectScore(aspect.key, aspect.name, NOT_APPLICABLE, None, words[aspect.key]))
             continue
@@ -64,8 +65,8 @@ def _critique(task, request, analysis, base, wanted, picture, found, words) -> C
         else:
             score = _BY_COUNT[aspect.key][min(len(faults), len(_BY_COUNT[aspect.key]) - 1)]
         scores.append(AspectScore(aspect.key, aspect.name, SCORED, score, words[aspect.key]))
-    every = tuple(f for aspect in ASPECTS[task] for f in found[aspect.key])
-    wrong = [a.name for a in ASPECTS[task] if found[a.key]]
+    every = tuple(f for aspect in RATIONAL_REWARDS.aspects(task) for f in found[aspect.key])
+    wrong = [a.name for a in RATIONAL_REWARDS.aspects(task) if found[a.key]]
     return Critique(
         task,
         request,

@@ -148,7 +148,8 @@ def _judge(image: torch.Tensor, request: str, prompt: str, blind_above: float):
     from nodes import NODE_CLASS_MAPPINGS
 
     # The pack's own classes, as the core loaded it.
-    critique = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__].data
+    pack = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__]
+    critique = pack.data
     light = image.mean().item()
     blind = light > blind_above
     return critique.Critique(
@@ -158,7 +159,7 @@ def _judge(image: torch.Tensor, request: str, prompt: str, blind_above: float):
             critique.AspectScore(aspect.key, aspect.name)
             if blind
             else critique.AspectScore(aspect.key, aspect.name, critique.SCORED, 1 + 3 * min(light, 1.0))
-            for aspect in critique.ASPECTS["t2i"]
+            for aspect in pack.RATIONAL_REWARDS.t2i
         ),
         status=critique.INCOMPLETE if blind else critique.COMPLETE,
         refined_request=f"{prompt} brighter",

@@ -1,0 +1,182 @@
+"""Compare Images: two pictures of one request in, the better one and the reasons out."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from comfy_api.latest import io
+from comfy_execution.graph import ExecutionBlocker
+
+from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
+from ..rr_models.critique import report
+from ..rr_models.verdict import B
+from .memory import ManagedCritic, progress_watch
+from .sockets import CATEGORY, MAX_SEED, CriticSocket, batch_size, number
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+
+
+class RationalRewardsCompare(io.ComfyNode):
+    """Compare two pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RationalRewardsCompare",
+            display_name="Compare Images",
+            category=CATEGORY,
+            description="Compares two pictures of one request, aspect by aspect, and passes on the better "
+            "one. Critics tend to favour a place, so the pair is shown in both orders and the scores are "
+            "averaged.",
+            search_aliases=[
+                "reward",
+                "compare",
+                "A/B",
+                "versus",
+                "preference",
+                "better",
+                "winner",
+                "pairwise",
+            ],
+            inputs=[
+                CriticSocket.Input("critic", tooltip="From Load Critic."),
+                io.Image.Input("image_a", tooltip="One picture."),
+                io.Image.Input("image_b", tooltip="The other picture, of any size."),
+                io.String.Input(
+                    "request",
+                    multiline=True,
+                    tooltip="What was asked for: the prompt, or for an edit the instruction.",
+                ),
+                io.Image.Input(
+                    "source_image",
+                    optional=True,
+                    tooltip="For edits: the picture before the edit. With it, Image Faithfulness is compared "
+                    "as well.",
+                ),
+                io.Combo.Input(
+                    "how",
+                    options=[AUTO, *HOW],
+                    default=AUTO,
+                    tooltip="both orders: shown as A, B and as B, A. one order: half the time, and blind to "
+                    "position bias. one by one: each judged alone. auto: both orders; one by one for the "
+                    "built-in critic, which knows no pairs.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "tie",
+                    default=0.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="Margin, in points of the overall score, up to which it is a tie.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "temperature",
+                    default=0.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="0: always the same answer to the same pictures. Above 0 it varies with the "
+                    "seed.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Seed of the critic's own chance; without effect at temperature 0.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "max_new_tokens",
+                    default=2048,
+                    min=64,
+                    max=20480,
+                    tooltip="Longest answer, in tokens (about 4 letters each). An answer that is cut off "
+                    "decides nothing; raise this if the report says truncated.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="best",
+                    tooltip="The better picture; of a tie, A. Where it could not be told, whatever is "
+                    "connected here stops with the reason.",
+                ),
+                io.String.Output(
+                    display_name="winner", tooltip="A, B, tie, or none where it could not be told."
+                ),
+                io.Float.Output(
+                    display_name="score_a",
+                    tooltip="Overall score of A, 1 (worst) to 4 (best). NaN if it could not be told.",
+                ),
+                io.Float.Output(
+                    display_name="score_b",
+                    tooltip="Overall score of B, 1 (worst) to 4 (best). NaN if it could not be told.",
+                ),
+                io.Float.Output(
+                    display_name="position_bias",
+                    tooltip="How many points a picture gained by standing first; 0 is best. NaN unless both "
+                    "orders were judged.",
+                ),
+                io.String.Output(display_name="report", tooltip="All scores and reasons as text."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        critic: ManagedCritic,
+        image_a: torch.Tensor,
+        image_b: torch.Tensor,
+        request: str,
+        source_image: torch.Tensor | None = None,
+        how: str = AUTO,
+        tie: float = 0.0,
+        temperature: float = 0.0,
+        seed: int = 0,
+        max_new_tokens: int = 2048,
+    ) -> io.NodeOutput:
+        for name, image in (("image_a", image_a), ("image_b", image_b)):
+            if batch_size(image, name) > 1:
+                raise ValueError(
+                    f"{name} holds {len(image)} pictures: compare one. Pick it with Image From Batch."
+                )
+        sources = []
+        if source_image is not None:
+            batch_size(source_image, "source_image")
+            sources = list(source_image)
+        if how == AUTO:
+            how = ONE_BY_ONE if critic.critic.learned else BOTH_ORDERS
+        verdict = critic.compare(
+            image_a[0],
+            image_b[0],
+            request,
+            "edit-pair" if sources else "t2i-pair",
+            sources=sources,
+            how=how,
+            tie=tie,
+            temperature=temperature,
+            seed=seed,
+            max_new_tokens=max_new_tokens,
+            watch=progress_watch(),
+        )
+        told = report(verdict)
+        best = image_b if verdict.winner == B else image_a
+        if verdict.winner is None:
+            log.warning("%s could not tell which is better: %s", critic.name, verdict.scores_line())
+            best = ExecutionBlocker(f"Compare Images could not tell which is better. {told[:600]}")
+        return io.NodeOutput(
+            best,
+            verdict.winner or "none",
+            number(verdict.overall_a),
+            number(verdict.overall_b),
+            number(verdict.position_bias),
+            told,
+        )

@@ -1,0 +1,87 @@
+"""What a model folder and the user's choices mean for transformers: configuration, tokenizer, precision and
+device."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from .. import weights
+from ..errors import ModelFolderError
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def config(folder: Path):
+    """The model's configuration, with the rotary settings under their old names too.
+
+    Transformers 5 saves them as rope_parameters, which 4.57 passes over in silence.
+    """
+    from transformers import Qwen3VLConfig
+
+    told = weights.read_json(folder / "config.json")
+    text = told.get("text_config") or {}
+    if rope := text.get("rope_parameters"):
+        text.setdefault("rope_scaling", rope)
+        text.setdefault("rope_theta", rope.get("rope_theta"))
+    return Qwen3VLConfig.from_dict(told)
+
+
+def tokenizer(folder: Path):
+    """The folder's tokenizer: tokenizer.json with the special tokens that the folder names.
+
+    The class that a folder names for it depends on the transformers that saved it, and an older one does not
+    know the newer classes; only a folder without tokenizer.json leaves that choice to transformers.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    file, special = folder / "tokenizer.json", weights.special_tokens(folder)
+    try:
+        if file.is_file():
+            found = PreTrainedTokenizerFast(tokenizer_file=str(file), **special)
+        else:
+            found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ModelFolderError(
+            f"The tokenizer in {folder} cannot be read ({error}). Download its files again."
+        ) from error
+    found.chat_template = weights.chat_template(folder)
+    return found
+
+
+def precision(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
+    """The data type of the weights; "auto" is the best that the device is fast in."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype in DTYPES:
+        return DTYPES[dtype]
+    if dtype != "auto":
+        raise ValueError(f"dtype must be auto, {', '.join(DTYPES)} or a torch.dtype, not {dtype!r}.")
+    if device.type == "cpu":
+        log.info("float32, because most CPUs are slow in half precision")
+        return torch.float32
+    if device.type == "mps" or (
+        device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        log.info("float16, because %s has no fast bfloat16", device)
+        return torch.float16
+    log.info("bfloat16, the precision these models were trained in")
+    return torch.bfloat16
+
+
+def device(choice: torch.device | str) -> torch.device:
+    """The device of that name, after making sure that it is there; "auto": a graphics card, else the CPU."""
+    if choice == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        found = torch.device(choice)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).splitlines()[0]
+        raise ValueError(f"device: {choice!r} is not to be had here ({said}). Take auto or cpu.") from error
+    return found

@@ -1,0 +1,78 @@
+"""What a row may write, as requests that a script (a generator) yields and the loop fulfils.
+
+A script says fixed tokens, asks for the model's next one, or lets it choose among words. It is sent a token
+for Ask, a Choice for Choose and nothing for Say; what was asked for or chosen has been written by then. When
+it ends, the row is done. A script knows nothing of tensors, the loop nothing of what is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Say:
+    """Write these tokens."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Let the model write one token: any but the `banned`, or if `only` is given, one of those."""
+
+    banned: tuple[int, ...] = ()
+    only: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Let the model write one of the trie's words, and tell how likely each of them was."""
+
+    trie: Trie
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`word` as chosen; `table` has the probability of every word there was to choose from. They sum up to
+    less than 1 by what the model would rather have written instead."""
+
+    word: str
+    table: Mapping[str, float]
+
+
+Request = Say | Ask | Choose
+Script = Generator[Request, "int | Choice | None", None]
+
+
+@dataclass
+class _Node:
+    token: int
+    parent: int  # its place in Trie.nodes
+    children: dict[int, int] = field(default_factory=dict)  # token -> place
+    word: str | None = None
+
+
+class Trie:
+    """Words as token ids, laid out as a tree so that one forward sees all of them.
+
+    No word may be the beginning of another. `fed` are the places of the nodes that have to be fed to the
+    model, in an order in which parents come first: all but the root, whose logits are there already, and the
+    leaves, behind which nothing is asked.
+    """
+
+    def __init__(self, words: Mapping[str, tuple[int, ...]]):
+        self.nodes = [_Node(-1, -1)]
+        for word, ids in words.items():
+            at = 0
+            for token in ids:
+                if token not in self.nodes[at].children:
+                    self.nodes[at].children[token] = len(self.nodes)
+                    self.nodes.append(_Node(token, at))
+                at = self.nodes[at].children[token]
+            self.nodes[at].word = word
+        self.fed = [i for i, node in enumerate(self.nodes) if i and node.children]
+        self.words = dict(words)
+        if any(node.word is not None and node.children for node in self.nodes):
+            raise ValueError("No word of a choice may be the beginning of another.")

@@ -1,0 +1,158 @@
+"""What a critic is asked: parts in their places, whatever the request holds; and aspects of one's own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rr_models import custom, rubric
+from rr_models.aspects import PAIR_TASKS, PROFILES, RATIONAL_REWARDS, TASKS, VIESCORE, Profile
+
+PICTURES = {"t2i": 1, "edit": 2, "t2i-pair": 2, "edit-pair": 3}
+WOODCUT = {
+    "name": "Woodcut Look",
+    "question": "does it look cut in wood?",
+    "levels": ["a photo.", "hints of it.", "mostly.", "throughout."],
+}
+
+
+def told(messages: list[dict]) -> str:
+    return "\n".join(p.get("text", "<picture>") for m in messages for p in rubric.parts(m))
+
+
+@pytest.mark.parametrize("task", PICTURES)
+@pytest.mark.parametrize("style", rubric.STYLES)
+def test_every_task_in_every_style(task: str, style: str):
+    messages = rubric.messages(task, "A red fox.", style=style)
+    assert [m["role"] for m in messages] == (["system", "user"] if style == "card" else ["user"])
+    text = told(messages)
+    assert text.count("<picture>") == PICTURES[task] and text.count("A red fox.") == 1
+    assert text.index("A red fox.") < text.index("<picture>") < text.index("1. Text Faithfulness")
+    names = [aspect.name for aspect in RATIONAL_REWARDS.aspects(task)]
+    form = text[text.index("in this form:") :]
+    assert [line[3:-1] for line in form.splitlines() if line[1:3] == ". "] == names
+    scores = ("## Score A:", "## Score B:", "## Winner:") if task in PAIR_TASKS else ("## Score:",)
+    for heading in ("## Justification:", *scores):
+        assert form.count(heading) == len(names)
+    score_first = form.index(scores[0]) < form.index("## Justification:")
+    assert score_first == (style == "test-time" and task in TASKS)
+    assert ("# User Request Analysis" in form) == (style != "test-time")
+    assert ("## Refined Request:" in form) == (task in TASKS)
+
+
+def test_every_source_has_its_place():
+    text = told(rubric.messages("edit", "Join them.", sources=3))
+    assert "Source image 3: \n<picture>\n\nEdited image: \n<picture>" in text
+    assert text.count("<picture>") == 4
+    with pytest.raises(ValueError, match="sources"):
+        rubric.messages("edit", "Join them.", sources=0)
+
+
+requests = st.text() | st.sampled_from(
+    [
+        "<image>",
+        "{}",
+        "{image}",
+        "{sources}",
+        "{worst:.1f}",
+        "<|im_start|>system",
+        "{a|b}",
+        "embedding:x",
+        "%s",
+    ]
+)
+
+
+@given(requests, st.sampled_from(sorted(PICTURES)), st.sampled_from(rubric.STYLES))
+def test_a_request_is_data(request: str, task: str, style: str):
+    plain, odd = (rubric.messages(task, r, style=style) for r in ("", request))
+    assert len(plain) == len(odd)
+    for one, other in zip(plain, odd, strict=True):
+        assert [p["type"] for p in one["content"]] == [p["type"] for p in other["content"]]
+    longest = told(odd)
+    assert request in longest and len(longest) == len(told(plain)) + len(request)
+
+
+def test_the_wording_names_what_is_asked_and_nothing_else():
+    names = {
+        rubric.wording(task, style, profile)
+        for task in PICTURES
+        for style in rubric.STYLES
+        for profile in PROFILES.values()
+    }
+    assert len(names) == len(PICTURES) * len(rubric.STYLES) * len(PROFILES)
+
+
+def test_unknown_tasks_and_styles_are_named():
+    with pytest.raises(ValueError, match="t2i, edit, t2i-pair, edit-pair, not 'video'"):
+        rubric.messages("video", "A fox.")
+    with pytest.raises(ValueError, match="card, test-time, single, not 'haiku'"):
+        rubric.messages("t2i", "A fox.", style="haiku")
+
+
+def test_another_scale_is_data():
+    text = told(rubric.messages("t2i", "A fox.", profile=VIESCORE))
+    assert "from 0.0 (worst) to 10.0 (best)" in text and "(0.0 to 10.0)" in text
+    assert [line.split(":")[0] for line in text.splitlines() if line[:2] in ("10", "5:", "0:")] == [
+        *("10", "5", "0"),
+        *("10", "5", "0"),
+    ]
+
+
+def test_an_aspect_of_ones_own_is_asked_for():
+    profile = custom.loads(json.dumps({"add": [WOODCUT], "drop": ["text_rendering"]}))
+    text = told(rubric.messages("edit", "Darker.", profile=profile))
+    assert "4. Woodcut Look: does it look cut in wood?\n4: throughout.\n3: mostly." in text
+    assert "Text Rendering" not in text
+    assert [a.key for a in profile.t2i] == ["text_faithfulness", "physical_quality", "woodcut_look"]
+
+
+def test_a_family_of_ones_own():
+    profile = custom.loads(json.dumps({"name": "mine", "aspects": [WOODCUT], "worst": 0, "best": 100}))
+    assert profile.scale == (0.0, 100.0) and profile.t2i == profile.edit
+    assert "66.7: mostly." in told(rubric.messages("t2i", "A fox.", profile=profile))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{", "no JSON"),
+        ("[1]", "object with profile, add, drop"),
+        ({"profile": "x"}, "rational-rewards, viescore, not 'x'"),
+        ({"add": "x"}, "'add' must be a list"),
+        ({"addd": []}, "'addd' is unknown"),
+        ({"drop": ["mood"]}, "'mood' is no aspect.*text_rendering"),
+        ({"drop": [[]]}, "drop must list keys"),
+        ({"drop": ["text_faithfulness", "physical_quality"]}, "at least one aspect must always apply"),
+        ({"add": [1]}, "aspect: this must be an object"),
+        ({"add": [{"name": "Mood"}]}, "'question' is missing"),
+        ({"add": [WOODCUT | {"levels": ["one"]}]}, "at least the worst and the best"),
+        ({"add": [WOODCUT | {"levels": ["one", " "]}]}, "must be words"),
+        ({"add": [WOODCUT | {"optional": "no"}]}, "'optional' must be true or false"),
+        ({"add": [WOODCUT | {"name": "# Score:"}]}, "cannot be told apart"),
+        ({"add": [WOODCUT | {"name": "text rendering"}]}, "two aspects named 'text rendering'"),
+        ({"add": [WOODCUT, WOODCUT]}, "two aspects named"),
+        ({"add": [WOODCUT | {"aliases": ["文字渲染"]}]}, "two aspects named '文字渲染'"),
+        ({"name": "m", "aspects": []}, "at least one aspect"),
+        ({"name": "m", "aspects": [WOODCUT], "worst": True}, "'worst' must be a number"),
+        ({"name": "m", "aspects": [WOODCUT], "worst": 5, "best": 5}, "must lie below best"),
+    ],
+)
+def test_bad_aspects_are_named(data, said: str):
+    with pytest.raises(ValueError, match=said):
+        custom.loads(data if isinstance(data, str) else json.dumps(data))
+
+
+def test_a_file_of_aspects(tmp_path):
+    file = tmp_path / "mine.json"
+    with pytest.raises(ValueError, match="mine.json cannot be read"):
+        custom.read(file)
+    file.write_text('\ufeff{"add": 1}', encoding="utf-8")
+    with pytest.raises(ValueError, match="mine.json: aspects: 'add' must be a list"):
+        custom.read(file)
+    file.write_text(json.dumps({"profile": "viescore"}), encoding="utf-8")
+    assert custom.read(file) == VIESCORE
+    assert custom.loads("") == RATIONAL_REWARDS and isinstance(VIESCORE, Profile)
