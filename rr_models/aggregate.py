@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .critique import MISSING, NOT_APPLICABLE, SCORED, AspectScore, Critique
-from .verdict import A, B, TIE, Verdict
+from .verdict import TIE, A, B, Verdict
 
 
 @dataclass(frozen=True)

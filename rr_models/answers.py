@@ -52,7 +52,7 @@ class Reader:
     def settled(self, aspect: Aspect) -> Entry:
         """What counts of all that was read for one aspect: the surest, if it is of one mind."""
         found = self._surest(aspect, self.entries)
-        if self.replaced and not self.all_judged(self.entries):
+        if self.replaced and not self._outdone():
             # which of the two judgements was quoted is open
             if found.found != self._surest(aspect, self.replaced).found:
                 found.lose(_TWICE)
@@ -260,6 +260,11 @@ class Reader:
     def _quoted(self) -> bool:
         """Whether an aspect without a real heading is one that the request or the picture speaks of."""
         return self.place == "analysis" or (self.place == "preamble" and self.talked)
+
+    def _outdone(self) -> bool:
+        """Whether the judgement that stands is as whole, and as plainly made up, as the one it replaced."""
+        ranks = [min((e.rank for e in es if e.aspect), default=0) for es in (self.entries, self.replaced)]
+        return self.all_judged(self.entries) and ranks[0] >= ranks[1]
 
     def all_judged(self, entries: list[Entry]) -> bool:
         """Whether these speak of every aspect, and give it a score, readable or not."""

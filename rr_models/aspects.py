@@ -1,4 +1,4 @@
-"""What pictures are judged on: aspects, and profiles that hold the aspects and the scale of a family of critics.
+"""What pictures are judged on: aspects, and profiles that hold aspects and scale of a family of critics.
 
 A profile is all that the questions (rubric.py) and the reading of answers (parse.py) need to know of a
 family, so another family, or an aspect of the user's own, is data. Knows nothing of prompts or models.
@@ -96,8 +96,8 @@ def _check(aspects: Sequence[Aspect], where: str) -> None:
             raise ValueError(f"{aspect.name}: levels must hold at least the worst and the best.")
         if not re.match(r"[^\W\d_]", aspect.name) or not re.fullmatch(r"[\w &'-]{1,60}", aspect.name):
             raise ValueError(
-                f"{aspect.name!r} cannot be told apart as a heading. A name is 1 to 60 letters, digits, blanks, "
-                "&, ' or -, and begins with a letter."
+                f"{aspect.name!r} cannot be told apart as a heading. A name is 1 to 60 letters, digits, "
+                "blanks, &, ' or -, and begins with a letter."
             )
     names = [name.lower() for a in aspects for name in (a.name, *a.aliases)]
     if twice := {name for name in names if names.count(name) > 1} | _twice(a.key for a in aspects):

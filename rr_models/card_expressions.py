@@ -91,7 +91,7 @@ class Expressions:
 
     # names and places
 
-    def bind(self, target: ast.expr, value: object) -> None:
+    def assign(self, target: ast.expr, value: object) -> None:
         if isinstance(target, ast.Name):
             self.names[target.id] = value
         elif isinstance(target, ast.Subscript):
@@ -118,7 +118,7 @@ class Expressions:
         if len(values) != len(targets):
             raise Unreadable(f"{len(values)} values are put into {len(targets)} names")
         for target, one in zip(targets, values, strict=True):
-            self.bind(target, one)
+            self.assign(target, one)
 
     def change(self, container: list | dict) -> None:
         if id(container) in self.frozen:
@@ -298,7 +298,7 @@ class Expressions:
             return
         generator = node.generators[level]
         for item in self.items(self.value(generator.iter)):
-            self.bind(generator.target, item)
+            self.assign(generator.target, item)
             if all(self.holds(test) for test in generator.ifs):
                 self.comprehend(node, level + 1, found)
 

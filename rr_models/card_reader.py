@@ -110,11 +110,11 @@ class _Reader(Expressions):
     def _Assign(self, node):
         value = self.value(node.value)
         for target in node.targets:
-            self.bind(target, value)
+            self.assign(target, value)
 
     def _AnnAssign(self, node):
         if node.value is not None:
-            self.bind(node.target, self.value(node.value))
+            self.assign(node.target, self.value(node.value))
 
     def _AugAssign(self, node):
         old, new = self.value(node.target), self.value(node.value)
@@ -123,14 +123,14 @@ class _Reader(Expressions):
                 raise Unreadable("a list is changed in a way that is not understood")
             self.list_method(old, "extend", [new])
         else:
-            self.bind(node.target, self.combine(node.op, old, new))
+            self.assign(node.target, self.combine(node.op, old, new))
 
     def _If(self, node):
         self.block(node.body if self.holds(node.test) else node.orelse)
 
     def _For(self, node):
         for item in self.items(self.value(node.iter)):
-            self.bind(node.target, item)
+            self.assign(node.target, item)
             try:
                 self.block(node.body)
             except _Broke:
@@ -153,7 +153,7 @@ class _Reader(Expressions):
         for item in node.items:
             value = self.value(item.context_expr)
             if item.optional_vars is not None:
-                self.bind(item.optional_vars, Opaque(images=pictures(value)))
+                self.assign(item.optional_vars, Opaque(images=pictures(value)))
         self.block(node.body)
 
     def _Return(self, node):

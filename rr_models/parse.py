@@ -36,7 +36,7 @@ _SHORTEST_TAIL = 60  # signs; "......" is no loop
 _THINK = re.compile(r"(?P<opens>^[ \t]*<think(?:ing)?>)|</think(?:ing)?>", re.I | re.M)
 _JSON = re.compile(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```)?\s*", re.I | re.S)
 _FRACTION = re.compile(r"[0-9][.,][0-9]")
-_WHOLE_NUMBER = re.compile(r"[^0-9]*[0-9]+[.,]?")
+_WHOLE_NUMBER_LAST = re.compile(r"(?<![0-9.,/])(?<!/ )(?<!of )[0-9]{1,9}[.,]?$")  # not the 4 of "3.5/4"
 _ENDED = ".!?。！？…)）]\"”'’」*`|"
 
 
@@ -216,7 +216,7 @@ def _sides(a: Slot, b: Slot) -> list[tuple[str, Slot]]:
 def _half_a_number(reader: Reader) -> bool:
     """Whether the text ends in a number that may go on: a "3" in an answer that is not whole, or that else
     writes "3.5"."""
-    if reader.last is None or not _WHOLE_NUMBER.fullmatch(reader.last.text):
+    if reader.last is None or not _WHOLE_NUMBER_LAST.search(reader.last.text):
         return False
     texts = (slot.text for entry in reader.entries for slot in entry.slots.values())
     half = not reader.all_judged(reader.entries) or any(map(_FRACTION.search, texts))
@@ -245,7 +245,8 @@ def _without_thinking(text: str) -> str:
             if not tag["opens"]:
                 thinking, start = False, tag.end()
         elif tag["opens"]:
-            if tag.start() > max(first, closed) and after.strip():
+            behind = text[tag.end() : tag.end() + 40].partition("\n")[0]
+            if tag.start() > max(first, closed) and behind.strip():
                 continue  # somebody's words about a tag
             kept.append(text[start : tag.start()])
             thinking = thought = True

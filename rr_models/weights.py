@@ -78,8 +78,8 @@ def chat_template(folder: Path) -> str:
 
 
 def learned(folder: Path) -> dict[str, str] | None:
-    """The wording of each task that a critic trained by this project knows (its training.json); None of others,
-    which may be asked anything."""
+    """The wording of each task that a critic trained by this project knows (its training.json); None of
+    others, which may be asked anything."""
     file = folder / "training.json"
     return read_json(file).get("wording") if file.is_file() else None
 

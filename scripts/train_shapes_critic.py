@@ -123,7 +123,11 @@ def work(rank: int, args, tokenizer, meeting: str) -> None:
             torch.save(model.state_dict(), args.out / f"course_{number + 1}.pt")  # for --resume
     if rank == 0:
         about = {"seed": args.seed, "scale": args.scale, "torch": torch.__version__}
-        save(model, args.out, about | {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "courses": records})
+        save(
+            model,
+            args.out,
+            about | {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "courses": records},
+        )
     torch.distributed.destroy_process_group()
 
 

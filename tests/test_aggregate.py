@@ -8,7 +8,6 @@ import pytest
 from rr_tests.made import critique
 
 from rr_models.aggregate import PUBLISHED, published, published_winner
-
 from rr_models.critique import MISSING, SCORED
 from rr_models.verdict import PairScore, Verdict
 

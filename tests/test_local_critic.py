@@ -81,7 +81,7 @@ def test_a_pair_is_judged_in_both_orders(critic, images):
     )
     assert verdict == averaged(one, two, tie=0.5)
     assert one.source["images"] == two.source["images"][::-1] == [image_hash(p) for p in images[:2]]
-    assert verdict.winner is None and verdict.status == INCOMPLETE
+    assert verdict.winner is None and verdict.status == TRUNCATED
     single = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, how="one order")
     assert single == one and single.text != two.text
 
@@ -323,7 +323,6 @@ def test_scores_that_are_no_numbers_are_an_error(critic, images, temperature: fl
         ({"task": "video"}, "task.*t2i.*video"),
         ({"task": "edit"}, "sources.*edit"),
         ({"sources": [torch.zeros(64, 64, 3)]}, "sources.*t2i"),
-        ({"task": "edit", "sources": torch.zeros(2, 64, 64, 3)}, "sources must hold 1.*holds 2"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"max_new_tokens": 0}, "max_new_tokens"),

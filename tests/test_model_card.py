@@ -189,7 +189,7 @@ DEEP = sys.getrecursionlimit() // 2
         (MADE, "x = RULES\n    for i in range(99): x += x", "too much"),
         (MADE, "x = RULES\n    for i in range(99): x = x.replace('a', x)", "too much"),
         (MADE, "x = f'{1:999999999}'\n    content = [{'type': 'text', 'text': x}]", "not known"),
-        (MADE, "x = []\n    for i in range(9999): x = [x]\n    content = x", "dict"),
+        (MADE, "x = []\n    for i in range(99): x = [x]\n    content = x", "dict"),
         (MADE, "x = []\n    for i in range(99): x = [x, x]\n    content = x", "dict"),
         (MADE, "for i in range(10**8): pass", "parts are not known"),
         (MADE, "for i in range(100_000_000): pass", "too much"),

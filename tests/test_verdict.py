@@ -14,10 +14,10 @@ from rr_models.verdict import PairScore, Verdict, averaged, winner_of
 
 
 def verdict(*pairs: tuple[float, float] | str | None, **fields) -> Verdict:
-    """A verdict with these scores for A and B, in the order of t2i's aspects; what is left out does not apply,
-    None is missing."""
+    """A verdict with these scores for A and B, in the order of t2i's aspects; what is left out does not
+    apply, None is missing."""
     aspects = []
-    for aspect, pair in zip(RATIONAL_REWARDS.t2i, (*pairs, "N/A", "N/A", "N/A")):
+    for aspect, pair in zip(RATIONAL_REWARDS.t2i, (*pairs, *["N/A"] * (3 - len(pairs))), strict=True):
         if pair is None or pair == "N/A":
             aspects.append(PairScore(aspect.key, aspect.name, MISSING if pair is None else NOT_APPLICABLE))
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from types import GeneratorType
 
 import torch
 
@@ -63,6 +64,9 @@ class NotANumber(ArithmeticError):
     """The model computes NaN or infinity, so no token of it means anything."""
 
 
+_resume = GeneratorType.send
+
+
 class _Row:
     """An answer in the making."""
 
@@ -79,11 +83,11 @@ class _Row:
     def go_on(self, answer: int | Choice | None = None) -> None:
         """Let the script run until it needs the model."""
         try:
-            self.request = self.job.script.send(answer)
+            self.request = _resume(self.job.script, answer)
             while isinstance(self.request, Say):
                 self.put(self.request.ids)
                 self.written.said += len(self.request.ids)
-                self.request = self.job.script.send(None)
+                self.request = _resume(self.job.script, None)
         except StopIteration:
             self.done = True
         if not self.done and isinstance(self.request, Choose) and not self.feed:

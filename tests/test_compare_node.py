@@ -1,0 +1,92 @@
+"""Compare Images in the real core: the better picture goes on, what cannot be told stops."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests.tiny import make
+
+TESTONLY = Path(__file__).resolve().parent / "nodes_testonly"
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    folder = comfy_core.base / "models" / "LLM" / "tiny"
+    if not folder.exists():
+        make(folder)
+    return comfy_core
+
+
+REQUEST = "a large red circle on the left and a small blue star on the right"
+
+
+def compared(model: str, **inputs) -> dict:
+    """A picture of the request against one of something else."""
+    shapes = {"seed": 1, "size": 256, "batch_size": 1}
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic", model=model, precision="auto", device="auto", max_pixels=65536
+        ),
+        "right": node("RationalRewardsShapesGenerator", prompt=REQUEST, **shapes),
+        "wrong": node(
+            "RationalRewardsShapesGenerator", prompt="a small green square in the middle", **shapes
+        ),
+        "compare": node(
+            "RationalRewardsCompare",
+            **{
+                "critic": ["critic", 0],
+                "image_a": ["wrong", 0],
+                "image_b": ["right", 0],
+                "request": REQUEST,
+                "how": "auto",
+                "tie": 0.0,
+                "temperature": 0.0,
+                "seed": 0,
+                "max_new_tokens": 512,
+            }
+            | inputs,
+        ),
+        "show": node("PreviewImage", images=["compare", 0]),
+    }
+
+
+def test_compare_passes_on_the_better_picture(core):
+    run = core.run(compared("Shapes critic (built in, demo)"))
+    assert run.success, run.complaint
+    assert torch.equal(run.value("compare"), run.value("right"))
+    winner, a, b, bias, report = (run.value("compare", place) for place in range(1, 6))
+    assert winner == "B" and a < b and math.isnan(bias)
+    assert "B wins" in report and "B: " in report
+
+
+def test_what_cannot_be_told_stops_what_hangs_on_it(core):
+    prompt = compared("tiny", max_new_tokens=64)
+    prompt["told"] = node("PreviewAny", source=["compare", 5])
+    prompt["winner"] = node("PreviewAny", source=["compare", 1])
+    run = core.run(prompt)
+    assert "could not tell which is better" in run.complaint
+    assert run.value("compare", 1) == "none" and math.isnan(run.value("compare", 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"request": ""}, "request is empty"),
+        ({"image_a": ["two", 0]}, "image_a holds 2 pictures"),
+        ({"how": "both orders"}, "compare pictures one by one"),
+    ],
+)
+def test_a_bad_comparison_is_an_error_that_names_it(core, change, said):
+    prompt = compared("Shapes critic (built in, demo)", **change)
+    prompt["two"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
+    run = core.run(prompt)
+    assert not run.success and said in run.complaint
