@@ -225,7 +225,8 @@ class Expressions:
         left = self.value(node.left)
         for sign, operand in zip(node.ops, node.comparators, strict=True):
             right = self.value(operand)
-            self.budget.take(len(right) if isinstance(right, (str, list, tuple, dict)) else 0)
+            if isinstance(right, (str, list, tuple, dict)):
+                self.budget.take(len(right) if isinstance(right, str) else 20 * len(right))
             known = _compared(sign, left, right)
             if known is not True:
                 return Opaque() if known is None else False

@@ -74,10 +74,11 @@ def _side(letter: str) -> str:
 
 
 _HEAD = 160  # no heading is longer; bounds the work on one line
-_MARKS = " \t#*_-+•·●■◆►▶★✅【"
+_MARKS = " \t#*_-+`•·●■◆►▶★✅【"
 _NUMBER = re.compile(
     r"(?:(?:aspect|criterion|dimension)\s{0,2})?"
-    r"[(\[]?(?:(?P<number>[0-9]{1,2})\s?[.):、\]](?![0-9])|(?P<circled>[①-⑳])"
+    r"[(\[]?(?:(?P<number>[0-9]{1,2})\s?(?:[.):、\]](?![0-9])|(?:\.[0-9]{1,2}){1,2}[.)]?\s(?=\W{0,3}[^\W\d]))"
+    r"|(?P<circled>[①-⑳])"
     r"|(?P<letter>[a-h])[.)](?=\s)|(?P<chinese>[一二三四五六七八九十])\s?[.)、])",
     re.I,
 )
@@ -85,7 +86,7 @@ _PLAIN_NUMBER = re.compile(r"(?P<number>[0-9]{1,2})\s(?=[^\W\d])")  # only under
 _ASIDE = re.compile(r"[*_\s]{0,4}[(\[](?P<aside>[^()\[\]]{0,40})[)\]]")
 _SCORE_ASIDE = re.compile(r"(?:[0-9.,\s/–~-]|to|or|n/a|float|number|decimal|out of|评分|得分|分数)+", re.I)
 _COLON = re.compile(r"[*_`\s\]】]{0,8}:[*_]{0,3}\s*")
-_OTHER_SIGN = re.compile(r"[*_`\s]{0,4}(?:=|\s[-–—]\s)\s*")
+_OTHER_SIGN = re.compile(r"[*_`\s]{0,4}(?:[=-]>|=|→|\s[-–—]\s)\s*")
 _HASH = re.compile(r"\s*(?:#{1,6}\s|#{2,6})")
 _TITLE = re.compile(r"(?=[^\W\d_])[^\s:.!?;。！？；]+(?: [^\s:.!?;。！？；]+){0,5}")
 _BOLD_LABEL = re.compile(r"\s*(?:[-+•*]\s+)?(?:\*\*|__)[^*_:]{1,60}(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)")

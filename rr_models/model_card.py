@@ -10,6 +10,7 @@ once stands in every one of those places.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import textwrap
 import warnings
@@ -28,6 +29,7 @@ from .card_values import (
     TRIMS,
     Budget,
     Opaque,
+    TooMuch,
     Unreadable,
     picture,
     pictures,
@@ -75,9 +77,10 @@ def _card(card: str, profile: Profile) -> Card:
     failed: dict[str, list[Unreadable]] = {task: [] for task in FUNCTIONS}
     named = any(f"def {name}" in card for name in FUNCTIONS.values())
     for line, code in _blocks(card) if named else ():
-        for tree in _trees(code, left):
-            ast.increment_lineno(tree, line)
-            module.add(tree)
+        with contextlib.suppress(TooMuch):
+            for tree in _trees(code, left):
+                ast.increment_lineno(tree, line)
+                module.add(tree)
         for task, name in FUNCTIONS.items():
             # of several definitions the first that can be used
             again = task not in templates and len(failed[task]) < _ATTEMPTS
@@ -116,7 +119,8 @@ def _blocks(card: str) -> Iterator[tuple[int, str]]:
 
 
 def _trees(code: str, left: Budget) -> Iterator[ast.Module]:
-    """The syntax of a block: whole if it can be, otherwise of those parts of it that are Python."""
+    """The syntax of a block: whole if it can be, otherwise of those parts of it that are Python. TooMuch
+    when no more code may be parsed."""
     for text in dict.fromkeys((code, textwrap.dedent(code))):
         if tree := _parsed(text, left):
             yield tree
@@ -136,8 +140,8 @@ def _trees(code: str, left: Budget) -> Iterator[ast.Module]:
 
 
 def _parsed(code: str, left: Budget) -> ast.Module | None:
+    left.take(len(code) + 500)
     try:
-        left.take(len(code) + 500)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that are none
             return ast.parse(code)

@@ -23,21 +23,27 @@ _NA = re.compile(
     r"|(?:n\.\s?a\.?|na|none|无)(?=\s*(?:$|[.,;:!(\[，。；（]|[-–—]\s))",
     re.I,
 )
+_GRADES = (
+    "(?:excellent|perfect|very good|good|fair|moderate|average|acceptable|very poor|poor|bad"
+    "|优秀|良好|一般|较差|很差|差)"
+)
 _HEDGE = re.compile(
     r"(?:(?:approximately|approx\.?|about|around|roughly|circa|between|score|a (?:solid|strong|weak|clear)"
-    r"|i(?: would|['’]d)? (?:give|rate) (?:it|this)|约|大约|大概)(?![a-z])|[~≈=:](?!~))\s*"
-    r"|(?:excellent|perfect|very good|good|fair|moderate|average|acceptable|poor|very poor|bad"
-    r"|优秀|良好|一般|较差|很差|差)\s*[*_]{0,3}\s*[:(\[–—-]\s*",
+    r"|(?:the|my) score(?: is)?|i(?: would|['’]d)? (?:say|(?:give|rate) (?:it|this))|约|大约|大概)(?![a-z])"
+    rf"|[~≈=:](?!~))\s*|{_GRADES}\s*[*_]{{0,3}}\s*[:(\[–—-]\s*",
     re.I,
 )
-_TYPE = re.compile(r"[\[(]?\s*(?:float|number|decimal)\s*[\])]?\s*:?\s*|\+(?=[0-9])|\\boxed\{", re.I)
+_TYPE = re.compile(r"[\[(]?\s*(?:float|number|decimal)\s*[\])]?\s*:?\s*|\+(?=[0-9])|\\boxed\{?", re.I)
 _FLOAT = r"[0-9]{1,9}(?:[.,][0-9]{1,30})?"
 _END = r"(?![\w%]|[.,][0-9])"
 _TO = "(?:-|–|—|−|~|to|至|到)"
 _COMMENT = re.compile(
-    r"\s*(?:[,;:。|]|\.(?!\.)|\s[-–—]\s|[–—]|[(\[])(?!\s*[-+]?[0-9])|\s*[(\[][0-9]+\s+[a-z]", re.I
+    r"\s*(?:[,;:。|]|\.(?!\.)|\s[-–—]\s|[–—]|[(\[])(?!\s*[-+]?[0-9])|\s*[(\[][0-9]+\s+[a-z]"
+    rf"|\s+(?:because|since|due to)\b|\s*{_GRADES}\W*$",
+    re.I,
 )
-_SECOND_SCORE = re.compile(r"(?<![0-9])[0-9][.,][0-9]|[0-9]\s*/\s*[0-9]|->|=|→")
+_SECOND_SCORE = re.compile(r"(?<![0-9])[0-9][.,][0-9]|[0-9]\s*/\s*[0-9]|->|=|→|\bn/a\b", re.I)
+_DRESS = re.compile(r"</?(?:b|strong|em|i|u|code)>|[${}★☆⭐]|^\s*<(?=[^<>]*>\s*$)|(?<=[^<])>\s*$", re.I)
 _SHARE = re.compile(r"[(\[]\s*[0-9]{1,3}(?:\.[0-9]{1,3})?\s?%\s*[)\]]?")
 
 _NO_WORD = re.compile(
@@ -54,6 +60,7 @@ _OF_SIDE = re.compile(
 )
 _WINNER_BEHIND = re.compile(r"[\s,;|/*_]{1,6}(?:winner|胜者|获胜者)[\s*_]{0,4}[:=]", re.I)
 _VERSUS = re.compile(r"\s(?:vs\.?|versus)\s|\s?对\s?", re.I)
+_ORDERS = (["a"], ["b"], ["a", "b"], ["b", "a"])
 _EITHER = re.compile(rf"[/,|]|{_VERSUS.pattern}", re.I)
 _BETWEEN = re.compile(r"[\s,;|/、*_]{0,8}(?:\b(?:and|vs\.?|versus))?[\s*_]{0,4}$", re.I)
 _TIED = re.compile(
@@ -64,7 +71,8 @@ _TIED = re.compile(
     re.I,
 )
 _NAMED = re.compile(
-    rf"(?:the )?(?:{SIDES}\s?)?[(\[]?(?-i:(?P<side>[AB]))(?:\s*$|\s*[)\]]|\s*[.;:!(\[。；]"
+    rf"(?:(?:the )?(?:winner|better image)(?: is|:)?\s*)?(?:the )?"
+    rf"(?:{SIDES}[\s_-]?[(\[]?(?P<named>[AB])|[(\[]?(?-i:(?P<side>[AB])))(?:\s*$|\s*[)\]]|\s*[.;:!(\[。；]"
     rf"|\s*[,，](?!\s?(?:{SIDES}\s?)?(?-i:[AB])\b)|\s*[-–—]\s|\s*>|\s?(?:胜|获胜|更好|更优|较好|优于)"
     r"|\s(?:wins?|won|is (?:the winner|(?:(?:clearly|slightly|much) )?better)|by|over|clearly|slightly|due"
     r"|because|since)\b)",
@@ -109,7 +117,7 @@ def score(text: str, *, alone: bool = False, scale: tuple[float, float] = (WORST
     `alone`: a number counts only if nothing stands behind it.
     """
     known = _known(*scale)
-    value = bare(unicodedata.normalize("NFKC", text[:200]))
+    value = bare(_DRESS.sub("", unicodedata.normalize("NFKC", text[:200])))
     for _ in range(4):
         if na := _NA.match(value):
             return None if _SECOND_SCORE.search(known.of_it.sub("", value[na.end() :])) else NOT_A_NUMBER
@@ -138,7 +146,7 @@ def winner(text: str) -> Reading:
     if _NA.match(value):
         return NOT_A_NUMBER
     found = _NAMED.match(value)
-    return {"A": A, "B": B}[found["side"]] if found else None
+    return {"A": A, "B": B}[(found["named"] or found["side"]).upper()] if found else None
 
 
 def pair_values(
@@ -158,7 +166,7 @@ def pair_values(
     for label in _OF_SIDE.finditer(line):
         if not ends or bare(line[: label.start()]):
             ends.append((label["side"].lower(), label.start(), label.end()))
-    if ends and not bare(line[: ends[0][1]]) and [s for s, *_ in ends] in (["a"], ["b"], ["a", "b"]):
+    if ends and not bare(line[: ends[0][1]]) and [s for s, *_ in ends] in _ORDERS:
         stops = [*(start for _, start, _ in ends[1:]), len(line)]
         read = {
             s: score(_BETWEEN.sub("", line[end:stop]), alone=alone, scale=scale)

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "torchvision": r"^\s*(?:import|from) torchvision\b",
 }
 PURE = ("aspects", "critique", "verdict", "aggregate", "rubric", "parse", "refine", "select", "revise")
+PURE += ("templates", "model_card", "wording")
 HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
 
 # The lower, the deeper: a module may import from its own layer and from those below it.
@@ -35,7 +36,14 @@ LAYERS = {
     "aggregate": 0,
     "images": 0,
     "weights": 0,
+    "card_values": 0,
+    "card_expressions": 0,
+    "card_reader": 0,
+    "card_signature": 0,
     "rubric": 1,
+    "templates": 1,
+    "model_card": 1,
+    "wording": 1,
     "values": 1,
     "refined_request": 1,
     "headings": 1,

@@ -83,7 +83,7 @@ def test_a_pair_is_judged_in_both_orders(critic, images):
     assert one.source["images"] == two.source["images"][::-1] == [image_hash(p) for p in images[:2]]
     assert verdict.winner is None and verdict.status == TRUNCATED
     single = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, how="one order")
-    assert single == one and single.text != two.text
+    assert single == one
 
 
 def test_weights_are_checked_before_the_work_and_recorded(critic, images):

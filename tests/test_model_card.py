@@ -260,6 +260,16 @@ def test_huge_nesting_elsewhere_in_the_card_does_no_harm(tmp_path: Path, deep: s
     assert "t2i" in read.templates and read.notices == ()
 
 
+@pytest.mark.parametrize(
+    "filling", ["x(\n", "a = 1\n", "```\n", "```python\nx = [0 for i in range(99999)]\n```\n", "-"]
+)
+def test_a_huge_card_is_not_read_for_ever(tmp_path: Path, filling: str):
+    huge = "```python\n" + filling * (900_000 // len(filling)) + f"\n```\n```python\n{SHORT}\n```\n"
+    (tmp_path / "README.md").write_text(huge)
+    read = model_card.read(tmp_path)
+    assert len(read.templates) + len(read.notices) == 1
+
+
 def test_nothing_of_the_card_runs(tmp_path: Path):
     here = tmp_path / "touched"
     code = f"open({str(here)!r}, 'w')\nimport os; os.mkdir({str(here)!r})\n" + SHORT

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from rr_tests.answers import answer, scores
 
+from rr_models.aspects import RATIONAL_REWARDS, VIESCORE, Aspect
 from rr_models.critique import (
     COMPLETE,
     INCOMPLETE,
     MISSING,
     NOT_APPLICABLE,
     REFUSED,
+    SCORED,
     TRUNCATED,
     Critique,
 )
-from rr_models.parse import parse
+from rr_models.parse import parse, parse_pair, summary_dict
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
 
@@ -277,3 +279,71 @@ def test_half_a_refined_request_is_not_handed_on():
 def test_an_unknown_task_is_named():
     with pytest.raises(ValueError, match="t2i.*video"):
         parse("", "video", "r")
+    with pytest.raises(ValueError, match="t2i, edit, not 't2i-pair'"):
+        parse("", "t2i-pair", "r")
+    with pytest.raises(ValueError, match="t2i-pair, edit-pair, not 'edit'"):
+        parse_pair("", "edit", "r")
+
+
+# other aspects, other scales
+
+LIGHT = Aspect(
+    "score_of_light", "Score of Light", "is it lit?", ("no.", "yes."), aliases=("Lighting", "光照")
+)
+
+
+@pytest.mark.parametrize("name", ["4. Score of Light:", "### score-of-light", "**Lighting:**", "4. 光照："])
+def test_an_aspect_of_the_users_own_is_found_by_its_names(name: str):
+    profile = RATIONAL_REWARDS.changed(add=[LIGHT], drop=["text_rendering"])
+    text = answer("2.5").replace("# Summary", f"{name}\n## Justification: Dim.\n## Score: 1.5\n# Summary")
+    critique = parse(text, "t2i", "r", profile=profile)
+    assert scores(critique) == [2.5, 3.0, 1.5] and critique.status == COMPLETE
+    assert critique.aspect("score_of_light").justification == "Dim."
+    # under the protocol's own profile it is a stranger, and takes nothing from the aspect before it
+    assert scores(parse(text, "t2i", "r")) == [2.5, 3.0, NOT_APPLICABLE]
+
+
+def test_a_name_that_begins_like_a_heading_hides_neither():
+    text_only = Aspect("user", "User", "is the user content?", ("no.", "yes."))
+    profile = RATIONAL_REWARDS.changed(add=[text_only])
+    added = answer("2.5").replace("# Summary", "4. User:\n## Score: 3.5\n# Summary")
+    critique = parse(added, "t2i", "r", profile=profile)
+    assert scores(critique) == [2.5, 3.0, NOT_APPLICABLE, 3.5]
+    assert critique.analysis == "What is asked for." and critique.refined_request == "A fox."
+
+
+def test_another_scale_is_the_profiles():
+    text = (
+        "# Detailed Judgement\n1. Semantic Consistency:\n## Justification: x\n## Score: (0.0 to 10.0): 7.5\n"
+        "2. Perceptual Quality:\n## Justification: y\n## Score: 11/10\n# Summary: z"
+    )
+    critique = parse(text, "t2i", "r", profile=VIESCORE)
+    assert scores(critique) == [7.5, 10.0] and critique.scale == (0.0, 10.0)
+    assert (critique.overall, critique.reward) == (8.75, 0.875)
+    assert any("outside 0 to 10" in note for note in critique.notes)
+    pair = text.replace("Score: (0.0 to 10.0): 7.5", "Scores: A 7.5, B 6").replace("Score:", "Scores: A 9, B")
+    verdict = parse_pair(pair, "t2i-pair", "r", profile=VIESCORE)
+    assert [(a.score_a, a.score_b) for a in verdict.aspects] == [(7.5, 6.0), (9.0, 10.0)]
+    assert verdict.scale == (0.0, 10.0)
+
+
+def test_the_summary_holds_what_the_command_line_promises():
+    told = summary_dict(parse(answer(), "t2i", "r"))
+    assert list(told) == ["status", "overall", "reward", "aspects", "summary", "refinement_comments"] + [
+        "refined_request",
+        "notes",
+    ]
+    assert told["aspects"]["text_faithfulness"] == {
+        "status": SCORED,
+        "score": 2.0,
+        "justification": "The fox is there.",
+    }
+    pair = summary_dict(parse_pair(answer(), "t2i-pair", "r"))
+    assert list(pair) == ["status", "overall_a", "overall_b", "winner", "aspects", "summary", "notes"]
+    assert pair["aspects"]["text_faithfulness"] == {
+        "status": MISSING,
+        "score_a": None,
+        "score_b": None,
+        "winner": None,
+        "justification": "The fox is there.\n## Score: 2.0",
+    }

@@ -7,6 +7,8 @@ from rr_tests.answers import answer, scores
 
 from rr_models.critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE
 from rr_models.parse import parse
+from rr_models.values import NOT_A_NUMBER, pair_values, score, winner
+from rr_models.verdict import TIE, A, B
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,19 @@ from rr_models.parse import parse
         (r"\boxed{3.5}", 3.5),
         ("3.5分", 3.5),
         ("3.5 (1 leg is missing)", 3.5),
+        ("3.5 because a leg is missing", 3.5),
+        ("3.5 good", 3.5),
+        ("Good (3.5)", 3.5),
+        ("The score is 3.5", 3.5),
+        ("a solid 3.5", 3.5),
+        ("<b>3.5</b>", 3.5),
+        ("$3.5$", 3.5),
+        ("{3.5}", 3.5),
+        ("<3.5>", 3.5),
+        ("3.5/4 (88%)", 3.5),
+        ("<3.5", MISSING),
+        ("3..5", MISSING),
+        ("3.5, N/A", MISSING),
         ("3.5 (out of 4.0)", 3.5),
         ("3.5 - a leg is missing", 3.5),
         ("3.5 - 1 leg is missing", MISSING),
@@ -175,3 +190,81 @@ def test_a_refined_request_in_a_picture_is_none():
 def test_a_whole_answer_in_a_fence():
     critique = parse(f"```markdown\n{answer()}```", "t2i", "r")
     assert scores(critique) == [2.0, 3.0, NOT_APPLICABLE] and critique.refined_request == "A fox."
+
+
+def test_what_was_written_is_kept_where_it_was_mended():
+    def written(text: str) -> float | None:
+        return parse(answer(text), "t2i", "r").aspects[0].written
+
+    assert written("4.5") == 4.5 and written("0") == 0.0
+    assert written("3.0-3.5") == 3.0  # of a range the first number, as other readers take it
+    assert written("3.5") is None and written("8/10") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "numbers"),
+    [
+        ("8/10", (0.0, 10.0), (8.0,)),
+        ("8 (0 to 10)", (0.0, 10.0), (8.0,)),
+        ("(0.0 - 10.0): 7.5", (0.0, 10.0), (7.5,)),
+        ("11", (0.0, 10.0), (11.0,)),
+        ("0.5", (0.0, 10.0), (0.5,)),
+        ("3.5/4", (0.0, 10.0), None),
+        ("85", (0.0, 10.0), None),
+        ("85", (0.0, 100.0), (85.0,)),
+        ("4.5/5", (1.0, 5.0), (4.5,)),
+        ("0.875", (0.0, 1.0), (0.875,)),
+        ("-1.5", (-2.0, 2.0), (-1.5,)),
+        ("-1 to 1", (-2.0, 2.0), (-1.0, 1.0)),
+        ("-1.5", (0.0, 10.0), None),
+    ],
+)
+def test_numbers_follow_the_scale(text: str, scale, numbers):
+    assert score(text, scale=scale) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        *[
+            (text, A)
+            for text in ("Image A", "A", "**A**", "[Image A]", "Image A wins", "A, because B is dull")
+        ],
+        *[
+            (text, A)
+            for text in ("A (clearly)", "A > B", "Image A over Image B", "the winner is image a", "图像A")
+        ],
+        *[(text, B) for text in ("Image B.", "B - sharper", "Image B is better", "图像B更好", "（B）")],
+        *[
+            (text, TIE)
+            for text in ("It's a tie", "It’s a tie.", "Tie", "Both equal", "Draw", "Neither", "A = B")
+        ],
+        *[(text, TIE) for text in ("a tie between A and B", "Both images are equally good", "平局", "Even")],
+        *[(text, NOT_A_NUMBER) for text in ("N/A", "Not applicable", "None", "不适用")],
+        *[(text, None) for text in ("A/B", "A or B", "Image A, Image B, It's a tie", "Not A", "Image 1", "")],
+        *[(text, None) for text in ("A slight edge to B", "A fox is missing", "Even though A is sharper")],
+    ],
+)
+def test_a_winner_as_written(text: str, named):
+    assert winner(text) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "values"),
+    [
+        ("A 3.5, B 2.0", "", {"a": (3.5,), "b": (2.0,)}),
+        ("Image A = 3.5/4; Image B = 2/4", "", {"a": (3.5,), "b": (2.0,)}),
+        ("B 2.0, A 3.5", "", {"a": (3.5,), "b": (2.0,)}),
+        ("3.0, Score B: 2.5, Winner: A", "a", {"a": (3.0,), "b": (2.5,), "winner": A}),
+        ("3.5 / 2.0", "ab", {"a": (3.5,), "b": (2.0,)}),
+        ("3.5 vs 2.0", "", {"a": (3.5,), "b": (2.0,)}),
+        ("图像A：3分，图像B：2分", "", {"a": (3.0,), "b": (2.0,)}),
+        ("N/A", "", {"a": NOT_A_NUMBER, "b": NOT_A_NUMBER}),
+        ("3.5 (B: 2.0 in comparison)", "a", {"a": None}),
+        ("3.5 / 2.0", "", {}),
+        ("3.5", "", {}),
+        ("both 3.5", "", {}),
+    ],
+)
+def test_scores_of_two_as_written(text: str, side: str, values: dict):
+    assert pair_values(text, side) == values
