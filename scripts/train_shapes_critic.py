@@ -3,17 +3,11 @@ of them.
 
     python scripts/train_shapes_critic.py --out DIR [--seed 0] [--scale 1.0]
 
-Courses, each with its own learning-rate curve, all on training scenes only (rr_models.shapes.cases keeps
-the held-out ones apart). What a course teaches:
+Two courses, on training scenes only (rr_models.shapes.cases keeps the held-out ones apart):
 
-eyes      no sentences: picture tokens come to lie close to the words for what they show, so that the vision
-          tower tells a circle from a square before sentences depend on it
-look      short answers that only say what is in the picture, many pictures a second
-read      no picture: what a request asks for, place by place
-critique  whole critiques; the constant parts of the prompt (system turn, rubric) are left out of the
-          sequence while all other tokens keep the positions they will have, which saves most of the work
-part      the same with a random piece of the constant parts, so that they get known
-prompt    whole critiques behind the whole prompt, exactly as the critic is asked later
+eyes       pictures alone: what the vision tower says of them should lie close to the words for it
+critiques  whole critiques behind the whole question, exactly as the critic is asked in use; the eyes are
+           taught along the way
 
 Everything random comes from --seed. `--scale 0.01` is a quick try. The folder that is written loads with
 `transformers.Qwen3VLForConditionalGeneration.from_pretrained`.
@@ -25,10 +19,10 @@ import argparse
 import json
 import math
 import random
+import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -36,16 +30,17 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shapes_lessons import SIDE, Eyes, Writer, answer_loss  # noqa: E402
+from shapes_lessons import SIDE, Eyes, Writer, answer_loss, pictures  # noqa: E402
+from shapes_optimizer import Orthogonal  # noqa: E402
 
 from rr_models import rubric  # noqa: E402
 from rr_models.shapes import cases  # noqa: E402
 
-VOCABULARY = 1024
 SPECIAL = [
     f"<|{name}|>" for name in "endoftext im_start im_end vision_start vision_end image_pad video_pad".split()
 ]
 THINK = ["<think>", "</think>"]
+VOCABULARY = 1024
 WORD_PATTERN = (  # Qwen's: words with their leading blank, digits one by one
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -61,35 +56,10 @@ CHAT_TEMPLATE = (
 )
 WORKERS = 2
 
-
-@dataclass(frozen=True)
-class Course:
-    """Lessons (what is taught, in turns; steps; cases a step) under one cosine of the learning rate, which
-    reaches its floor at `horizon` steps."""
-
-    rate: float
-    warmup: int
-    horizon: int
-    lessons: tuple[tuple[tuple[str, ...], int, int], ...]
-
-
-# What was learned the slow way: without "eyes" shapes and flaws stay unseen, without "read" the request is
-# guessed from the picture.
-COURSES = (
-    Course(1.5e-3, 30, 800, ((("eyes",), 800, 64),)),
-    Course(2e-3, 50, 800, ((("read",), 600, 64),)),
-    Course(
-        2e-3,
-        50,
-        3900,
-        (
-            (("eyes", "look", "read", "critique"), 1600, 32),
-            (("look", "critique", "critique"), 1500, 32),
-            (("eyes", "critique", "part"), 600, 32),
-            (("prompt",), 200, 8),
-        ),
-    ),
-)
+EYES = {"steps": 500, "rows": 64, "rate": 2.0, "warmup": 30}
+CRITIQUES = {"steps": 2500, "rows": 32, "rate": 1.0, "warmup": 50}
+MATRIX_RATE, OTHER_RATE = 0.02, 0.003  # at rate 1: of hidden matrices, and of all else
+EYES_SHARE = 0.1  # how much a nat of seeing weighs in the second course, against a nat a token of writing
 
 
 def main() -> None:
@@ -97,7 +67,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True, help="folder to write (made if absent)")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--scale", type=float, default=1.0, help="factor on the number of steps")
-    options.add_argument("--resume", type=Path, help="course_N.pt of an earlier run: only the rest is done")
+    options.add_argument("--eyes", type=Path, help="eyes.pt of an earlier run, to do the second course only")
     args = options.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(args.seed)
@@ -114,54 +84,76 @@ def work(rank: int, args, tokenizer, meeting: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORKERS)
     torch.manual_seed(args.seed)
     model = make_model(tokenizer)
-    if args.resume:
-        model.load_state_dict(torch.load(args.resume, weights_only=True))
-    records = []
-    for number in range(int(args.resume.stem[-1]) if args.resume else 0, len(COURSES)):
-        records.append(train(model, Writer(tokenizer), Eyes(tokenizer), args, rank, number))
-        if rank == 0 and number + 1 < len(COURSES):
-            torch.save(model.state_dict(), args.out / f"course_{number + 1}.pt")  # for --resume
+    eyes, writer = Eyes(model, tokenizer), Writer(tokenizer)
+
+    def look(rng: random.Random, rows: int):
+        while True:
+            shown = pictures([cases.case(rng, rng.choice(cases.TASKS), test=False) for _ in range(rows)])
+            loss = eyes.look(shown[:rows], rng)
+            yield loss, {"eyes": loss}
+
+    def write(rng: random.Random, rows: int):
+        for chosen, batch, labels in writer.batches(rng, rows):
+            said = answer_loss(model, batch, labels)
+            seen = eyes.loss(pictures(chosen))
+            yield said + EYES_SHARE * seen, {"critiques": said, "eyes": seen}
+
+    records = {}
+    if args.eyes:
+        model.load_state_dict(torch.load(args.eyes, weights_only=True))
+    else:
+        records["eyes"] = train(model, look, EYES, args, rank)
+        if rank == 0:
+            torch.save(model.state_dict(), args.out / "eyes.pt")
+    records["critiques"] = train(model, write, CRITIQUES, args, rank)
     if rank == 0:
+        (args.out / "eyes.pt").unlink(missing_ok=True)
+        (args.out / "latest.pt").unlink(missing_ok=True)
         about = {"seed": args.seed, "scale": args.scale, "torch": torch.__version__}
-        save(
-            model,
-            args.out,
-            about | {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "courses": records},
-        )
+        about |= {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "courses": records}
+        save(model, args.out, about)
     torch.distributed.destroy_process_group()
 
 
 def make_tokenizer(seed: int):
-    """A byte-level BPE as Qwen's, small, learned from our own prompts and answers."""
+    """A byte-level BPE as Qwen's, small, learned from our own requests and answers; each constant line of the
+    question is one token more."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    lines = constant_lines()
+
+    def cut(pattern: str):
+        return pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(pattern), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+
     rng = random.Random(seed)
-    corpus = [
-        part["text"]
-        for task in cases.TASKS
-        for m in rubric.messages(task, "")
-        for part in m["content"]
-        if "text" in part
-    ]
-    corpus = corpus * 200
+    corpus = ["system\n", "user\n", "assistant\n"] * 500
     for task in cases.TASKS * 3000:
         case = cases.case(rng, task, test=False)
         corpus += [case.request, case.truth.to_text()]
     words = Tokenizer(models.BPE())
-    words.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORD_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    words.pre_tokenizer = cut(WORD_PATTERN)
     words.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(SPECIAL) - len(THINK),
+        vocab_size=VOCABULARY - len(SPECIAL) - len(THINK) - len(lines),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     words.train_from_iterator(corpus, trainer)
+    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    learned = json.loads(words.to_str())["model"]
+    vocabulary = learned["vocab"]
+    for line in lines:
+        ((spelling, _),) = spelled.pre_tokenize_str(line)
+        vocabulary[spelling] = len(vocabulary)
+    # what stands in the vocabulary as it is needs no merges: so the lines are found whole
+    words.model = models.BPE(vocabulary, [tuple(m) for m in learned["merges"]], ignore_merges=True)
+    words.pre_tokenizer = cut("|".join([*map(re.escape, lines), WORD_PATTERN]))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
         eos_token="<|im_end|>",
@@ -172,6 +164,16 @@ def make_tokenizer(seed: int):
     tokenizer.add_tokens(THINK)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def constant_lines() -> list[str]:
+    """Every line of the questions that no request changes, with its line break, the longest first."""
+    lines = set()
+    for task in cases.TASKS:
+        for message in rubric.messages(task, "\ue000"):
+            for part in message["content"]:
+                lines |= {line for line in part.get("text", "").splitlines(keepends=True) if line.strip()}
+    return sorted((line for line in lines if "\ue000" not in line), key=lambda line: (-len(line), line))
 
 
 def make_model(tokenizer):
@@ -187,10 +189,10 @@ def make_model(tokenizer):
     token = tokenizer.convert_tokens_to_ids
     config = Qwen3VLConfig(
         text_config={
-            "vocab_size": VOCABULARY,
+            "vocab_size": len(tokenizer),
             "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 6,
+            "intermediate_size": 448,
+            "num_hidden_layers": 4,
             "num_attention_heads": 6,
             "num_key_value_heads": 2,
             "head_dim": 32,
@@ -204,15 +206,15 @@ def make_model(tokenizer):
         },
         vision_config={
             "depth": 3,
-            "hidden_size": 96,
+            "hidden_size": 128,
             "intermediate_size": 256,
-            "num_heads": 3,
+            "num_heads": 4,
             "patch_size": 16,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
             "out_hidden_size": 192,
             "num_position_embeddings": 36,
-            "deepstack_visual_indexes": [0, 1],
+            "deepstack_visual_indexes": [1],
         },
         image_token_id=token("<|image_pad|>"),
         video_token_id=token("<|video_pad|>"),
@@ -223,42 +225,52 @@ def make_model(tokenizer):
     return Qwen3VLForConditionalGeneration(config)
 
 
-def train(model, writer: Writer, eyes: Eyes, args, rank: int, number: int) -> dict:
-    """One course. Returns what it was, how long it took and the mean loss of each lesson's last 50 steps."""
-    course = COURSES[number]
-    rng = random.Random(f"training {args.seed} {rank}{number or ''}")
-    plan = [(kinds, max(1, round(steps * args.scale)), count) for kinds, steps, count in course.lessons]
-    horizon, step = max(2, course.horizon * args.scale), 0
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=course.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    losses, began = {}, time.time()
+def train(model, lesson, course: dict, args, rank: int) -> dict:
+    """One course under one cosine of the learning rate. Returns what it was, how long it took and the mean
+    losses of its last 100 steps."""
+    steps = max(1, round(course["steps"] * args.scale))
+    rng = random.Random(f"{lesson.__name__} {args.seed} {rank}")
+    optimizers = make_optimizers(model)
+    rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    recent: dict[str, list[float]] = {}
+    began = time.time()
     model.train()
-    for kinds, steps, count in plan:
-        recent = {kind: [] for kind in kinds}
-        for _ in range(steps):
-            kind = kinds[step % len(kinds)]
-            curve = 0.02 + 0.98 * (1 + math.cos(math.pi * step / horizon)) / 2
-            for group in optimizer.param_groups:
-                group["lr"] = course.rate * min(1, (step + 1) / course.warmup) * curve
-            if kind == "eyes":
-                loss = eyes.loss(model, rng, count // WORKERS)
-            else:
-                loss = answer_loss(model, writer.batch(rng, kind, count // WORKERS))
-            optimizer.zero_grad()
-            loss.backward()
-            add_up_gradients(model)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    losses = lesson(rng, course["rows"] // WORKERS)
+    for step in range(steps):
+        curve = min(1, (step + 1) / course["warmup"]) * (
+            0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
+        )
+        for optimizer, own in zip(optimizers, rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, own, strict=True):
+                group["lr"] = rate * course["rate"] * curve
+        loss, parts = next(losses)
+        model.zero_grad()
+        loss.backward()
+        add_up_gradients(model)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
             optimizer.step()
-            recent[kind] = [*recent[kind][-49:], loss.item()]
-            step += 1
-            if step % 250 == 0 and rank == 0:
-                torch.save(model.state_dict(), args.out / "latest.pt")  # to look at while it learns
-            if step % 25 == 0 and rank == 0:
-                means = ", ".join(f"{name} {mean(values[-25:]):.4f}" for name, values in recent.items())
-                log(f"course {number + 1}, step {step}: {means}, {time.time() - began:.0f} s")
-        losses |= {name: round(mean(values), 4) for name, values in recent.items()}
-    return vars(course) | {"minutes": round((time.time() - began) / 60, 1), "loss": losses}
+        for name, value in parts.items():
+            recent[name] = [*recent.get(name, [])[-99:], value.item()]
+        if rank == 0 and (step + 1) % 25 == 0:
+            means = ", ".join(f"{name} {mean(values[-25:]):.4f}" for name, values in recent.items())
+            log(f"{lesson.__name__}, step {step + 1}: {means}, {time.time() - began:.0f} s")
+        if rank == 0 and (step + 1) % 500 == 0:
+            torch.save(model.state_dict(), args.out / "latest.pt")  # to look at while it learns
+    done = {"minutes": round((time.time() - began) / 60, 1)}
+    return course | done | {"loss": {name: round(mean(values), 5) for name, values in recent.items()}}
+
+
+def make_optimizers(model) -> list[torch.optim.Optimizer]:
+    """Steps of even size in all directions for the matrices of the layers, AdamW for everything else."""
+    matrices, others = [], []
+    for name, p in model.named_parameters():
+        inner = p.ndim == 2 and "embed" not in name and "lm_head" not in name
+        (matrices if inner else others).append(p)
+    return [
+        Orthogonal(matrices, lr=MATRIX_RATE),
+        torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+    ]
 
 
 def mean(values: list[float]) -> float:

@@ -45,18 +45,18 @@ def draw(picture: Picture, size: int = 256, seed: int = 0) -> Image.Image:
     for place, thing in zip(PLACES, picture.scene.things, strict=True):
         if thing:
             x = 16 + 32 * PLACES.index(place) + rng.uniform(-1.5, 1.5)
-            y = middle_height + rng.uniform(-5, 5)
+            y = middle_height + rng.uniform(-4, 4)
             _thing(pen, thing, x, y, scale, rng, paper if picture.cut == place else None)
     if picture.scene.word:
         _word(pen, picture.scene.word, scale, rng, picture.broken_letters)
     image = image.resize((size, size), Image.Resampling.BOX)
     if picture.blurred:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(1.6, 2.2) * size / UNITS))
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(1.4, 1.8) * size / UNITS))
     return _noise(image, rng) if picture.noisy else image
 
 
 def _thing(pen, thing: Thing, x: float, y: float, scale: float, rng: random.Random, cut_with) -> None:
-    radius = rng.uniform(12.5, 14.5) if thing.size == "large" else rng.uniform(6.5, 8.5)
+    radius = rng.uniform(13, 14.5) if thing.size == "large" else rng.uniform(8, 9.5)
     color = tuple(min(255, max(0, c + rng.randint(-12, 12))) for c in COLORS[thing.color])
     box = [(x - radius) * scale, (y - radius) * scale, (x + radius) * scale, (y + radius) * scale]
     if thing.shape == "circle":
@@ -95,7 +95,7 @@ def _word(pen, word: str, scale: float, rng: random.Random, broken: bool) -> Non
 
 
 def _noise(image: Image.Image, rng: random.Random) -> Image.Image:
-    grain = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(0.12, 0.17), (UNITS, UNITS, 3))
+    grain = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(0.11, 0.15), (UNITS, UNITS, 3))
     step = np.arange(image.width) * UNITS // image.width
     pixels = np.asarray(image, np.float32) / 255 + grain[step][:, step]
     return Image.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8))

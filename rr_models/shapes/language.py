@@ -62,11 +62,9 @@ def demand(fault: Fault, wanted: Scene) -> str:
     }.get(fault.kind, lambda: f'the word reads "{wanted.word}"')()
 
 
-def refine(base: str, faults: tuple[Fault, ...], wanted: Scene) -> str:
-    """The request again, with what went wrong stated firmly."""
-    if not faults:
-        return f"{base}."
-    return f"{base}. {_FIRM} {', '.join(demand(f, wanted) for f in faults)}."
+def demands(faults: tuple[Fault, ...], wanted: Scene) -> str:
+    """What went wrong, stated firmly; empty if nothing did."""
+    return f"{_FIRM} {', '.join(demand(f, wanted) for f in faults)}." if faults else ""
 
 
 def read(prompt: str) -> Reading:
