@@ -17,36 +17,25 @@ from .values import SCORES, SIDES, Reading, pair_values, score, winner
 UNKNOWN = "unknown"
 """The name of what is made up like a heading, but belongs to nothing that the protocol knows."""
 
+# what the user wrote, and what becomes of it
+_ASKED = r"(?:user(?:['’]?s)? )?(?:request|prompt|instruction|query)"
+_ASKED_ZH = "(?:用户|编辑)?(?:请求|需求|指令|提示词?)"
+_BETTER_ZH = "(?:优化|改进|修改|精炼|细化|润色|完善|修订|改写|调整)"
+_PICTURES = "(?:user |text |image |edit(?:ing)? |generation )?"
+# patterns; a blank stands for what may stand between words
 _SECTIONS = {
-    "analysis": (
-        *("User Request Analysis", "Request Analysis", "Analysis of the User Request"),
-        *("用户请求分析", "请求分析", "需求分析", "用户需求分析", "编辑请求分析"),
-    ),
-    "judgement": (
-        *("Detailed Judgement", "Detailed Judgment", "Detailed Evaluation", "Detailed Assessment"),
-        *("Detailed Comparison", "详细评判", "详细评估", "详细评价", "详细判断", "详细比较", "详细评分"),
-    ),
-    "justification": (
-        *("Justification", "Reasoning", "Rationale", "Explanation", "Evidence", "Reason", "Analysis"),
-        *("Comment", "Comments", "理由", "评分理由", "原因", "依据", "分析", "说明", "解释", "评语"),
-    ),
-    "score": ("Score", "Scores", "Rating", "Ratings", "评分", "得分", "分数", "打分"),
-    "summary": (
-        *("Summary", "Overall Summary", "Final Summary", "Conclusion"),
-        *("总结", "概述", "小结", "结论", "综合总结"),
-    ),
-    "comments": (
-        *("User Request Refinement", "Request Refinement", "Refinement Comments", "Refinement Comment"),
-        *("Refinement Suggestions", "修改意见", "改进意见", "优化意见", "修改建议", "改进建议", "优化建议"),
-        *("用户请求优化", "用户请求改进", "请求优化", "请求改进", "优化说明", "改进说明", "修改说明"),
-    ),
-    "refined": (
-        *("Refined Request", "Refined Prompt", "Refined Instruction", "Refined User Request"),
-        *("Refined User Prompt", "Refined User Instruction", "Revised Request", "Revised Prompt"),
-        *("Improved Request", "Improved Prompt", "Final Refined Request", "Optimized Prompt"),
-        *("优化后的请求", "改进后的请求", "修改后的请求", "优化后的用户请求", "改进后的用户请求"),
-        *("优化后的提示词", "改进后的提示词", "优化后的指令", "改进后的指令", "修改后的指令"),
-    ),
+    "analysis": rf"{_ASKED} analysis|analysis of (?:the )?{_ASKED}|{_ASKED_ZH}的?(?:分析|解析|理解)",
+    "judgement": "detailed (?:judge?ments?|judging|evaluation|assessment|comparison)"
+    "|详细的?(?:评判|评估|评价|评审|判断|比较|对比|评分)",
+    "justification": "justification|reasoning|rationale|explanation|evidence|reason|analysis|comments?"
+    "|(?:评分|打分|评判|判断|评价|评估|扣分)?(?:理由|依据|原因)|分析|说明|解释|评语|论证|论据",
+    "score": "(?:aspect )?(?:scores?|ratings?)|(?:该项|本项)?(?:评分|得分|分数|打分)",
+    "summary": "(?:(?:overall|final) )?summary|conclusion|(?:综合)?总结|概述|概括|小结|结论|摘要",
+    "comments": rf"(?:{_ASKED} )?refinement(?! request)(?: (?:comments?|suggestions?|notes?))?"
+    rf"|{_BETTER_ZH}(?:意见|建议|说明)|{_ASKED_ZH}的?{_BETTER_ZH}",
+    "refined": "(?:the )?(?:(?:final|suggested) )?(?:refined|revised|improved|optimi[sz]ed|enhanced|updated"
+    rf"|rewritten|new|suggested|final) {_PICTURES}(?:request|prompt|instruction|query|caption)|refinement request"
+    rf"|(?:最终)?{_BETTER_ZH}(?:后的?|过的)?{_ASKED_ZH}",
 }
 _WINNERS = (
     *("Winner", "Winning Image", "Better Image", "Preferred Image", "Preference"),
@@ -54,10 +43,16 @@ _WINNERS = (
 )
 
 
+_BETWEEN = r"[\s_-]{1,60}"
+
+
 def _spelled(name: str) -> str:
     """A pattern for a name in whatever case, with "and" or "&", and blanks, "_" or "-" between its words."""
     words = re.split(r"[\s_-]+", name.translate(_PLAIN).strip())
-    return r"[\s_-]{1,60}".join("(?:and|&)" if w.lower() in ("and", "&") else re.escape(w) for w in words)
+    pattern = _BETWEEN.join("(?:and|&)" if w.lower() in ("and", "&") else re.escape(w) for w in words)
+    return pattern.replace(
+        f"{_BETWEEN}(?:and|&){_BETWEEN}", f"(?:{_BETWEEN}(?:and|&){_BETWEEN}|[\\s_]?[/&+-][\\s_]?)"
+    )
 
 
 def _any(names: tuple[str, ...]) -> str:
@@ -98,7 +93,9 @@ _PLAIN |= dict.fromkeys(
 )
 _PLAIN |= {ord("﹕"): ":", ord("\t"): " "}
 
-_SECTION = re.compile("|".join(f"(?P<{name}>{_any(names)})" for name, names in _SECTIONS.items()), re.I)
+_SECTION = re.compile(
+    "|".join(f"(?P<{name}>{pattern.replace(' ', _BETWEEN)})" for name, pattern in _SECTIONS.items()), re.I
+)
 _PAIR_SECTION = re.compile(
     rf"(?P<score_ab>{SCORES}\s{{0,3}}[(\[]?(?:{SIDES}\s?)?A\s?[/,&|]\s?(?:{SIDES}\s?)?B[)\]]?)"
     rf"|{_side('A')}|{_side('B')}|(?P<winner>{_any(_WINNERS)})|{_SECTION.pattern}",
