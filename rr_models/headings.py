@@ -73,11 +73,19 @@ _MARKS = " \t#*_-+`•·●■◆►▶★✅【"
 _NUMBER = re.compile(
     r"(?:(?:aspect|criterion|dimension)\s{0,2})?"
     r"[(\[]?(?:(?P<number>[0-9]{1,2})\s?(?:[.):、\]](?![0-9])|(?:\.[0-9]{1,2}){1,2}[.)]?\s(?=\W{0,3}[^\W\d]))"
-    r"|(?P<circled>[①-⑳])"
+    r"|(?P<circled>[①-⑳])|(?P<keycap>[0-9])\ufe0f?\u20e3"
+    r"|(?-i:(?P<roman>I{1,3}|IV|VI{0,3}))[.)](?=\s)"
     r"|(?P<letter>[a-h])[.)](?=\s)|(?P<chinese>[一二三四五六七八九十])\s?[.)、])",
     re.I,
 )
 _PLAIN_NUMBER = re.compile(r"(?P<number>[0-9]{1,2})\s(?=[^\W\d])")  # only under a "#"
+_COUNTED = re.compile(r"(?:aspect|criterion|dimension)\s{1,2}(?P<number>[0-9]{1,2})\s[-–—]\s", re.I)
+# around an aspect's name: "Score for Text Faithfulness", "Text Faithfulness Assessment"
+_SCORE_OF = re.compile(rf"{SCORES}\s(?:for|of)\s", re.I)
+_SUFFIX = (
+    r"(?:[\s_-]{1,3}(?:scores?|ratings?|justification|assessment|evaluation|quality)(?![a-z])"
+    r"|(?:的|\s)?(?:评分|得分))?"
+)
 _ASIDE = re.compile(r"[*_\s]{0,4}[(\[](?P<aside>[^()\[\]]{0,40})[)\]]")
 _SCORE_ASIDE = re.compile(r"(?:[0-9.,\s/–~-]|to|or|n/a|float|number|decimal|out of|评分|得分|分数)+", re.I)
 _COLON = re.compile(r"[*_`\s\]】]{0,8}:[*_]{0,3}\s*")
@@ -113,6 +121,7 @@ class Heading:
     hashed: bool = False  # under a "#"
     number: int | None = None
     bold: bool = False
+    part: str = ""  # of an aspect: "score" or "justification" where that stands beside its name
     label: bool = False  # UNKNOWN only: a bold label in front of text, which may be part of a justification
     side: str = ""
     aspect: Aspect | None = None
@@ -128,7 +137,7 @@ def _names(aspects: tuple[Aspect, ...]) -> re.Pattern:
     """One pattern for all names of the aspects; the group's number tells which aspect, counted from 1."""
     patterns = [_any((a.name, *a.aliases, a.key)) for a in aspects]
     order = sorted(range(len(aspects)), key=lambda n: -len(aspects[n].name))
-    return re.compile("|".join(f"(?P<_{n}>{patterns[n]})" for n in order), re.I)
+    return re.compile(f"(?:{'|'.join(f'(?P<_{n}>{patterns[n]})' for n in order)}){_SUFFIX}", re.I)
 
 
 class Headings:
@@ -149,22 +158,30 @@ class Headings:
         head = line[:_HEAD]
         head = head.replace("\t", " ") if head.isascii() else head.translate(_PLAIN)
         bare = head.lstrip(_MARKS)
+        while bare and unicodedata.category(bare[0]) == "So" and not _NUMBER.match(bare):
+            bare = bare[1:].lstrip(f"{_MARKS}\ufe0f")
         marks = head[: len(head) - len(bare)]
         number = None
-        if found := _NUMBER.match(bare) or ("#" in marks and _PLAIN_NUMBER.match(bare)):
+        plain = _COUNTED.match(bare) or ("#" in marks and _PLAIN_NUMBER.match(bare))
+        if found := _NUMBER.match(bare) or plain:
             number = _count(found)
             marks, bare = marks + found[0], bare[found.end() :]
             marks, bare = marks + bare[: len(bare) - len(bare.lstrip(_MARKS))], bare.lstrip(_MARKS)
         dress = {"hashed": "#" in marks, "number": number, "bold": marks[-1:] in ("*", "_", "【")}
         written = line[len(head) - len(bare) :]
-        matches = [m for m in (self._names.match(bare), self._sections.match(bare)) if m]
+        of = _SCORE_OF.match(bare)
+        names = self._names.match(bare) or (of and self._names.match(bare, of.end()))
+        matches = [m for m in (names, self._sections.match(bare)) if m]
         for name in sorted(matches, key=re.Match.end, reverse=True):  # "Score" is not "Score of Colours"
             kind, _, which = name.lastgroup.partition("_")
             aspect = None if kind else self.aspects[int(which)]
             kind = kind or "aspect"
             rest = self._behind(kind, which, bare, name.end(), written, marks)
+            if rest is not None and aspect:
+                part = _part(bare[name.end(name.lastgroup) : name.end()], of and name.start() == of.end())
+                return Heading(kind, rest, part=part, aspect=aspect, **dress)
             if rest is not None:
-                return Heading(kind, rest, side="" if aspect else which, aspect=aspect, **dress)
+                return Heading(kind, rest, side=which, **dress)
         return _unknown(head, bare, **dress)
 
     def values(
@@ -230,8 +247,19 @@ def _unknown(head: str, bare: str, hashed: bool, number: int | None, bold: bool)
     return Heading(UNKNOWN) if after == ":" and bare[:1].isupper() else None
 
 
+def _part(suffix: str, score_of: bool) -> str:
+    """What of an aspect is under its heading, if the words around its name say that."""
+    if score_of or re.search("score|rating|评分|得分", suffix, re.I):
+        return "score"
+    return "justification" if "just" in suffix.lower() else ""
+
+
 def _count(found: re.Match) -> int:
     groups = found.groupdict()
+    if groups.get("keycap"):
+        return int(groups["keycap"])
+    if groups.get("roman"):
+        return ("I", "II", "III", "IV", "V", "VI", "VII", "VIII").index(groups["roman"]) + 1
     if groups.get("letter"):
         return ord(groups["letter"].lower()) - ord("a") + 1
     if groups.get("chinese"):

@@ -47,14 +47,18 @@ _REFUSAL = re.compile(
     r"(?:unfortunately,? |regrettably,? )?"
     r"(?:(?:i(?: a|['’]?)m )?(?:(?:very |so |deeply )?sorry\b|unable\b|not able\b)"
     r"|i(?: a|['’]?)m (?:afraid|not comfortable)\b|i apologi[sz]e|my apologies|apologies,"
-    r"|i can(?:['’]?t|not| not)\b|i (?:won['’]?t|will not)\b|i (?:must|have to) (?:decline|refuse)"
-    r"|i (?:do not|don['’]?t) feel comfortable|as an ai\b"
+    r"|(?:i )?can(?:['’]?t|not| not) (?!be\b)|i (?:won['’]?t|will not|refuse to|decline to)\b"
+    r"|i(?:['’]m going to| will|['’]ll)? (?:must|have to) (?:decline|refuse)|i(?: would|['’]d) rather not\b"
+    r"|i (?:do not|don['’]?t) feel comfortable|as an ai\b|it is(?: not|n['’]t) possible for me\b"
     r"|很?抱歉|对不起|很遗憾|作为(?:一个|一名)?\s?(?:ai|人工智能)|我?无法|我不能)",
     re.I,
 )
 _DECLINED = re.compile(
     r"\bi (?:can(?:['’]?t|not| not)|(?:am |['’]m )?(?:unable|not able) to|won['’]?t|will not)\b"
-    r"|\bi (?:must|have to) (?:decline|refuse)|(?:request|evaluation) (?:has been|was|is) declined"
+    r"|\b(?:must|have to) (?:decline|refuse)\b|\bi (?:refuse|decline) to\b"
+    r"|(?:request|evaluation) (?:has been|was|is) declined"
+    r"|\b(?:against|violates?) (?:\w+ ){0,3}(?:guidelines|polic(?:y|ies))"
+    r"|\bcannot be (?:processed|judged|evaluated|assessed|completed)\b"
     r"|\bunable to (?:judge|assess|evaluate|provide|score|rate|comply|assist)"
     r"|\bno (?:image|picture)s? (?:was|were|is|are|has been|have been)? ?(?:provided|attached|uploaded|given)"
     r"|\b(?:don['’]?t|do not|cannot|can['’]?t) see (?:an|any|the) (?:image|picture)"
