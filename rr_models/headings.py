@@ -34,7 +34,8 @@ _SECTIONS = {
     "comments": rf"(?:{_ASKED} )?refinement(?! request)(?: (?:comments?|suggestions?|notes?))?"
     rf"|{_BETTER_ZH}(?:意见|建议|说明)|{_ASKED_ZH}的?{_BETTER_ZH}",
     "refined": "(?:the )?(?:(?:final|suggested) )?(?:refined|revised|improved|optimi[sz]ed|enhanced|updated"
-    rf"|rewritten|new|suggested|final) {_PICTURES}(?:request|prompt|instruction|query|caption)|refinement request"
+    rf"|rewritten|new|suggested|final) {_PICTURES}(?:request|prompt|instruction|query|caption)"
+    "|refinement request"
     rf"|(?:最终)?{_BETTER_ZH}(?:后的?|过的)?{_ASKED_ZH}",
 }
 _WINNERS = (

@@ -111,8 +111,8 @@ class _Scale:
             re.I,
         )
         self.of_it = re.compile(
-            rf"(?:\bon (?:a|the) )?(?:scale (?:of|from) )?(?:{low}\s*{_TO}\s*|/\s*|out of\s*|of\s*|满分\s*){high}"
-            rf"(?:{_END}|分)(?:\s*scale\b)?",
+            r"(?:\bon (?:a|the) )?(?:scale (?:of|from) )?"
+            rf"(?:{low}\s*{_TO}\s*|/\s*|out of\s*|of\s*|满分\s*){high}(?:{_END}|分)(?:\s*scale\b)?",
             re.I,
         )
 
