@@ -10,8 +10,8 @@ import ast
 import copy
 from collections import ChainMap
 
-from .card_expressions import Expressions, Function, containers
-from .card_values import Budget, Opaque, TooMuch, Unreadable, pictures
+from .card_expressions import Expressions, Function
+from .card_values import Budget, Opaque, TooMuch, Unreadable, containers, pictures
 
 _DEPTH = 8  # of calls
 _PATHS = 32

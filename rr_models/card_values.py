@@ -11,7 +11,8 @@ import inspect
 import re
 import string
 import textwrap
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _FIRST = 0xF0000  # of a private use area, where no text has anything
@@ -118,6 +119,17 @@ def within(part: object, whole: object) -> bool | None:
         return None
     found = [equal(part, one) for one in whole]
     return True if True in found else None if None in found else False
+
+
+def containers(value: object) -> Iterator:
+    """Every list, tuple and dict that can be reached, each once."""
+    seen, open_ = set(), [value]
+    while open_:
+        one = open_.pop()
+        if isinstance(one, (list, tuple, dict, ChainMap)) and id(one) not in seen:
+            seen.add(id(one))
+            open_ += one.values() if isinstance(one, (dict, ChainMap)) else one
+            yield one
 
 
 def join(budget: Budget, parts: list) -> str:
