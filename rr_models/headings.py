@@ -159,7 +159,7 @@ class Headings:
         head = line[:_HEAD]
         head = head.replace("\t", " ") if head.isascii() else head.translate(_PLAIN)
         bare = head.lstrip(_MARKS)
-        while bare and unicodedata.category(bare[0]) == "So" and not _NUMBER.match(bare):
+        while bare[:1] > "\x7f" and unicodedata.category(bare[0]) == "So" and not _NUMBER.match(bare):
             bare = bare[1:].lstrip(f"{_MARKS}\ufe0f")
         marks = head[: len(head) - len(bare)]
         number = None
@@ -170,8 +170,9 @@ class Headings:
             marks, bare = marks + bare[: len(bare) - len(bare.lstrip(_MARKS))], bare.lstrip(_MARKS)
         dress = {"hashed": "#" in marks, "number": number, "bold": marks[-1:] in ("*", "_", "【")}
         written = line[len(head) - len(bare) :]
-        of = _SCORE_OF.match(bare)
-        names = self._names.match(bare) or (of and self._names.match(bare, of.end()))
+        names, of = self._names.match(bare), None
+        if not names and (of := _SCORE_OF.match(bare)):
+            names = self._names.match(bare, of.end())
         matches = [m for m in (names, self._sections.match(bare)) if m]
         for name in sorted(matches, key=re.Match.end, reverse=True):  # "Score" is not "Score of Colours"
             kind, _, which = name.lastgroup.partition("_")
@@ -179,7 +180,7 @@ class Headings:
             kind = kind or "aspect"
             rest = self._behind(kind, which, bare, name.end(), written, marks)
             if rest is not None and aspect:
-                part = _part(bare[name.end(name.lastgroup) : name.end()], of and name.start() == of.end())
+                part = _part(bare[name.end(name.lastgroup) : name.end()], of is not None)
                 return Heading(kind, rest, part=part, aspect=aspect, **dress)
             if rest is not None:
                 return Heading(kind, rest, side=which, **dress)
