@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from .card_library import LIBRARY
 from .card_values import (
+    SIGNS,
     Budget,
     Opaque,
     Unreadable,
@@ -200,6 +201,11 @@ class Expressions:
                 break
         return value
 
+    def _NamedExpr(self, node):
+        value = self.value(node.value)
+        self.assign(node.target, value)
+        return value
+
     def _IfExp(self, node):
         return self.value(node.body if self.holds(node.test) else node.orelse)
 
@@ -246,6 +252,8 @@ class Expressions:
         if isinstance(key, slice) and isinstance(value, (list, tuple)):
             return type(value)(self.items(value)[key])
         if isinstance(value, (list, tuple, dict)) and not isinstance(key, Opaque):
+            return value[key]
+        if isinstance(value, str) and not SIGNS.search(value) and isinstance(key, (int, slice)):
             return value[key]
         return Opaque(images=pictures(value))
 
@@ -341,7 +349,8 @@ class Expressions:
         return self.unknown(callee.name, [callee, *args, *names.values()])
 
     def unknown(self, name: str, values: list) -> Opaque:
-        if any(isinstance(value, (list, dict, tuple, Function)) for value in values):
+        inside = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        if any(isinstance(value, (list, dict, tuple, Function)) for value in inside):
             raise Unreadable(f"a list or dict is given to {name or 'something'}, which is not known")
         return Opaque(images=frozenset().union(*map(pictures, values)))
 

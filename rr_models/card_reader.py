@@ -149,6 +149,15 @@ class _Reader(Expressions):
                 continue
         self.block(node.orelse)
 
+    def _Try(self, node):
+        # an error in it would lead into a handler: then nothing is known of it
+        try:
+            self.block([*node.body, *node.orelse])
+        except _Raised as error:
+            raise Unreadable("an error is raised and caught") from error
+        finally:
+            self.block(node.finalbody)
+
     def _With(self, node):
         for item in node.items:
             value = self.value(item.context_expr)

@@ -204,6 +204,8 @@ def text_method(budget: Budget, value: str, method: str, args: list, names: dict
     unknown = Opaque(images=pictures(value).union(*map(pictures, args)))
     if method == "format":
         return braces(budget, value, args, names)
+    if method == "format_map" and len(args) == 1 and isinstance(args[0], dict):
+        return braces(budget, value, [], args[0])
     if method == "join" and len(args) == 1 and isinstance(args[0], (list, tuple)):
         between = [part for one in args[0] for part in (value, one)][1:]
         return join(budget, between)
