@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,13 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="replace")
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
     except CriticError as error:
         return _complain(error, UNJUDGED)
     except (RationalRewardsError, ValueError) as error:
         return _complain(error, BAD_INPUT)
     except KeyboardInterrupt:
         return _complain("stopped", STOPPED)
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
 
 
 def _complain(error: object, status: int) -> int:
@@ -182,6 +188,8 @@ def _parse(options) -> int:
 
 
 def _messages(options) -> int:
+    if not options.request.strip():
+        raise ValueError("the request is empty: say what was asked for.")
     wording = _chosen(options, options.model_dir)
     if options.model_dir and not options.model_dir.is_dir():
         raise ValueError(f"--model-dir: there is no folder {options.model_dir}.")
@@ -276,7 +284,10 @@ def _text(file: str) -> str:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror or error}).") from error
-    return data.decode("utf-8-sig", errors="replace")
+    text = data.decode("utf-8-sig", errors="replace")
+    if b"\0" in data or text.count("\ufffd") * 10 > len(text):
+        raise ValueError(f"{file} is no text in UTF-8. Give the answer as the critic wrote it.")
+    return text
 
 
 def _print_json(data: object) -> None:

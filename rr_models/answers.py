@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .aspects import Aspect, Profile
 from .entries import BARE, INLINE, MARKED, WINNER, Entry, Slot
@@ -17,10 +18,23 @@ from .headings import UNKNOWN, Heading, headings
 from .values import NOT_A_NUMBER, bare, comment
 
 _CLOSING = ("summary", "comments", "refined")
+_NAME_KEYS = ("name", "aspect", "criterion", "dimension", "category")
 _AFTER = "after"  # behind the refined request, under a heading of the critic's own
 REPEAT = "repeat"  # a second answer behind the first; nothing in it counts
 _TWICE = "it was judged more than once, and differently"
 CUT = "the answer was cut off at its score"
+
+
+def _named(data: Mapping | list) -> list[tuple]:
+    """What JSON data says under which name: a list may hold objects that bring their names along."""
+    if isinstance(data, Mapping):
+        return list(data.items())
+    found = []
+    for one in data:
+        names = [key for key in one if str(key).lower() in _NAME_KEYS] if isinstance(one, Mapping) else []
+        rest = {key: value for key, value in one.items() if key not in names[:1]} if names else one
+        found.append((one[names[0]] if names else "", rest))
+    return found
 
 
 class Reader:
@@ -73,19 +87,21 @@ class Reader:
     def section(self, name: str) -> str:
         return "\n".join(self.sections[name]).strip()
 
-    def read_data(self, data: Mapping, depth: int = 2) -> None:
+    def read_data(self, data: Mapping | list, depth: int = 4) -> None:
         """Read an answer that was given as JSON, by the same names."""
-        for key, value in data.items():
+        for key, value in _named(data):
             found = self.headings.find(f"# {key}:")
             if found and found.aspect:
-                self._open(self._new(found.aspect))
-                for part, words in value.items() if isinstance(value, Mapping) else [("score", value)]:
+                if not (found.part and self._within(found)):
+                    self._open(self._new(found.aspect))
+                told = value.items() if isinstance(value, Mapping) else [(found.part or "score", value)]
+                for part, words in told:
                     under = self.headings.find(f"## {part}:")
                     if not under or not self._take(str(words), under, last=False):
                         self._keep(str(words))
-            elif found and found.name in self.sections and not isinstance(value, Mapping):
+            elif found and found.name in self.sections and not isinstance(value, (Mapping, list)):
                 self.sections[found.name].append(str(value))
-            elif depth and isinstance(value, Mapping):
+            elif depth and isinstance(value, (Mapping, list)):
                 self.read_data(value, depth - 1)
 
     # one line
@@ -109,6 +125,8 @@ class Reader:
         """Do what a heading says; False if it is only content where it stands."""
         if self.place == REPEAT:
             return False
+        if found.part and self._within(found):
+            found = replace(found, name=found.part, aspect=None)
         if found.name in ("score", WINNER, "side", "justification"):
             return self._value_or_words(found, title, line, last)
         if found.name == UNKNOWN:
@@ -251,6 +269,11 @@ class Reader:
     def _new(self, aspect: Aspect | None, rank: int = MARKED) -> Entry:
         names = ("a", "b", WINNER) if self.headings.pair else ("score",)
         return Entry(aspect, {n: Slot(WINNER if n == WINNER else "score") for n in names}, rank)
+
+    def _within(self, found: Heading) -> bool:
+        """Whether a heading that names an aspect stands under that aspect already."""
+        entry = self.entry
+        return self.place == "aspect" and entry is not None and entry.aspect is found.aspect
 
     def _busy(self) -> bool:
         """Whether an aspect under a real heading still waits for its score, so that others' are quoted."""

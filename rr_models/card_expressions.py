@@ -7,14 +7,12 @@ standard library. A call of anything else makes a value that is not known.
 from __future__ import annotations
 
 import ast
-import copy
 import operator
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 
+from .card_library import LIBRARY
 from .card_values import (
     SIGNS,
     Budget,
@@ -25,11 +23,9 @@ from .card_values import (
     join,
     percent,
     pictures,
-    text,
     text_method,
     truth,
     within,
-    without_indent,
 )
 
 _LARGEST = 10**9
@@ -41,10 +37,8 @@ _NUMBERS = {
     ast.Mod: operator.mod,
 }
 _ORDER = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
-_TYPES = {"str": str, "list": list, "tuple": tuple, "dict": dict, "int": int, "bytes": bytes}
 _REFUSED = ("exec", "eval", "compile", "globals", "locals", "vars", "setattr", "delattr", "__import__")
 _NO_SIGNS = re.compile("[\U000f0000-\U000f00ff\ud800-\udfff]")
-_ONE_WORD = re.compile(r"(\()?([\w<>/ -]+)(?(1)\))")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +50,6 @@ class Function:
 
     def __deepcopy__(self, memo: dict) -> Function:
         return self
-
-
-def containers(value: object) -> Iterator:
-    """Every list, tuple and dict that can be reached, each once."""
-    seen, open_ = set(), [value]
-    while open_:
-        one = open_.pop()
-        if isinstance(one, (list, tuple, dict, ChainMap)) and id(one) not in seen:
-            seen.add(id(one))
-            open_ += one.values() if isinstance(one, (dict, ChainMap)) else one
-            yield one
 
 
 class Expressions:
@@ -218,6 +201,11 @@ class Expressions:
                 break
         return value
 
+    def _NamedExpr(self, node):
+        value = self.value(node.value)
+        self.assign(node.target, value)
+        return value
+
     def _IfExp(self, node):
         return self.value(node.body if self.holds(node.test) else node.orelse)
 
@@ -264,6 +252,8 @@ class Expressions:
         if isinstance(key, slice) and isinstance(value, (list, tuple)):
             return type(value)(self.items(value)[key])
         if isinstance(value, (list, tuple, dict)) and not isinstance(key, Opaque):
+            return value[key]
+        if isinstance(value, str) and not SIGNS.search(value) and isinstance(key, (int, slice)):
             return value[key]
         return Opaque(images=pictures(value))
 
@@ -351,7 +341,7 @@ class Expressions:
             return self.helper(callee, args, names)
         if not isinstance(callee, Opaque):
             raise Unreadable(f"a {type(callee).__name__} is called")
-        known = None if callee.images else _LIBRARY.get(callee.name)
+        known = None if callee.images else LIBRARY.get(callee.name)
         if known and (found := known(self, *args, **names)) is not NotImplemented:
             return found
         if callee.name in _REFUSED:
@@ -359,7 +349,8 @@ class Expressions:
         return self.unknown(callee.name, [callee, *args, *names.values()])
 
     def unknown(self, name: str, values: list) -> Opaque:
-        if any(isinstance(value, (list, dict, tuple, Function)) for value in values):
+        inside = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        if any(isinstance(value, (list, dict, tuple, Function)) for value in inside):
             raise Unreadable(f"a list or dict is given to {name or 'something'}, which is not known")
         return Opaque(images=frozenset().union(*map(pictures, values)))
 
@@ -374,66 +365,3 @@ def _compared(sign: ast.cmpop, a: object, b: object) -> bool | None:
         return _ORDER[type(sign)](a, b) if known else None
     known = within(a, b) if isinstance(sign, (ast.In, ast.NotIn)) else equal(a, b)
     return known if known is None or isinstance(sign, (ast.In, ast.Eq)) else not known
-
-
-def _len(reader: Expressions, value: object) -> object:
-    known = isinstance(value, (list, tuple, dict)) or (isinstance(value, str) and not SIGNS.search(value))
-    return len(value) if known else NotImplemented
-
-
-def _range(reader: Expressions, *bounds: object) -> object:
-    if not all(isinstance(bound, int) for bound in bounds):
-        return NotImplemented
-    numbers = range(*bounds)
-    reader.budget.take(len(numbers))
-    return list(numbers)
-
-
-def _isinstance(reader: Expressions, value: object, kinds: object) -> object:
-    names = [one.name for one in (kinds if isinstance(kinds, tuple) else (kinds,)) if isinstance(one, Opaque)]
-    if isinstance(value, Opaque) or not names or not all(name in _TYPES for name in names):
-        return Opaque()
-    return isinstance(value, tuple(_TYPES[name] for name in names))
-
-
-def _copied(reader: Expressions, value: object) -> object:
-    reader.budget.take(sum(map(len, containers(value))))
-    return copy.deepcopy(value)
-
-
-def _dict(reader: Expressions, *args: object, **names: object) -> object:
-    return {**(reader.known_dict(args[0]) if args else {}), **names}
-
-
-def _split(reader: Expressions, pattern: object, value: object) -> object:
-    """re.split at a plain word, which stands in the result if it is in brackets."""
-    if not (isinstance(pattern, str) and isinstance(value, str) and (word := _ONE_WORD.fullmatch(pattern))):
-        return NotImplemented
-    found = text_method(reader.budget, value, "split", [word[2]], {})
-    return [part for one in found for part in (word[2], one)][1:] if word[1] else found
-
-
-_LIBRARY: dict[str, Callable] = {
-    "len": _len,
-    "range": _range,
-    "isinstance": _isinstance,
-    "print": lambda reader, *args, **names: None,
-    "str": lambda reader, value="": text(value),
-    "list": lambda reader, values=(): reader.items(values),
-    "tuple": lambda reader, values=(): tuple(reader.items(values)),
-    "dict": _dict,
-    "reversed": lambda reader, values: reader.items(values)[::-1],
-    "enumerate": lambda reader, values, start=0: list(enumerate(reader.items(values), start)),
-    "zip": lambda reader, *values, strict=False: list(zip(*map(reader.items, values), strict=strict)),
-    "itertools.zip_longest": lambda reader, *values: list(zip_longest(*map(reader.items, values))),
-    "map": lambda reader, function, values: [
-        reader.called(function, [value], {}) for value in reader.items(values)
-    ],
-    "iter": lambda reader, values: reader.items(values),
-    "next": lambda reader, values: reader.list_method(values, "pop", [0]),
-    "re.split": _split,
-    "copy.copy": _copied,
-    "copy.deepcopy": _copied,
-    "textwrap.dedent": lambda reader, value: without_indent(reader.budget, value, clean=False),
-    "inspect.cleandoc": lambda reader, value: without_indent(reader.budget, value, clean=True),
-}

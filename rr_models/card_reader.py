@@ -10,8 +10,8 @@ import ast
 import copy
 from collections import ChainMap
 
-from .card_expressions import Expressions, Function, containers
-from .card_values import Budget, Opaque, TooMuch, Unreadable, pictures
+from .card_expressions import Expressions, Function
+from .card_values import Budget, Opaque, TooMuch, Unreadable, containers, pictures
 
 _DEPTH = 8  # of calls
 _PATHS = 32
@@ -148,6 +148,15 @@ class _Reader(Expressions):
             except _Continued:
                 continue
         self.block(node.orelse)
+
+    def _Try(self, node):
+        # an error in it would lead into a handler: then nothing is known of it
+        try:
+            self.block([*node.body, *node.orelse])
+        except _Raised as error:
+            raise Unreadable("an error is raised and caught") from error
+        finally:
+            self.block(node.finalbody)
 
     def _With(self, node):
         for item in node.items:

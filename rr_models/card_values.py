@@ -11,7 +11,8 @@ import inspect
 import re
 import string
 import textwrap
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _FIRST = 0xF0000  # of a private use area, where no text has anything
@@ -120,6 +121,17 @@ def within(part: object, whole: object) -> bool | None:
     return True if True in found else None if None in found else False
 
 
+def containers(value: object) -> Iterator:
+    """Every list, tuple and dict that can be reached, each once."""
+    seen, open_ = set(), [value]
+    while open_:
+        one = open_.pop()
+        if isinstance(one, (list, tuple, dict, ChainMap)) and id(one) not in seen:
+            seen.add(id(one))
+            open_ += one.values() if isinstance(one, (dict, ChainMap)) else one
+            yield one
+
+
 def join(budget: Budget, parts: list) -> str:
     texts = list(map(text, parts))
     budget.take(sum(map(len, texts)))
@@ -192,6 +204,8 @@ def text_method(budget: Budget, value: str, method: str, args: list, names: dict
     unknown = Opaque(images=pictures(value).union(*map(pictures, args)))
     if method == "format":
         return braces(budget, value, args, names)
+    if method == "format_map" and len(args) == 1 and isinstance(args[0], dict):
+        return braces(budget, value, [], args[0])
     if method == "join" and len(args) == 1 and isinstance(args[0], (list, tuple)):
         between = [part for one in args[0] for part in (value, one)][1:]
         return join(budget, between)

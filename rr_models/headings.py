@@ -17,36 +17,26 @@ from .values import SCORES, SIDES, Reading, pair_values, score, winner
 UNKNOWN = "unknown"
 """The name of what is made up like a heading, but belongs to nothing that the protocol knows."""
 
+# what the user wrote, and what becomes of it
+_ASKED = r"(?:user(?:['’]?s)? )?(?:request|prompt|instruction|query)"
+_ASKED_ZH = "(?:用户|编辑)?(?:请求|需求|指令|提示词?)"
+_BETTER_ZH = "(?:优化|改进|修改|精炼|细化|润色|完善|修订|改写|调整)"
+_PICTURES = "(?:user |text |image |edit(?:ing)? |generation )?"
+# patterns; a blank stands for what may stand between words
 _SECTIONS = {
-    "analysis": (
-        *("User Request Analysis", "Request Analysis", "Analysis of the User Request"),
-        *("用户请求分析", "请求分析", "需求分析", "用户需求分析", "编辑请求分析"),
-    ),
-    "judgement": (
-        *("Detailed Judgement", "Detailed Judgment", "Detailed Evaluation", "Detailed Assessment"),
-        *("Detailed Comparison", "详细评判", "详细评估", "详细评价", "详细判断", "详细比较", "详细评分"),
-    ),
-    "justification": (
-        *("Justification", "Reasoning", "Rationale", "Explanation", "Evidence", "Reason", "Analysis"),
-        *("Comment", "Comments", "理由", "评分理由", "原因", "依据", "分析", "说明", "解释", "评语"),
-    ),
-    "score": ("Score", "Scores", "Rating", "Ratings", "评分", "得分", "分数", "打分"),
-    "summary": (
-        *("Summary", "Overall Summary", "Final Summary", "Conclusion"),
-        *("总结", "概述", "小结", "结论", "综合总结"),
-    ),
-    "comments": (
-        *("User Request Refinement", "Request Refinement", "Refinement Comments", "Refinement Comment"),
-        *("Refinement Suggestions", "修改意见", "改进意见", "优化意见", "修改建议", "改进建议", "优化建议"),
-        *("用户请求优化", "用户请求改进", "请求优化", "请求改进", "优化说明", "改进说明", "修改说明"),
-    ),
-    "refined": (
-        *("Refined Request", "Refined Prompt", "Refined Instruction", "Refined User Request"),
-        *("Refined User Prompt", "Refined User Instruction", "Revised Request", "Revised Prompt"),
-        *("Improved Request", "Improved Prompt", "Final Refined Request", "Optimized Prompt"),
-        *("优化后的请求", "改进后的请求", "修改后的请求", "优化后的用户请求", "改进后的用户请求"),
-        *("优化后的提示词", "改进后的提示词", "优化后的指令", "改进后的指令", "修改后的指令"),
-    ),
+    "analysis": rf"{_ASKED} analysis|analysis of (?:the )?{_ASKED}|{_ASKED_ZH}的?(?:分析|解析|理解)",
+    "judgement": "detailed (?:judge?ments?|judging|evaluation|assessment|comparison)"
+    "|详细的?(?:评判|评估|评价|评审|判断|比较|对比|评分)",
+    "justification": "justification|reasoning|rationale|explanation|evidence|reason|analysis|comments?"
+    "|(?:评分|打分|评判|判断|评价|评估|扣分)?(?:理由|依据|原因)|分析|说明|解释|评语|论证|论据",
+    "score": "(?:aspect )?(?:scores?|ratings?)|(?:该项|本项)?(?:评分|得分|分数|打分)",
+    "summary": "(?:(?:overall|final) )?summary|conclusion|(?:综合)?总结|概述|概括|小结|结论|摘要",
+    "comments": rf"(?:{_ASKED} )?refinement(?! request)(?: (?:comments?|suggestions?|notes?))?"
+    rf"|{_BETTER_ZH}(?:意见|建议|说明)|{_ASKED_ZH}的?{_BETTER_ZH}",
+    "refined": "(?:the )?(?:(?:final|suggested) )?(?:refined|revised|improved|optimi[sz]ed|enhanced|updated"
+    rf"|rewritten|new|suggested|final) {_PICTURES}(?:request|prompt|instruction|query|caption)"
+    "|refinement request"
+    rf"|(?:最终)?{_BETTER_ZH}(?:后的?|过的)?{_ASKED_ZH}",
 }
 _WINNERS = (
     *("Winner", "Winning Image", "Better Image", "Preferred Image", "Preference"),
@@ -54,10 +44,16 @@ _WINNERS = (
 )
 
 
+_BETWEEN = r"[\s_-]{1,60}"
+
+
 def _spelled(name: str) -> str:
     """A pattern for a name in whatever case, with "and" or "&", and blanks, "_" or "-" between its words."""
     words = re.split(r"[\s_-]+", name.translate(_PLAIN).strip())
-    return r"[\s_-]{1,60}".join("(?:and|&)" if w.lower() in ("and", "&") else re.escape(w) for w in words)
+    pattern = _BETWEEN.join("(?:and|&)" if w.lower() in ("and", "&") else re.escape(w) for w in words)
+    return pattern.replace(
+        f"{_BETWEEN}(?:and|&){_BETWEEN}", f"(?:{_BETWEEN}(?:and|&){_BETWEEN}|[\\s_]?[/&+-][\\s_]?)"
+    )
 
 
 def _any(names: tuple[str, ...]) -> str:
@@ -78,11 +74,19 @@ _MARKS = " \t#*_-+`•·●■◆►▶★✅【"
 _NUMBER = re.compile(
     r"(?:(?:aspect|criterion|dimension)\s{0,2})?"
     r"[(\[]?(?:(?P<number>[0-9]{1,2})\s?(?:[.):、\]](?![0-9])|(?:\.[0-9]{1,2}){1,2}[.)]?\s(?=\W{0,3}[^\W\d]))"
-    r"|(?P<circled>[①-⑳])"
+    r"|(?P<circled>[①-⑳])|(?P<keycap>[0-9])\ufe0f?\u20e3"
+    r"|(?-i:(?P<roman>I{1,3}|IV|VI{0,3}))[.)](?=\s)"
     r"|(?P<letter>[a-h])[.)](?=\s)|(?P<chinese>[一二三四五六七八九十])\s?[.)、])",
     re.I,
 )
 _PLAIN_NUMBER = re.compile(r"(?P<number>[0-9]{1,2})\s(?=[^\W\d])")  # only under a "#"
+_COUNTED = re.compile(r"(?:aspect|criterion|dimension)\s{1,2}(?P<number>[0-9]{1,2})\s[-–—]\s", re.I)
+# around an aspect's name: "Score for Text Faithfulness", "Text Faithfulness Assessment"
+_SCORE_OF = re.compile(rf"{SCORES}\s(?:for|of)\s", re.I)
+_SUFFIX = (
+    r"(?:[\s_-]{1,3}(?:scores?|ratings?|justification|assessment|evaluation|quality)(?![a-z])"
+    r"|(?:的|\s)?(?:评分|得分))?"
+)
 _ASIDE = re.compile(r"[*_\s]{0,4}[(\[](?P<aside>[^()\[\]]{0,40})[)\]]")
 _SCORE_ASIDE = re.compile(r"(?:[0-9.,\s/–~-]|to|or|n/a|float|number|decimal|out of|评分|得分|分数)+", re.I)
 _COLON = re.compile(r"[*_`\s\]】]{0,8}:[*_]{0,3}\s*")
@@ -98,7 +102,9 @@ _PLAIN |= dict.fromkeys(
 )
 _PLAIN |= {ord("﹕"): ":", ord("\t"): " "}
 
-_SECTION = re.compile("|".join(f"(?P<{name}>{_any(names)})" for name, names in _SECTIONS.items()), re.I)
+_SECTION = re.compile(
+    "|".join(f"(?P<{name}>{pattern.replace(' ', _BETWEEN)})" for name, pattern in _SECTIONS.items()), re.I
+)
 _PAIR_SECTION = re.compile(
     rf"(?P<score_ab>{SCORES}\s{{0,3}}[(\[]?(?:{SIDES}\s?)?A\s?[/,&|]\s?(?:{SIDES}\s?)?B[)\]]?)"
     rf"|{_side('A')}|{_side('B')}|(?P<winner>{_any(_WINNERS)})|{_SECTION.pattern}",
@@ -116,6 +122,7 @@ class Heading:
     hashed: bool = False  # under a "#"
     number: int | None = None
     bold: bool = False
+    part: str = ""  # of an aspect: "score" or "justification" where that stands beside its name
     label: bool = False  # UNKNOWN only: a bold label in front of text, which may be part of a justification
     side: str = ""
     aspect: Aspect | None = None
@@ -131,7 +138,7 @@ def _names(aspects: tuple[Aspect, ...]) -> re.Pattern:
     """One pattern for all names of the aspects; the group's number tells which aspect, counted from 1."""
     patterns = [_any((a.name, *a.aliases, a.key)) for a in aspects]
     order = sorted(range(len(aspects)), key=lambda n: -len(aspects[n].name))
-    return re.compile("|".join(f"(?P<_{n}>{patterns[n]})" for n in order), re.I)
+    return re.compile(f"(?:{'|'.join(f'(?P<_{n}>{patterns[n]})' for n in order)}){_SUFFIX}", re.I)
 
 
 class Headings:
@@ -152,22 +159,31 @@ class Headings:
         head = line[:_HEAD]
         head = head.replace("\t", " ") if head.isascii() else head.translate(_PLAIN)
         bare = head.lstrip(_MARKS)
+        while bare[:1] > "\x7f" and unicodedata.category(bare[0]) == "So" and not _NUMBER.match(bare):
+            bare = bare[1:].lstrip(f"{_MARKS}\ufe0f")
         marks = head[: len(head) - len(bare)]
         number = None
-        if found := _NUMBER.match(bare) or ("#" in marks and _PLAIN_NUMBER.match(bare)):
+        plain = _COUNTED.match(bare) or ("#" in marks and _PLAIN_NUMBER.match(bare))
+        if found := _NUMBER.match(bare) or plain:
             number = _count(found)
             marks, bare = marks + found[0], bare[found.end() :]
             marks, bare = marks + bare[: len(bare) - len(bare.lstrip(_MARKS))], bare.lstrip(_MARKS)
         dress = {"hashed": "#" in marks, "number": number, "bold": marks[-1:] in ("*", "_", "【")}
         written = line[len(head) - len(bare) :]
-        matches = [m for m in (self._names.match(bare), self._sections.match(bare)) if m]
+        names, of = self._names.match(bare), None
+        if not names and (of := _SCORE_OF.match(bare)):
+            names = self._names.match(bare, of.end())
+        matches = [m for m in (names, self._sections.match(bare)) if m]
         for name in sorted(matches, key=re.Match.end, reverse=True):  # "Score" is not "Score of Colours"
             kind, _, which = name.lastgroup.partition("_")
             aspect = None if kind else self.aspects[int(which)]
             kind = kind or "aspect"
             rest = self._behind(kind, which, bare, name.end(), written, marks)
+            if rest is not None and aspect:
+                part = _part(bare[name.end(name.lastgroup) : name.end()], of is not None)
+                return Heading(kind, rest, part=part, aspect=aspect, **dress)
             if rest is not None:
-                return Heading(kind, rest, side="" if aspect else which, aspect=aspect, **dress)
+                return Heading(kind, rest, side=which, **dress)
         return _unknown(head, bare, **dress)
 
     def values(
@@ -233,8 +249,19 @@ def _unknown(head: str, bare: str, hashed: bool, number: int | None, bold: bool)
     return Heading(UNKNOWN) if after == ":" and bare[:1].isupper() else None
 
 
+def _part(suffix: str, score_of: bool) -> str:
+    """What of an aspect is under its heading, if the words around its name say that."""
+    if score_of or re.search("score|rating|评分|得分", suffix, re.I):
+        return "score"
+    return "justification" if "just" in suffix.lower() else ""
+
+
 def _count(found: re.Match) -> int:
     groups = found.groupdict()
+    if groups.get("keycap"):
+        return int(groups["keycap"])
+    if groups.get("roman"):
+        return ("I", "II", "III", "IV", "V", "VI", "VII", "VIII").index(groups["roman"]) + 1
     if groups.get("letter"):
         return ord(groups["letter"].lower()) - ord("a") + 1
     if groups.get("chinese"):

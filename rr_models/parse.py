@@ -34,7 +34,10 @@ _LONGEST_LOOP = 200  # lines or signs
 _SHORTEST_TAIL = 60  # signs; "......" is no loop
 
 _THINK = re.compile(r"(?P<opens>^[ \t]*<think(?:ing)?>)|</think(?:ing)?>", re.I | re.M)
-_JSON = re.compile(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```)?\s*", re.I | re.S)
+_JSON = re.compile(r"\s*(?:```(?:json)?\s*)?([{\[\"].*[}\]\"])\s*(?:```)?\s*", re.I | re.S)
+_JSON_WITHIN = re.compile(r"(?:^|\s)([{\[]\s*[{\"].*[}\]])", re.S)
+_ODD_LINE_ENDS = re.compile("[\v\f\x85\u2028\u2029]")
+_QUOTED_LINE = re.compile(r"^[ \t]*>[ \t]?", re.M)
 _FRACTION = re.compile(r"[0-9][.,][0-9]")
 _WHOLE_NUMBER_LAST = re.compile(r"(?<![0-9.,/])(?<!/ )(?<!of )[0-9]{1,9}[.,]?$")  # not the 4 of "3.5/4"
 _ENDED = ".!?。！？…)）]\"”'’」*`|"
@@ -123,18 +126,26 @@ def _read(text: str, task: str, tasks: Sequence[str], truncated: bool, profile: 
     """The walk through one answer, and notes about the answer as a whole."""
     if task not in tasks:
         raise ValueError(f"task must be one of {', '.join(tasks)}, not {task!r}.")
-    answer = _without_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
+    lined = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in lined:
+        lined = _ODD_LINE_ENDS.sub("\n", lined)
+    answer = _unquoted(_without_thinking(lined))
     notes = []
     if text.strip() and not answer.strip():
         notes.append("there is nothing but thinking")
-    if data := _data(answer):
-        reader = Reader(profile, task)
-        reader.read_data(data)
-        return reader, notes
+    data = _data(_JSON.fullmatch(answer))
+    if isinstance(data, str):
+        answer = data  # the whole answer as one JSON text
+    elif data:
+        return _of_data(data, profile, task), notes
     lines, loop = _without_loop(answer.split("\n"))
     # what stands before a loop was written to its end
     reader = Reader(profile, task, truncated=truncated and not loop)
     reader.walk(lines)
+    if reader.place == "preamble" and not truncated and (data := _data(_JSON_WITHIN.search(answer))):
+        within = _of_data(data, profile, task)
+        if within.all_judged(within.entries):
+            return within, notes  # words around it, none of them a heading
     reader.truncated = truncated or bool(loop)
     if reader.place == REPEAT:
         notes.append("a second answer behind the first is left out")
@@ -156,10 +167,10 @@ def _status(reader: Reader, lost: list[str], notes: list[str]) -> str:
     if not lost:
         return COMPLETE
     notes.append(f"no score for: {', '.join(lost)}")
-    if reader.truncated:
-        return TRUNCATED
     said = reader.section("preamble") or reader.section("analysis")
-    return REFUSED if not reader.entries and refuses(said) else INCOMPLETE
+    if not reader.entries and refuses(said):
+        return REFUSED
+    return TRUNCATED if reader.truncated else INCOMPLETE
 
 
 def _told(entries: Sequence[Entry]) -> list[str]:
@@ -255,14 +266,26 @@ def _without_thinking(text: str) -> str:
     return "".join(kept) + ("" if thinking else text[start:])
 
 
-def _data(answer: str) -> dict | None:
-    """The object that an answer in JSON is."""
-    found = _JSON.fullmatch(answer)
+def _unquoted(text: str) -> str:
+    """Without the marks of a Markdown quote, if every line of the answer has one."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    quoted = len(lines) > 1 and all(line.lstrip().startswith(">") for line in lines)
+    return _QUOTED_LINE.sub("", text) if quoted else text
+
+
+def _data(found: re.Match | None) -> dict | list | str | None:
+    """What an answer in JSON holds; None if it is none."""
     try:
         data = json.loads(found[1]) if found else None
     except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) else None
+    return data if isinstance(data, (dict, list, str)) else None
+
+
+def _of_data(data: dict | list, profile: Profile, task: str) -> Reader:
+    reader = Reader(profile, task)
+    reader.read_data(data)
+    return reader
 
 
 def _without_loop(lines: list[str]) -> tuple[list[str], str]:

@@ -9,22 +9,32 @@ import re
 
 _WRAPS = (("`", "`"), ("**", "**"), ("*", "*"), ("__", "__"), ("_", "_"), ('"', '"'), ("'", "'"))
 _WRAPS += (("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("[", "]"), ("(", ")"))
+_WRAPS = (('"""', '"""'), *_WRAPS, ("（", "）"), ("【", "】"))
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
+_DOUBLE = '"“”„'
 _LABEL = re.compile(
-    r"[*_#\s]{0,8}(?:refined|revised|improved) (?:user )?(?:request|prompt|instruction)"
-    r"[*_\s]{0,4}[:：][*_]{0,3}\s*"
+    r"[*_#\s]{0,8}(?:the )?(?:(?:refined|revised|improved|new|final|suggested|optimi[sz]ed|updated|user|image"
+    r"|edit(?:ing)?) ){0,2}(?:request|prompt|instruction)(?: is)?[*_\s]{0,4}[:：][*_]{0,3}\s*"
     r"|(?:sure|certainly|of course)?[,.!]?\s{0,4}here(?: is|'s|’s)[^:\n]{0,60}:\s*",
     re.I,
 )
 _REMARK = re.compile(
-    r"[*_(\[ \t]{0,8}(?:(?:note|explanation|rationale|reasoning|remark|justification|verdict)s?"
-    r"|(?:(?:key|main) )?(?:changes|improvements|modifications)(?: made)?|why (?:this|it) works"
+    r"[*_(\[（> \t]{0,8}(?:(?:note|explanation|rationale|reasoning|reason|remark|justification|verdict)s?"
+    r"(?: (?:of|for) (?:the )?changes)?|(?:(?:key|main) )?(?:changes|improvements|modifications)(?: made)?"
+    r"|why (?:this|it) works|what (?:has )?changed|n\.?b\.?|p\.?s\.?"
     r"|(?:overall|final) (?:score|rating|verdict)|说明|注|备注)[*_ \t]{0,4}[:：]"
-    r"|[ \t]*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*$|```)",
+    r"|[ \t]*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*$|```)"
+    r"|[*_(\[]{0,2}(?:(?:this|the|these) (?:(?:new|refined|revised|improved) )*(?:request|prompt|instruction"
+    r"|version|change)s?\b(?! (?:shows?|depicts?|features?)\b)|(?:i )?hope (?:this|it) helps|let me know\b"
+    r"|end of (?:the )?(?:critique|evaluation|answer|judge?ment)\b)",
     re.I,
 )
+_LAST_NOTE = re.compile(r"\s+[(\[（](?:note|changes?|注)\s?[:：][^()\[\]（）]{0,300}[)\]）]$", re.I)
 _FENCE = re.compile(r"^[ \t]*```[a-z]{0,12}[ \t]*$", re.I | re.M)
-_TAG = re.compile(r"</?(?:answer|output|response|refined_request)>|<\|(?:im_end|endoftext)\|>", re.I)
+_TAG = re.compile(
+    r"</?(?:answer|output|response|prompt|request|refined_request)>|<br ?/?>$|<\|(?:im_end|endoftext)\|>",
+    re.I,
+)
 _MARKER = re.compile(r"[ \t]*(?:>[ \t]?|[-+*•][ \t]+|[0-9]{1,2}[.)][ \t]+)")
 _ABOUT = re.compile(
     r"\s*[-–—:,]?\s*(?:\([^()]*\)\W*$|\[[^\[\]]*\]\W*$|(?:this|these|here|i|it|note|which|adds?|added"
@@ -40,21 +50,27 @@ _NO_PROMPT = re.compile(
     r"|same as (?:the )?(?:original|request|before)|keep the (?:original|request|prompt)\W*(?:as|unchanged|$)"
     r"|the (?:original |current |user )*(?:request|prompt) "
     r"(?:is|was|needs no|does not need|can stay|remains)\b"
-    r"|the whole new request\W*$|(?:the )?refined (?:user )?(?:request|prompt)\W*$)",
+    r"|keep (?:it )?as (?:it )?is\W*$|the whole new request\W*$"
+    r"|(?:the |your )?refined (?:user )?(?:request|prompt)(?: here)?\W*$)",
     re.I,
 )
 _REFUSAL = re.compile(
     r"(?:unfortunately,? |regrettably,? )?"
     r"(?:(?:i(?: a|['’]?)m )?(?:(?:very |so |deeply )?sorry\b|unable\b|not able\b)"
     r"|i(?: a|['’]?)m (?:afraid|not comfortable)\b|i apologi[sz]e|my apologies|apologies,"
-    r"|i can(?:['’]?t|not| not)\b|i (?:won['’]?t|will not)\b|i (?:must|have to) (?:decline|refuse)"
-    r"|i (?:do not|don['’]?t) feel comfortable|as an ai\b"
+    r"|i can(?:['’]?t|not| not)\b|can(?:['’]?t|not) (?:help|assist|comply|judge|evaluate|rate|provide)\b"
+    r"|i (?:won['’]?t|will not|refuse to|decline to)\b"
+    r"|i(?:['’]m going to| will|['’]ll)? (?:must|have to) (?:decline|refuse)|i(?: would|['’]d) rather not\b"
+    r"|i (?:do not|don['’]?t) feel comfortable|as an ai\b|it is(?: not|n['’]t) possible for me\b"
     r"|很?抱歉|对不起|很遗憾|作为(?:一个|一名)?\s?(?:ai|人工智能)|我?无法|我不能)",
     re.I,
 )
 _DECLINED = re.compile(
     r"\bi (?:can(?:['’]?t|not| not)|(?:am |['’]m )?(?:unable|not able) to|won['’]?t|will not)\b"
-    r"|\bi (?:must|have to) (?:decline|refuse)|(?:request|evaluation) (?:has been|was|is) declined"
+    r"|\b(?:must|have to) (?:decline|refuse)\b|\bi (?:refuse|decline) to\b"
+    r"|(?:request|evaluation) (?:has been|was|is) declined"
+    r"|\b(?:against|violates?) (?:\w+ ){0,3}(?:guidelines|polic(?:y|ies))"
+    r"|\bcannot be (?:processed|judged|evaluated|assessed|completed)\b"
     r"|\bunable to (?:judge|assess|evaluate|provide|score|rate|comply|assist)"
     r"|\bno (?:image|picture)s? (?:was|were|is|are|has been|have been)? ?(?:provided|attached|uploaded|given)"
     r"|\b(?:don['’]?t|do not|cannot|can['’]?t) see (?:an|any|the) (?:image|picture)"
@@ -97,7 +113,7 @@ def _own_lines(text: str) -> str:
         text = text[3:].partition("```")[0].strip()
     lines = text.split("\n")
     end = next((n for n, line in enumerate(lines) if n and _REMARK.match(line)), len(lines))
-    return "\n".join(lines[:end]).strip()
+    return _LAST_NOTE.sub("", "\n".join(lines[:end]).strip())
 
 
 def _unmarked(text: str) -> str:
@@ -116,18 +132,36 @@ def _unquoted(text: str) -> str:
         return text
     quote, behind = text[dress + 1 : end].strip(), text[end + 1 :].lstrip("*_.")
     whole = len(quote.split()) > 3 or quote.endswith((".", "。"))  # rather than the words on a sign
-    return quote if whole and behind.strip() and _ABOUT.match(behind) else text
+    ended = text.endswith((".", "。")) and not behind
+    return quote if whole and (ended or (behind.strip() and _ABOUT.match(behind))) else text
 
 
 def _unwrapped(text: str) -> str:
+    """Without one pair of marks around the whole of it, or half a pair."""
     for opening, closing in _WRAPS:
         inner = text[len(opening) : -len(closing)]
-        if (
-            len(text) > len(opening) + len(closing)
-            and text.startswith(opening)
-            and text.endswith(closing)
-            and opening not in inner
-            and closing not in inner
+        around = text.startswith(opening) and text.endswith(closing) and len(text) > len(opening + closing)
+        if around and (
+            not (opening in inner or closing in inner) or (opening == closing and _nested(inner, opening))
         ):
             return inner.strip()
-    return text
+    quotes = [sign for sign in text if sign in _DOUBLE]
+    if len(quotes) == 2 and text[0] in _DOUBLE and text[-1] in _DOUBLE:
+        return text[1:-1].strip()  # a straight one and a curly one
+    if len(quotes) == 1 and text[0] in _DOUBLE:
+        return text[1:].strip()
+    return text[:-1].strip() if len(quotes) == 1 and re.search(r"[.!?。！？]\W$", text) else text
+
+
+def _nested(inner: str, mark: str) -> bool:
+    """Whether all quotes within others open and close there: `a sign "OPEN" hangs`, not `OPEN" and "SHUT`.
+    A single quote may also be an apostrophe."""
+    if mark not in ('"', "'"):
+        return False
+    if mark == "'":
+        inner = re.sub(r"(?<=\w)'(?=\w)", "", inner)
+    places = [n for n, sign in enumerate(inner) if sign == mark]
+    before = f" {inner}"  # before[n] stands in front of inner[n]
+    opens = all(before[n].isspace() or before[n] in "([" for n in places[::2])
+    closes = all(not before[n].isspace() for n in places[1::2])
+    return len(places) % 2 == 0 and opens and closes

@@ -19,8 +19,9 @@ Reading = tuple[float, ...] | str | None
 """One number, a range of two, a word ("N/A", a winner), or None for what cannot be read."""
 
 _NA = re.compile(
-    r"(?:n\s?/\s?a\b|not (?:applicable|required|requested|relevant)\b|does(?: not|n't) apply\b|不适用|不涉及)"
-    r"|(?:n\.\s?a\.?|na|none|无)(?=\s*(?:$|[.,;:!(\[，。；（]|[-–—]\s))",
+    r"(?:n\s?/\s?a\b|not (?:applicable|required|requested|relevant)\b|does(?: not|n['’]t) apply\b"
+    r"|no text (?:(?:was|is) )?(?:requested|required|asked for)\b|不适用|不涉及)"
+    r"|(?:n\.\s?a\.?|na|none|null|无)(?=\s*(?:$|[.,;:!(\[，。；（]|[-–—]\s))",
     re.I,
 )
 _GRADES = (
@@ -28,21 +29,29 @@ _GRADES = (
     "|优秀|良好|一般|较差|很差|差)"
 )
 _HEDGE = re.compile(
-    r"(?:(?:approximately|approx\.?|about|around|roughly|circa|between|score|a (?:solid|strong|weak|clear)"
-    r"|(?:the|my) score(?: is)?|i(?: would|['’]d)? (?:say|(?:give|rate) (?:it|this))|约|大约|大概)(?![a-z])"
+    r"(?:(?:approximately|approx\.?|about|(?:somewhere )?around|roughly|circa|between|maybe|perhaps|probably"
+    r"|nearly|almost|a (?:solid|strong|weak|clear)|(?:(?:the|my|a|final) ){0,2}score(?: of| is| would be)?"
+    r"|i(?: would|['’]d)? (?:say|(?:give|rate|score) (?:it|this)(?: (?:a|at|as))?)|约|大约|大概)(?![a-z])"
     rf"|[~≈=:](?!~))\s*|{_GRADES}\s*[*_]{{0,3}}\s*[:(\[–—-]\s*",
     re.I,
 )
-_TYPE = re.compile(r"[\[(]?\s*(?:float|number|decimal)\s*[\])]?\s*:?\s*|\+(?=[0-9])|\\boxed\{?", re.I)
+_TYPE = re.compile(r"[\[(]?\s*(?:float|number|decimal)\s*[\])]?\s*[:,]?\s*|\+(?=[0-9])|\\boxed\{?", re.I)
 _FLOAT = r"[0-9]{1,9}(?:[.,][0-9]{1,30})?"
 _END = r"(?![\w%]|[.,][0-9])"
 _TO = "(?:-|–|—|−|~|to|至|到)"
 _COMMENT = re.compile(
-    r"\s*(?:[,;:。|]|\.(?!\.)|\s[-–—]\s|[–—]|[(\[])(?!\s*[-+]?[0-9])|\s*[(\[][0-9]+\s+[a-z]"
-    rf"|\s+(?:because|since|due to)\b|\s*{_GRADES}\W*$",
+    r"\s*(?:[,;:。|!]|\.(?!\.)|\s[-–—]\s|[–—]|[(\[])(?!\s*[-+]?[0-9])|\s*[(\[][0-9]+\s+[a-z]"
+    rf"|\s+(?:because|since|due to|approximately|or so|overall)\b|\s*{_GRADES}\W*$|\s*</?[a-z|]",
     re.I,
 )
 _SECOND_SCORE = re.compile(r"(?<![0-9])[0-9][.,][0-9]|[0-9]\s*/\s*[0-9]|->|=|→|\bn/a\b", re.I)
+# behind N/A: a score right there, or as the last word
+_SCORED_AFTER_ALL = re.compile(
+    r"\W*(?:(?:or|and|to|so|no|now|then|score|rating)\W+)*[0-9](?:[.,][0-9]|\s*/\s*[0-9])"
+    r"|.*(?:->|=|→|(?<![0-9])[0-9](?:[.,]|\s*/\s*)[0-9]{1,2}\W*$)",
+    re.I | re.S,
+)
+_UNSEEN = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
 _DRESS = re.compile(r"</?(?:b|strong|em|i|u|code)>|[${}★☆⭐]|^\s*<(?=[^<>]*>\s*$)|(?<=[^<])>\s*$", re.I)
 _SHARE = re.compile(r"[(\[]\s*[0-9]{1,3}(?:\.[0-9]{1,3})?\s?%\s*[)\]]?")
 
@@ -101,7 +110,11 @@ class _Scale:
             rf"(?:\s*(?:/|⁄|out of|of)\s*(?P<scale>{number}))?(?:\s*(?:points?|stars?|分)(?!\w))?{_END}",
             re.I,
         )
-        self.of_it = re.compile(rf"(?:{low}\s*{_TO}\s*|/\s*|out of\s*|of\s*){high}{_END}", re.I)
+        self.of_it = re.compile(
+            r"(?:\bon (?:a|the) )?(?:scale (?:of|from) )?"
+            rf"(?:{low}\s*{_TO}\s*|/\s*|out of\s*|of\s*|满分\s*){high}(?:{_END}|分)(?:\s*scale\b)?",
+            re.I,
+        )
 
 
 _known = lru_cache(maxsize=64)(_Scale)
@@ -117,16 +130,17 @@ def score(text: str, *, alone: bool = False, scale: tuple[float, float] = (WORST
     `alone`: a number counts only if nothing stands behind it.
     """
     known = _known(*scale)
-    value = bare(_DRESS.sub("", unicodedata.normalize("NFKC", text[:200])))
+    value = bare(_DRESS.sub("", _plain(text)))
     for _ in range(4):
         if na := _NA.match(value):
-            return None if _SECOND_SCORE.search(known.of_it.sub("", value[na.end() :])) else NOT_A_NUMBER
+            behind = known.of_it.sub("", value[na.end() :])
+            return None if _SCORED_AFTER_ALL.match(behind) else NOT_A_NUMBER
         if dress := known.whole.match(value) or _HEDGE.match(value) or _TYPE.match(value):
             value = bare(value[dress.end() :])
     match = known.value.match(value)
     if not match or (match["scale"] and _float(match["scale"]) != known.best):
         return None
-    behind = known.of_it.sub("", value[match.end() :].lstrip("*_`\"'”’)]}"))
+    behind = known.of_it.sub("", value[match.end() :].lstrip("*_`\"'”’)]}\\"))
     behind = _SHARE.sub("", behind).rstrip("()[] ")
     if behind and alone:
         return None
@@ -140,7 +154,7 @@ def score(text: str, *, alone: bool = False, scale: tuple[float, float] = (WORST
 
 def winner(text: str) -> Reading:
     """ "A", "B", "tie" or "N/A"; None if `text` names none of them, or not beyond doubt."""
-    value = bare(unicodedata.normalize("NFKC", text[:200]).replace("*", ""))
+    value = bare(_plain(text).replace("*", ""))
     if _TIED.match(value):
         return TIE
     if _NA.match(value):
@@ -157,7 +171,7 @@ def pair_values(
     `side`: "a" or "b" if a heading in front of `text` has named it, "ab" if it has named both. A score that
     is nobody's is left out.
     """
-    line = unicodedata.normalize("NFKC", text[:200])
+    line = _plain(text)
     found: dict[str, Reading] = {}
     if named := _WINNER_BEHIND.search(line):
         found["winner"] = winner(line[named.end() :])
@@ -191,6 +205,11 @@ def comment(text: str) -> str:
 def bare(text: str) -> str:
     """Without blanks, emphasis, quotes and brackets around it."""
     return text.strip().strip("*_`\"'“”‘’[]()（）【】 \t\u3000").strip()
+
+
+def _plain(text: str) -> str:
+    """The head of a line without full-width forms and without signs that nobody sees."""
+    return unicodedata.normalize("NFKC", text[:200]).translate(_UNSEEN)
 
 
 def _float(text: str) -> float:

@@ -172,6 +172,41 @@ def build_t2i_messages(prompt, generated):
     messages[-1]["role"] = "user" if len(queue) > 1 else "system"
     return messages
 """,
+    "a skeleton with a place": HEAD
+    + f"""
+SKELETON = "Wanted: {{prompt}}\\nSee <image>\\n" + RULES.replace("[ a number ]", "[ 1.0 to 4.0 ]")
+def build_t2i_messages(prompt, image):
+    before, after = SKELETON.replace("{{prompt}}", prompt).split("<image>", 1)
+    content = [{{"type": "text", "text": before}}, {{"type": "image", "image": image}}]
+    content.append({{"type": "text", "text": after[0:]}})
+    {ONE}
+""",
+    "try, walrus and a resized picture": HEAD
+    + f"""
+def small(image):
+    return image if isinstance(image, bytes) else image.resize((32 * 2, 64))
+def build_t2i_messages(prompt, image):
+    try:
+        text = "{{w}}: {{p}}".format_map({{"w": "Wanted", "p": prompt}})
+    except ValueError:
+        text = ""
+    finally:
+        rest = RULES
+    if (count := len(rest)) > 10:
+        def part(words): return {{"type": "text", "text": words}}
+        content = [part(text), {{"type": "image", "image": small(image)}}, part(f"{{count:d}} signs" + rest)]
+    {ONE}
+""",
+    "rules made in a loop": f"""
+NAMES = {[a.name for a in RATIONAL_REWARDS.t2i]!r}
+def build_t2i_messages(prompt, image):
+    form = "{{}}. {{}}:\\n## Justification: [ ]\\n## Score: [ ]"
+    rules = "\\n".join(form.format(n, name) for n, name in enumerate(NAMES, 1))
+    user = {{"role": "user", "content": []}}
+    user["content"] += [{{"type": "text", "text": "Wanted: %s" % prompt}}, {{"type": "image"}}]
+    user["content"].append({{"type": "text", "text": rules + "\\n# Summary: [ ]\\n## Refined Request: [ ]"}})
+    return [{{"role": "system", "content": "Judge."}}, user]
+""",
     "pictures in front": HEAD
     + """
 def build_t2i_messages(prompt, image):

@@ -108,6 +108,8 @@ def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, pict
         (["critique", "{picture}", "--request", "x", "--template", "{}/no.json"], "no.json"),
         (["compare", "{picture}", "{picture}", "--request", "x", "--tie", "-1"], "tie must be 0 or more"),
         (["parse", "{}/none.txt"], "none.txt cannot be read"),
+        (["parse", "{picture}"], "is no text in UTF-8"),
+        (["messages", "--request", " "], "request is empty"),
         (["messages", "--request", "x", "--model-dir", "{}/none"], "there is no folder"),
         (["messages", "--request", "x", "--task", "edit", "--sources", "0"], "sources must be 1 or more"),
     ],

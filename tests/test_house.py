@@ -37,6 +37,7 @@ LAYERS = {
     "images": 0,
     "weights": 0,
     "card_values": 0,
+    "card_library": 0,
     "card_expressions": 0,
     "card_reader": 0,
     "card_signature": 0,
