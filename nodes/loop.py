@@ -7,59 +7,26 @@ End to the copy of Refine Start, so it needs no browser, no global and no file.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+import time
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
-from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models import refine
+from ..rr_models import loop_settings, refine
 from ..rr_models.aspects import BEST, WORST
+from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
 from . import graph, rounds
-from .sockets import (
-    CATEGORY,
-    MAX_SEED,
-    CritiqueSocket,
-    HistorySocket,
-    LoopSocket,
-    batch_size,
-    check_pairs,
-    take_latents,
-    take_masks,
-)
+from .loop_parts import Carried, Picture, accepted, candidates, or_block
+from .sockets import CATEGORY, MAX_SEED, CritiqueSocket, HistorySocket, LoopSocket
 
 log = logging.getLogger(__name__)
 
 START = "RationalRewardsRefineStart"
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What one round hands to the next: the loop's state, the folder its pictures are saved in, and why
-    something is missing there.
-    """
-
-    state: refine.State
-    folder: Path | None = None
-    unsaved: str = ""
-
-    def report(self) -> str:
-        return "\n".join(filter(None, [self.state.report(), self.unsaved]))
-
-    def __repr__(self) -> str:
-        return repr(self.state)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One candidate with all that belongs to it, each as a batch of one."""
-
-    image: torch.Tensor
-    latent: dict | None
-    mask: torch.Tensor | None
 
 
 class RationalRewardsRefineStart(io.ComfyNode):
@@ -106,7 +73,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "seed_policy",
-                    options=list(refine.SEED_POLICIES),
+                    options=list(loop_settings.SEED_POLICIES),
                     default="fixed",
                     tooltip="fixed: every round has the same seed, only the prompt changes. new: the "
                     f"seed rises by {refine.SEED_STEP} each round, so that batches never overlap. new on "
@@ -132,13 +99,71 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "next_from",
-                    options=list(refine.NEXT_FROM),
+                    options=list(loop_settings.NEXT_FROM),
                     default="best",
                     tooltip="Whose refined request is tried next: that of the best round so far or of the "
                     "latest. If it was tried before with the same seed, that of the other.",
                     advanced=True,
                 ),
+                io.Int.Input(
+                    "want",
+                    default=1,
+                    min=1,
+                    max=100,
+                    optional=True,
+                    tooltip="How many pictures must reach the bar before the loop stops; they come out of "
+                    "Refine End's accepted.",
+                ),
+                io.Combo.Input(
+                    "prompt_policy",
+                    options=list(loop_settings.PROMPT_POLICIES),
+                    default="refined",
+                    optional=True,
+                    tooltip="refined: each round has a better prompt. as written: the request is the prompt "
+                    "of every round and only the seed changes; needs the seed policy new or new on stall.",
+                ),
+                io.String.Input(
+                    "bars",
+                    default="",
+                    optional=True,
+                    tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
+                    "physical_quality=2.5.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "overall_bar",
+                    default=0.0,
+                    min=0.0,
+                    max=BEST,
+                    step=0.1,
+                    optional=True,
+                    tooltip="The overall score must reach this too, 1 (worst) to 4 (best); 0: no bar.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "max_minutes",
+                    default=0.0,
+                    min=0.0,
+                    max=10000.0,
+                    step=0.5,
+                    optional=True,
+                    tooltip="Start no round that would end later, even if as quick as the quickest so "
+                    "far; 0: no limit. A round that has begun is finished.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "failures",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    tooltip="How many rounds that could not be judged are passed over; 0: the first ends the "
+                    "loop with the best picture so far.",
+                    advanced=True,
+                ),
             ],
+            # When the loop began counts in this run of the graph only.
+            hidden=[io.Hidden.dynprompt],
             outputs=[
                 LoopSocket.Output(display_name="loop", tooltip="Connect straight to Refine End."),
                 io.String.Output(display_name="prompt", tooltip="This round's prompt, for the generator."),
@@ -162,6 +187,12 @@ class RationalRewardsRefineStart(io.ComfyNode):
         patience: int = 2,
         min_gain: float = 0.05,
         next_from: str = "best",
+        want: int = 1,
+        prompt_policy: str = "refined",
+        bars: str = "",
+        overall_bar: float = 0.0,
+        max_minutes: float = 0.0,
+        failures: int = 0,
         carried: Carried | None = None,
         **others: object,
     ) -> io.NodeOutput:
@@ -170,8 +201,22 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 f"Refine Start has no input {', '.join(others) or 'carried'}: take it out of the prompt."
             )
         if carried is None:
-            settings = refine.Settings(rounds, bar, seed_policy, patience, min_gain, next_from)
-            carried = Carried(refine.start(request, seed, settings))
+            settings = loop_settings.Settings(
+                rounds,
+                bar,
+                seed_policy,
+                patience,
+                min_gain,
+                next_from,
+                read_bars(bars),
+                overall_bar,
+                want,
+                prompt_policy,
+                60 * max_minutes,
+                failures,
+            )
+            run = weakref.ref(cls.hidden.dynprompt)
+            carried = Carried(refine.start(request, seed, settings), began=time.monotonic(), run=run)
         state = carried.state
         return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)
 
@@ -239,6 +284,16 @@ class RationalRewardsRefineEnd(io.ComfyNode):
                     display_name="report",
                     tooltip="One line per round with its scores, and why the loop stopped.",
                 ),
+                io.Image.Output(
+                    display_name="accepted",
+                    tooltip="All pictures that reached the bar, at most as many as wanted, in the order in "
+                    "which they came. Nothing runs after it if there is none.",
+                ),
+                io.Latent.Output(
+                    display_name="accepted_latent", tooltip="Their latents, if latent is connected."
+                ),
+                io.Mask.Output(display_name="accepted_mask", tooltip="Their masks, if mask is connected."),
+                CritiqueSocket.Output(display_name="accepted_critiques", tooltip="Their critiques."),
             ],
         )
 
@@ -256,10 +311,12 @@ class RationalRewardsRefineEnd(io.ComfyNode):
     ) -> io.NodeOutput:
         start = _start_of_loop(cls.hidden.dynprompt, cls.hidden.unique_id)
         try:
-            pictures = _candidates(image, critiques, latent, mask)
+            pictures = candidates(image, critiques, latent, mask)
         except ValueError as error:
             raise ValueError(f"Refine End, round {loop.state.number}: {error}") from error
-        state = refine.observe(loop.state, critiques, pictures, next_prompt)
+        loop = loop.in_run(cls.hidden.dynprompt)
+        seconds = time.monotonic() - loop.began
+        state = refine.observe(loop.state, critiques, pictures, next_prompt, seconds)
         latest = state.history[-1]
         log.info("Refine loop: %s", latest.line())
         carried = replace(loop, state=state)
@@ -274,13 +331,14 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             shown["images"] = [rounds.as_ui(best)]
         return io.NodeOutput(
             state.kept.image,
-            _or_block(state.kept.latent, "latent"),
-            _or_block(state.kept.mask, "mask"),
+            or_block(state.kept.latent, "latent"),
+            or_block(state.kept.mask, "mask"),
             state.best.prompt,
             state.best.seed,
             (state.best.critique,),
             state,
             carried.report(),
+            *accepted(state),
             ui=shown,
         )
 
@@ -301,9 +359,10 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             folder = carried.folder or rounds.new_folder(prefix)
             carried = replace(carried, folder=folder)
             cls._save(picture, folder / f"round_{state.history[-1].number:02}.png")
-            rounds.save_history(state, folder)
-            if state.done:
+            # at once, so that it is there should the run be stopped
+            if state.best is state.history[-1]:
                 cls._save(state.kept, folder / "best.png")
+            rounds.save_history(state, folder)
         except OSError as error:
             carried = replace(carried, unsaved=f"Not everything could be saved: {error}.")
             log.error("Refine loop: %s", carried.unsaved)
@@ -336,26 +395,3 @@ def _start_of_loop(dynprompt: DynamicPrompt, end: str) -> str:
             "this round's pictures to Critique Image."
         )
     return start
-
-
-def _candidates(
-    image: torch.Tensor, critiques: tuple[Critique, ...], latent: dict | None, mask: torch.Tensor | None
-) -> list[Picture]:
-    count = batch_size(image)
-    check_pairs(count, critiques)
-    return [
-        Picture(
-            image[[i]],
-            take_latents(latent, [i], count) if latent is not None else None,
-            take_masks(mask, [i], count) if mask is not None else None,
-        )
-        for i in range(count)
-    ]
-
-
-def _or_block(value: object | None, name: str) -> object:
-    return (
-        ExecutionBlocker(f"Refine End: connect its {name} input to use its {name} output.")
-        if value is None
-        else value
-    )

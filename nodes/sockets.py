@@ -17,7 +17,7 @@ CriticSocket = io.Custom("RATIONAL_REWARDS_CRITIC")
 CritiqueSocket = io.Custom("RATIONAL_REWARDS_CRITIQUE")
 """One critique per picture of a batch: tuple[Critique, ...]."""
 LoopSocket = io.Custom("RATIONAL_REWARDS_LOOP")
-"""Where a refine loop stands: nodes.loop.Carried."""
+"""Where a refine loop stands: nodes.loop_parts.Carried."""
 HistorySocket = io.Custom("RATIONAL_REWARDS_HISTORY")
 """All rounds of a finished refine loop: rr_models.refine.State."""
 
@@ -61,6 +61,21 @@ def take_latents(latent: dict, indices: Sequence[int], count: int) -> dict:
     if "batch_index" in latent:
         taken["batch_index"] = [latent["batch_index"][i] for i in indices]
     return taken
+
+
+def join_latents(latents: Sequence[dict]) -> dict:
+    """One batch of several, with everything that goes along per picture and stands on each of them."""
+    joined = dict(latents[0])
+    for key in ("samples", "noise_mask"):
+        if all(key in one for one in latents):
+            joined[key] = torch.cat([one[key] for one in latents])
+        else:
+            joined.pop(key, None)
+    if all("batch_index" in one for one in latents):
+        joined["batch_index"] = [index for one in latents for index in one["batch_index"]]
+    else:
+        joined.pop("batch_index", None)
+    return joined
 
 
 def take_masks(mask: torch.Tensor, indices: Sequence[int], count: int) -> torch.Tensor:

@@ -3,7 +3,8 @@
 Knows nothing of models, pictures or ComfyUI; what is kept of a round's picture is an opaque value. The judge
 always sees the original request; only the generator sees `State.prompt`.
 
-Best is: complete before incomplete, at the bar before below it, then the higher overall; equal, the earlier.
+Best is: complete before incomplete, at the bars before below them, then the higher overall; equal, the
+earlier. A history is plain data, and `replay` comes to the same decisions from it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from .aspects import BEST, WORST
-from .critique import COMPLETE, Critique
+from .critique import COMPLETE, Critique, known
+from .loop_settings import Settings
 from .select import rank
 
-SEED_POLICIES = ("fixed", "new", "new on stall")
-NEXT_FROM = ("best", "latest")
 SEEDS = 2**64
 SEED_STEP = 1_000_003
 """From one new seed to the next: odd, so that no seed comes twice, and wider than any batch, since generators
@@ -25,41 +24,10 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Settings:
-    """When to stop, and where the next prompt and seed come from.
-
-    `bar`: every aspect that applies must reach it (paper: 3.0). `patience`: rounds in a row without a gain
-    of at least `min_gain` in the best overall before giving up; 0 never gives up.
-    """
-
-    rounds: int = 4
-    bar: float = 3.0
-    seed_policy: str = "fixed"
-    patience: int = 2
-    min_gain: float = 0.05
-    next_from: str = "best"
-
-    def __post_init__(self):
-        if self.rounds < 1:
-            raise ValueError(f"rounds must be 1 or more, not {self.rounds}.")
-        if not WORST <= self.bar <= BEST:
-            raise ValueError(f"bar must lie between {WORST} (worst) and {BEST} (best), not at {self.bar}.")
-        if self.seed_policy not in SEED_POLICIES:
-            raise ValueError(
-                f"seed_policy must be one of {', '.join(SEED_POLICIES)}, not {self.seed_policy!r}."
-            )
-        if self.patience < 0 or self.min_gain < 0:
-            raise ValueError(
-                f"patience and min_gain must be 0 or more, not {self.patience} and {self.min_gain}; "
-                "0 switches them off."
-            )
-        if self.next_from not in NEXT_FROM:
-            raise ValueError(f"next_from must be one of {', '.join(NEXT_FROM)}, not {self.next_from!r}.")
-
-
-@dataclass(frozen=True)
 class Round:
-    """One finished round: `chosen` is its best candidate's index, `next_prompt` what that one calls for."""
+    """One finished round: `chosen` is its best candidate's index, `next_prompt` what that one calls for,
+    `changed` what is new against the round before, `seconds` the time since the loop began when it ended.
+    """
 
     number: int
     prompt: str
@@ -67,6 +35,8 @@ class Round:
     critiques: tuple[Critique, ...]
     chosen: int
     next_prompt: str = ""
+    changed: str = ""
+    seconds: float = 0.0
 
     @property
     def critique(self) -> Critique:
@@ -79,8 +49,9 @@ class Round:
             several = f", candidate {self.chosen + 1} of {count}"
             if failed := sum(critique.status != COMPLETE for critique in self.critiques):
                 several += f"; {failed} of {count} could not be judged"
+        new = f"; new {self.changed}" if self.changed else ""
         scores = self.critique.scores_line()
-        return f"Round {self.number} (seed {self.seed}{several}): {scores} | {_short(self.prompt)}"
+        return f"Round {self.number} (seed {self.seed}{new}{several}): {scores} | {_short(self.prompt)}"
 
     def to_dict(self) -> dict:
         return {
@@ -94,7 +65,25 @@ class Round:
             "candidates": [c.overall for c in self.critiques],
             "next_prompt": self.next_prompt,
             "critique": self.critique.to_dict(),
+            "others": [c.to_dict() for i, c in enumerate(self.critiques) if i != self.chosen],
+            "changed": self.changed,
+            "seconds": self.seconds,
         }
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A picture at the bars: where it came from, and what was handed in for it."""
+
+    number: int
+    candidate: int
+    prompt: str
+    seed: int
+    critique: Critique
+    kept: object = None
+
+    def line(self) -> str:
+        return f"Accepted: round {self.number}, candidate {self.candidate + 1} (seed {self.seed})"
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,8 @@ class State:
 
     `number`, `prompt` and `seed` are those of the round to be generated now, or, once `done`, of the last
     one. `best` is the best round so far and `kept` what was handed in for its chosen candidate; `stale`
-    counts the rounds since the last gain.
+    counts the rounds since the last gain. `accepted` holds at most `settings.want` pictures, in the order in
+    which they came.
     """
 
     request: str
@@ -117,10 +107,14 @@ class State:
     stale: int = 0
     done: bool = False
     reason: str = ""
+    accepted: tuple[Accepted, ...] = ()
 
     def report(self) -> str:
-        """One line per round, then which was best and why the loop stopped."""
+        """One line per round, then what was accepted if several were wanted, the best, and why it stopped."""
         lines = [past.line() for past in self.history]
+        if self.settings.want > 1 and self.history:
+            lines += [one.line() for one in self.accepted]
+            lines.append(f"{len(self.accepted)} of {self.settings.want} wanted pictures are accepted.")
         if self.best is not None:
             lines.append(f"Best: round {self.best.number}. {self.reason}".rstrip())
         return "\n".join(lines)
@@ -132,6 +126,8 @@ class State:
             "settings": asdict(self.settings),
             "rounds": [past.to_dict() for past in self.history],
             "best": self.best.number if self.best else None,
+            "accepted": [{"round": one.number, "candidate": one.candidate} for one in self.accepted],
+            "next": {"number": self.number, "prompt": self.prompt, "seed": self.seed},
             "done": self.done,
             "reason": self.reason,
         }
@@ -149,12 +145,17 @@ def start(request: str, seed: int, settings: Settings | None = None) -> State:
 
 
 def observe(
-    state: State, critiques: Sequence[Critique], keep: Sequence[object] = (), next_prompt: str | None = None
+    state: State,
+    critiques: Sequence[Critique],
+    keep: Sequence[object] = (),
+    next_prompt: str | None = None,
+    seconds: float = 0.0,
 ) -> State:
     """The state after the round's critiques, one per candidate.
 
-    `keep` holds one opaque value per candidate; that of the best candidate of the best round is kept.
-    `next_prompt` replaces the critique's own refined request.
+    `keep` holds one opaque value per candidate; those of the best candidate of the best round and of the
+    accepted ones are kept. `next_prompt` replaces the critique's own refined request. `seconds` is the time
+    since the loop began.
     """
     if state.done:
         raise ValueError(f"The loop has ended ({state.reason}) and takes no further round; start a new one.")
@@ -173,11 +174,33 @@ def observe(
             "critique each."
         )
 
-    chosen = rank(critiques, bar=state.settings.bar)[0]
+    settings = state.settings
+    order = rank(critiques, bar=settings.goal)
+    chosen = order[0]
     proposal = critiques[chosen].refined_request if next_prompt is None else next_prompt
-    latest = Round(state.number, state.prompt, state.seed, tuple(critiques), chosen, proposal.strip())
+    if settings.prompt_policy == "as written":
+        proposal = state.request
+    latest = Round(
+        state.number,
+        state.prompt,
+        state.seed,
+        tuple(critiques),
+        chosen,
+        proposal.strip(),
+        _changed(state),
+        seconds,
+    )
+    fresh = [
+        Accepted(state.number, i, state.prompt, state.seed, critiques[i], keep[i] if keep else None)
+        for i in order
+        if settings.goal.reached(critiques[i])
+    ][: settings.want - len(state.accepted)]
     after = replace(
-        state, history=(*state.history, latest), stale=0 if _gains(state, latest) else state.stale + 1
+        state,
+        history=(*state.history, latest),
+        accepted=(*state.accepted, *fresh),
+        # one more picture of those wanted is a gain, whatever it scores
+        stale=0 if _gains(state, latest) or (fresh and settings.want > 1) else state.stale + 1,
     )
     if _beats(state, latest):
         after = replace(after, best=latest, kept=keep[chosen] if keep else None)
@@ -186,9 +209,46 @@ def observe(
     return replace(after, done=True, reason=stop) if stop else _propose(after, latest)
 
 
+def replay(data: dict) -> State:
+    """The state that a history came from (`State.to_dict`, read back from JSON), without what was kept.
+
+    Every decision is made anew; ValueError where it is not the one that the history tells of.
+    """
+    settings = Settings(**known(Settings, data["settings"]))
+    rounds = data["rounds"]
+    state = start(data["request"], (rounds[0] if rounds else data["next"])["seed"], settings)
+    for told in rounds:
+        _agree(state, told, f"round {told['number']}")
+        critiques = [Critique.from_dict(one) for one in told["others"]]
+        critiques.insert(told["chosen"], Critique.from_dict(told["critique"]))
+        # the round's own proposal may have come from elsewhere, such as Revise Prompt
+        state = observe(state, critiques, (), told["next_prompt"], told["seconds"])
+    _agree(state, data["next"], "what comes next")
+    _agree(state, {"done": data["done"], "reason": data["reason"]}, "the end")
+    return state
+
+
+def _agree(state: State, told: dict, where: str) -> None:
+    for name in ("number", "prompt", "seed", "done", "reason"):
+        if name in told and told[name] != getattr(state, name):
+            raise ValueError(
+                f"The history does not replay: {where} has {name} {told[name]!r}, but by its settings and "
+                f"critiques it would be {getattr(state, name)!r}. Was it edited, or made by another version?"
+            )
+
+
+def _changed(state: State) -> str:
+    """Which of prompt and seed the round has new."""
+    if not state.history:
+        return ""
+    before = state.history[-1]
+    names = [name for name in ("prompt", "seed") if getattr(state, name) != getattr(before, name)]
+    return " and ".join(names)
+
+
 def _beats(state: State, latest: Round) -> bool:
     # The earlier round stands first, and ranking keeps the order of equals.
-    return state.best is None or rank((state.best.critique, latest.critique), bar=state.settings.bar)[0] == 1
+    return state.best is None or rank((state.best.critique, latest.critique), bar=state.settings.goal)[0] == 1
 
 
 def _gains(state: State, latest: Round) -> bool:
@@ -201,27 +261,46 @@ def _gains(state: State, latest: Round) -> bool:
 def _reason_to_stop(state: State, latest: Round) -> str:
     settings, critique = state.settings, latest.critique
     if critique.status != COMPLETE:
-        return _with_notes(f"The critique of round {latest.number} is {critique.status}", critique)
-    if critique.reaches(settings.bar):
-        return f"Every aspect stands at {settings.bar:g} or above in round {latest.number}."
+        failed = sum(past.critique.status != COMPLETE for past in state.history)
+        if failed > settings.failures:
+            return _with_notes(f"The critique of round {latest.number} is {critique.status}", critique)
+    if len(state.accepted) >= settings.want:
+        return _reached(settings, latest)
     if latest.number >= settings.rounds:
         return (
             f"All {settings.rounds} rounds are used."
             if settings.rounds > 1
             else "The one round asked for is used."
         )
+    if settings.max_seconds:
+        ends = [0.0, *(past.seconds for past in state.history)]
+        quickest = min(end - begin for begin, end in zip(ends, ends[1:], strict=False))
+        if latest.seconds + quickest > settings.max_seconds:
+            return (
+                f"{latest.seconds:.0f} of {settings.max_seconds:g} seconds are used, and another round takes "
+                f"at least {quickest:.0f}."
+            )
     if settings.patience and state.stale >= settings.patience:
         return f"No gain of {settings.min_gain:g} or more in {_rounds(state.stale)}."
     return ""
 
 
+def _reached(settings: Settings, latest: Round) -> str:
+    if settings.want > 1:
+        return f"All {settings.want} wanted pictures are accepted."
+    named = [f", {key} at {bar:g}" for key, bar in settings.bars.items()]
+    overall = f", overall at {settings.overall_bar:g}" if settings.overall_bar else ""
+    others = "".join([*named, overall])
+    return f"Every aspect stands at {settings.bar:g} or above{others} in round {latest.number}."
+
+
 def _propose(state: State, latest: Round) -> State:
     """The next round, or the end if nothing new is left to try."""
-    sources = (state.best, latest) if state.settings.next_from == "best" else (latest, state.best)
+    settings = state.settings
+    sources = (state.best, latest) if settings.next_from == "best" else (latest, state.best)
     prompts = [source.next_prompt for source in sources if source.next_prompt]
-    policy = state.settings.seed_policy
     # "New on stall" also means: nothing untried is left for this seed.
-    for seed in _seeds(state, policy):
+    for seed in _seeds(state):
         tried = {(past.prompt, past.seed) for past in state.history}
         # With a new seed the same prompt makes a new picture, so it will do where the critic proposes none.
         for prompt in prompts or ([state.prompt] if seed != state.seed else []):
@@ -237,8 +316,8 @@ def _propose(state: State, latest: Round) -> State:
     )
 
 
-def _seeds(state: State, policy: str) -> tuple[int, ...]:
-    new = (state.seed + SEED_STEP) % SEEDS
+def _seeds(state: State) -> tuple[int, ...]:
+    policy, new = state.settings.seed_policy, (state.seed + SEED_STEP) % SEEDS
     if policy == "fixed":
         return (state.seed,)
     if policy == "new" or state.stale:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .bars import Bars
 from .critique import COMPLETE, Critique
 
 OVERALL = "overall"
 
 
-def rank(critiques: Sequence[Critique], by: str = OVERALL, bar: float | None = None) -> tuple[int, ...]:
+def rank(
+    critiques: Sequence[Critique], by: str = OVERALL, bar: float | Bars | None = None
+) -> tuple[int, ...]:
     """Indices of `critiques`, best first; of equals the earlier one stays in front.
 
     Complete critiques come before all others. `by` is "overall" or the key of one aspect; where that aspect
     does not apply, the critique ranks after those it applies to. With a `bar`, those that reach it on every
-    aspect come first.
+    aspect, or those that reach all `Bars`, come first.
     """
     _check(critiques, by)
+    bars = Bars(bar) if isinstance(bar, (int, float)) else bar
 
     def order(index: int) -> tuple:
         critique = critiques[index]
         score = critique.overall if by == OVERALL else critique.aspect(by).score
-        accepted = bar is not None and critique.reaches(bar)
+        accepted = bars is not None and bars.reached(critique)
         return (critique.status != COMPLETE, not accepted, score is None, -(score or 0.0))
 
     return tuple(sorted(range(len(critiques)), key=order))

@@ -23,7 +23,19 @@ FORBIDDEN = {
     "code from text": r"(?<![\w.])(?:eval|exec)\(",
     "torchvision": r"^\s*(?:import|from) torchvision\b",
 }
-PURE = ("aspects", "critique", "verdict", "aggregate", "rubric", "parse", "refine", "select", "revise")
+PURE = (
+    "aspects",
+    "critique",
+    "verdict",
+    "aggregate",
+    "rubric",
+    "parse",
+    "refine",
+    "select",
+    "revise",
+    "bars",
+    "loop_settings",
+)
 PURE += ("templates", "model_card", "wording")
 HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
 
@@ -32,6 +44,7 @@ LAYERS = {
     "errors": 0,
     "aspects": 0,
     "critique": 0,
+    "bars": 1,
     "verdict": 0,
     "aggregate": 0,
     "images": 0,
@@ -54,6 +67,7 @@ LAYERS = {
     "decode": 1,
     "critics": 2,
     "select": 3,
+    "loop_settings": 3,
     "refine": 3,
     "revise": 3,
     "records": 3,

@@ -11,17 +11,29 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rr_tests.made import critique
 
 from rr_models.critique import COMPLETE
-from rr_models.refine import SEED_POLICIES, SEED_STEP, SEEDS, Settings, observe, start
+from rr_models.loop_settings import SEED_POLICIES, Settings
+from rr_models.refine import SEED_STEP, SEEDS, observe, replay, start
 from rr_models.select import rank
 
 SCORE = st.sampled_from([1.0, 2.0, 2.5, 2.9, 3.0, 3.5, 4.0])
 PROMPT = st.sampled_from(["", "one", "two", "three", " padded "])
 CRITIQUES = st.lists(st.builds(critique, st.none() | SCORE, SCORE, refined=PROMPT), min_size=1, max_size=3)
 SETTINGS = st.builds(
-    Settings,
+    lambda policies, **others: Settings(seed_policy=policies[0], prompt_policy=policies[1], **others),
+    st.sampled_from(
+        [
+            *((seed, "refined") for seed in SEED_POLICIES),
+            ("new", "as written"),
+            ("new on stall", "as written"),
+        ]
+    ),
     rounds=st.integers(1, 6),
     bar=st.sampled_from([1.0, 3.0, 4.0]),
-    seed_policy=st.sampled_from(SEED_POLICIES),
+    bars=st.sampled_from([{}, {"physical_quality": 2.0}, {"text_faithfulness": 4.0}]),
+    overall_bar=st.sampled_from([0.0, 2.75, 3.5]),
+    want=st.integers(1, 3),
+    max_seconds=st.sampled_from([0.0, 10.0, 25.0]),
+    failures=st.integers(0, 2),
     patience=st.integers(0, 3),
     min_gain=st.sampled_from([0.0, 0.05, 1.0]),
     next_from=st.sampled_from(["best", "latest"]),
@@ -208,11 +220,64 @@ def test_report_has_one_line_per_round_and_the_reason():
         ({"seed_policy": "random"}, "seed_policy"),
         ({"patience": -1}, "patience"),
         ({"next_from": "worst"}, "next_from"),
+        ({"want": 0}, "want"),
+        ({"bars": {"text_faithfulness": 5}}, "bars: text_faithfulness"),
+        ({"overall_bar": 0.5}, "overall_bar"),
+        ({"max_seconds": float("nan")}, "max_seconds"),
+        ({"failures": -1}, "failures"),
+        ({"prompt_policy": "as written"}, "again and again.*seed_policy"),
     ],
 )
 def test_settings_out_of_range_are_errors_that_name_them(wrong, named):
     with pytest.raises(ValueError, match=named):
         Settings(**wrong)
+
+
+def test_bars_of_single_aspects_and_of_the_overall():
+    assert run(critique(3.5, 2.0), bars={"physical_quality": 2.0}).done
+    assert not run(critique(3.5, 2.9), bars={"text_faithfulness": 2.0}).done
+    assert not run(critique(3.0, 3.0), overall_bar=3.2).done
+    assert "overall at 3.2" in run(critique(3.0, 3.5), overall_bar=3.2).reason
+    with pytest.raises(ValueError, match="bars: 'mood' is not judged here; there are: text_faithfulness"):
+        run(critique(3.0), bars={"mood": 2.0})
+
+
+def test_reward_filtered_sampling():
+    state = run(
+        critique(3.0), critique(1.0), critique(3.5), want=2, prompt_policy="as written", seed_policy="new"
+    )
+    assert state.done and state.reason == "All 2 wanted pictures are accepted."
+    assert [one.kept for one in state.accepted] == ["picture 1", "picture 3"]
+    assert {past.prompt for past in state.history} == {"a request"} and state.kept == "picture 3"
+    assert "Accepted: round 3, candidate 1 (seed 2000013)" in state.report()
+
+
+def test_no_round_begins_that_cannot_end_in_time():
+    state = start("a request", 7, Settings(max_seconds=10, seed_policy="new", patience=0))
+    state = observe(state, [critique(2.0)], seconds=6.0)
+    assert state.done and "another round takes at least 6" in state.reason
+    state = start("a request", 7, Settings(max_seconds=12, seed_policy="new", patience=0))
+    assert not observe(state, [critique(2.0)], seconds=6.0).done
+
+
+def test_a_failed_round_may_be_passed_over():
+    state = run(critique(2.0, refined="a"), critique(None, refined=""), seed_policy="new", failures=1)
+    assert not state.done and state.best.number == 1 and state.prompt == "a"
+    assert observe(state, [critique(None)], ["x"]).done
+
+
+def test_what_is_new_in_a_round_is_said():
+    state = run(critique(2.0, refined="a"), critique(2.0, refined="b"), critique(2.0), seed_policy="new")
+    assert [past.changed for past in state.history] == ["", "prompt and seed", "seed"]
+    assert "(seed 2000013; new seed)" in state.report()
+
+
+def test_a_history_that_was_changed_does_not_replay():
+    data = json.loads(json.dumps(run(critique(2.0, refined="a"), critique(2.0, refined="b")).to_dict()))
+    assert replay(data).prompt == "b"
+    data["rounds"][1]["prompt"] = "something else"
+    with pytest.raises(ValueError, match="does not replay: round 2 has prompt 'something else'"):
+        replay(data)
 
 
 def test_wrong_use_is_an_error():
@@ -237,15 +302,18 @@ class Laws(RuleBasedStateMachine):
 
     def begin(self, chosen, seed):
         self.state = start("a request", seed, chosen)
-        self.generated = []
+        self.generated, self.began, self.clock, self.quickest = [], [], 0.0, 99.0
 
     @precondition(lambda self: not self.state.done)
-    @rule(critiques=CRITIQUES, next_prompt=st.none() | PROMPT)
-    def play(self, critiques, next_prompt):
+    @rule(critiques=CRITIQUES, next_prompt=st.none() | PROMPT, seconds=st.sampled_from([1.0, 4.0, 9.0]))
+    def play(self, critiques, next_prompt, seconds):
         before = self.state
         self.generated.append((before.prompt, before.seed))
+        self.began.append(self.clock)
+        self.quickest = min(self.quickest, seconds)
+        self.clock += seconds
         self.state = observe(
-            before, critiques, [(before.number, i) for i in range(len(critiques))], next_prompt
+            before, critiques, [(before.number, i) for i in range(len(critiques))], next_prompt, self.clock
         )
         assert before.history == self.state.history[:-1], "the past was changed"
 
@@ -260,6 +328,49 @@ class Laws(RuleBasedStateMachine):
         assert self.state.number <= self.state.settings.rounds
 
     @invariant()
+    def time_budget(self):
+        limit = self.state.settings.max_seconds
+        if limit and not self.state.done and self.state.history:
+            assert self.clock + self.quickest <= limit
+        if limit:
+            assert all(begin < limit for begin in self.began)
+
+    @invariant()
+    def accepted_are_the_first_at_the_bars_and_no_more_than_wanted(self):
+        goal, want = self.state.settings.goal, self.state.settings.want
+        good = [
+            (past.number, i)
+            for past in self.state.history
+            for i in rank(past.critiques, bar=goal)
+            if goal.reached(past.critiques[i])
+        ]
+        assert [one.kept for one in self.state.accepted] == good[:want]
+        assert [(one.number, one.candidate) for one in self.state.accepted] == good[:want]
+        if len(good) >= want:
+            assert self.state.done
+
+    @invariant()
+    def failures_are_passed_over_as_often_as_allowed(self):
+        failed = sum(past.critique.status != COMPLETE for past in self.state.history)
+        assert failed <= self.state.settings.failures + self.state.done
+
+    @invariant()
+    def the_prompt_as_written_stays(self):
+        if self.state.settings.prompt_policy == "as written":
+            assert {prompt for prompt, _ in self.generated} <= {"a request"}
+
+    @invariant()
+    def what_changed_is_said(self):
+        for one, other in zip(self.state.history, self.state.history[1:], strict=False):
+            assert ("prompt" in other.changed) == (one.prompt != other.prompt)
+            assert ("seed" in other.changed) == (one.seed != other.seed)
+
+    @invariant()
+    def the_history_replays_from_json(self):
+        told = json.loads(json.dumps(self.state.to_dict()))
+        assert replay(told).to_dict() == self.state.to_dict()
+
+    @invariant()
     def never_the_same_picture_twice(self):
         assert len(set(self.generated)) == len(self.generated)
 
@@ -270,19 +381,19 @@ class Laws(RuleBasedStateMachine):
         everything = [
             ((past.number, i), one) for past in self.state.history for i, one in enumerate(past.critiques)
         ]
-        order = rank([one for _, one in everything], bar=self.state.settings.bar)
+        order = rank([one for _, one in everything], bar=self.state.settings.goal)
         assert self.state.kept == everything[order[0]][0]
 
     @invariant()
     def no_round_with_a_lower_standing_is_preferred(self):
         if self.state.best is None:
             return
-        best, bar = self.state.best.critique, self.state.settings.bar
+        best, goal = self.state.best.critique, self.state.settings.goal
         for past in self.state.history:
             if past.critique.status == COMPLETE:
                 assert best.status == COMPLETE
-                assert (best.reaches(bar), best.overall) >= (
-                    past.critique.reaches(bar),
+                assert (goal.reached(best), best.overall) >= (
+                    goal.reached(past.critique),
                     past.critique.overall,
                 )
 

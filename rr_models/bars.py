@@ -1,0 +1,87 @@
+"""When is a picture good enough? Bars for every aspect, for some of them, and for the overall score.
+
+Pure rules over critiques; knows nothing of loops, pictures or ComfyUI.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .aspects import BEST, WORST
+from .critique import COMPLETE, Critique
+
+OFF = 0.0
+"""No bar for the overall score."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """`every` aspect that applies must reach its bar, save where `named` has another for it (by key); and the
+    overall score must reach `overall`, unless that is 0."""
+
+    every: float = 3.0
+    named: Mapping[str, float] = field(default_factory=dict)
+    overall: float = OFF
+
+    def __post_init__(self):
+        for name, bar in (("bar", self.every), *((f"bars: {key}", bar) for key, bar in self.named.items())):
+            if not WORST <= bar <= BEST:
+                raise ValueError(
+                    f"{name} must lie between {WORST:g} (worst) and {BEST:g} (best), not at {bar}."
+                )
+        if self.overall != OFF and not WORST <= self.overall <= BEST:
+            raise ValueError(
+                f"overall_bar must lie between {WORST:g} (worst) and {BEST:g} (best), or be 0 for no bar, "
+                f"not {self.overall}."
+            )
+
+    def check(self, critique: Critique) -> None:
+        """ValueError where a bar is named for an aspect that is not judged: it could never be missed."""
+        keys = [aspect.key for aspect in critique.aspects]
+        for key in self.named:
+            if key not in keys:
+                raise ValueError(f"bars: {key!r} is not judged here; there are: {', '.join(keys)}.")
+
+    def missed(self, critique: Critique) -> tuple[str, ...]:
+        """What falls short, in words; nothing for a picture that is good enough."""
+        self.check(critique)
+        if critique.status != COMPLETE:
+            return (f"the critique is {critique.status}",)
+        low = [
+            f"{a.name} {a.score:.1f} (bar {bar:g})"
+            for a in critique.aspects
+            if a.score is not None and a.score < (bar := self.named.get(a.key, self.every))
+        ]
+        if self.overall != OFF and critique.overall is None:
+            low.append("there is no overall score")
+        elif self.overall != OFF and critique.overall < self.overall:
+            low.append(f"overall {critique.overall:.2f} (bar {self.overall:g})")
+        return tuple(low)
+
+    def reached(self, critique: Critique) -> bool:
+        return not self.missed(critique)
+
+    def __str__(self):
+        said = [f"every aspect at {self.every:g}"]
+        said += [f"{key} at {bar:g}" for key, bar in self.named.items()]
+        said += [f"overall at {self.overall:g}"] if self.overall != OFF else []
+        return ", ".join(said)
+
+
+def read(text: str) -> dict[str, float]:
+    """Bars by aspect: "text_faithfulness=3.5, physical_quality=2", with commas or line ends between."""
+    found: dict[str, float] = {}
+    for said in filter(None, (part.strip() for part in re.split(r"[,，\n;]", text))):
+        key, _, number = (part.strip() for part in said.partition("="))
+        try:
+            bar = float(number)
+        except ValueError:
+            raise ValueError(
+                f"bars: {said!r} is not an aspect and a score, such as text_faithfulness=3.5."
+            ) from None
+        if key in found:
+            raise ValueError(f"bars: {key} is given twice.")
+        found[key] = bar
+    return found

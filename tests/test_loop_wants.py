@@ -1,0 +1,87 @@
+"""The refine loop in the real executor: pictures wanted, bars, time, Stop, and histories that replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rr_tests.loops import HISTORY, REPORT, loop, node
+
+TESTONLY = Path(__file__).parent / "nodes_testonly"
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    return comfy_core
+
+
+def test_as_many_pictures_as_wanted(core):
+    """Reward-filtered sampling: the prompt stays, the seed changes, what reaches the bar is collected."""
+    prompt = loop(
+        rounds=9, bar=1.6, seed_policy="new", want=3, prompt_policy="as written", patience=0, bars=""
+    )
+    prompt["paint"]["inputs"]["batch_size"] = 2
+    prompt["end"]["inputs"] |= {"latent": ["paint", 1], "mask": ["paint", 2]}
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    state = run.value("end", HISTORY)
+    assert state.reason == "All 3 wanted pictures are accepted."
+    assert {past.prompt for past in state.history} == {"grey"}
+    shades = [one.mean().item() for one in run.value("end", 8)]
+    assert len(shades) == 3 and min(shades) >= 0.2 - 1e-6
+    assert run.value("end", 9)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
+    assert run.value("end", 10)[:, 0, 0].tolist() == pytest.approx(shades)
+    assert [one.overall for one in run.value("end", 11)] == pytest.approx([1 + 3 * x for x in shades])
+
+
+def test_where_nothing_is_accepted_nothing_runs_after_it(core):
+    prompt = loop(rounds=1)
+    prompt["show"] = node("PreviewImage", images=["end", 8])
+    run = core.run(prompt)
+    assert run.success and not run.errors and "show" not in run.outputs, run.complaint
+
+
+def test_bars_and_minutes_of_the_start(core):
+    run = core.run(loop(bars="text_faithfulness=2.5, physical_quality=1", bar=2.5, overall_bar=2.0))
+    assert len(run.value("end", HISTORY).history) == 2, run.complaint
+    late = core.run(loop(max_minutes=0.0001, seed_policy="new"))
+    assert "another round takes at least" in late.value("end", REPORT)
+    assert "bars: 'mood' is not judged here" in core.run(loop(bars="mood=2")).complaint
+    assert "is not an aspect and a score" in core.run(loop(bars="mood")).complaint
+
+
+def test_a_start_from_the_cache_has_used_no_time(core, monkeypatch):
+    executor = core.executor()
+    core.run(loop(max_minutes=0.5), executor)
+    loops = core.library("nodes.loop")
+    real = loops.time.monotonic
+    monkeypatch.setattr(loops.time, "monotonic", lambda: real() + 3600)
+    again = core.run(loop(max_minutes=0.5, end={"filename_prefix": "other"}), executor)
+    assert "start" in again.cached
+    assert len(again.value("end", HISTORY).history) == 3, again.complaint
+
+
+def test_a_stopped_loop_has_its_best_picture_on_disk_and_leaves_a_clean_queue(core):
+    prompt = loop(end={"save_rounds": True, "filename_prefix": "stopped"})
+    home = core.base / "output" / "RationalRewards" / "stopped_00001"
+
+    def press_stop(name, data):
+        if (home / "round_01.png").is_file():
+            core.interrupt()
+
+    executor = core.executor()
+    run = core.run(prompt, executor, on_event=press_stop)
+    assert run.interrupted and not run.success
+    assert (home / "best.png").is_file() and (home / "history.json").is_file()
+    again = core.run(loop(), executor)
+    assert again.success and len(again.value("end", HISTORY).history) == 3, again.complaint
+
+
+def test_the_history_on_disk_replays(core):
+    core.run(loop(end={"save_rounds": True, "filename_prefix": "replay"}))
+    file = core.base / "output" / "RationalRewards" / "replay_00001" / "history.json"
+    state = core.library("rr_models.refine").replay(json.loads(file.read_text("utf-8")))
+    assert state.done and state.best.number == 3
