@@ -133,21 +133,16 @@ class _Pool:
         return self.masks[ask]
 
     def _next(self) -> list[Row]:
-        """The rows of the next forward: all that are fed one token; longer stretches once they are many, or
-        each alone where that is cheaper."""
-        shapes: dict[tuple[bool, int, int], list[Row]] = {}
+        """The rows of the next forward. Longer stretches go first, or their rows would lag behind and be the
+        last ones left, with the steps of all others to themselves."""
+        shapes: dict[tuple, list[Row]] = {}
         for row in self.rows:
             if not row.done:
-                wide = width(row.job) if self.lines else 0
-                shapes.setdefault((*row.shape, wide), []).append(row)
-        singles = min((shape for shape in shapes if shape[:2] == (False, 1)), default=None)
-        stretches = [shape for shape in shapes if shape[:2] != (False, 1)]
-        largest = max(stretches, key=lambda shape: len(shapes[shape]), default=None)
-        if not self.lines and self.runner.device.type == "cpu":
-            return shapes[largest][:1] if largest else shapes.get(singles, [])
-        if largest and (singles is None or 2 * len(shapes[largest]) >= len(self.rows)):
-            return shapes[largest]
-        return shapes.get(singles, [])
+                shapes.setdefault((*row.shape, width(row.job) if self.lines else 0), []).append(row)
+        stretches = [rows for shape, rows in shapes.items() if shape[:2] != (False, 1)]
+        group = max(stretches or shapes.values(), key=len, default=[])
+        # where work counts and not the weights that are read for it, filling up costs more than a forward
+        return group[:1] if stretches and not self.lines and self.runner.device.type == "cpu" else group
 
     def _forward(self, group: list[Row]) -> None:
         """Feed these rows, all of one shape, and take what the model says."""
