@@ -10,8 +10,11 @@ from comfy_api.latest import io
 from ..rr_models import critique as data
 from ..rr_models import custom
 from ..rr_models.aspects import RATIONAL_REWARDS
+from ..rr_models.critics.local import CRITIQUE_DETAILS
 from ..rr_models.errors import CriticError
+from ..rr_models.guide import FULL
 from ..rr_models.select import rank
+from ..rr_models.written import SCORE_MODES, WRITTEN
 from .memory import ManagedCritic, progress_watch
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
 
@@ -92,6 +95,33 @@ class RationalRewardsCritique(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Boolean.Input(
+                    "guided",
+                    default=True,
+                    tooltip="Keep the critic to the form: headings are set, scores can only be scores, no "
+                    "text runs away, so every critique ends and is whole. Off: the critic's own words "
+                    "alone.",
+                    optional=True,
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "detail",
+                    options=list(CRITIQUE_DETAILS),
+                    default=FULL,
+                    tooltip="How much is written. best: scores of all, the whole critique of the best one "
+                    "alone. scores: up to the last score, the fastest. critique: with the summary. "
+                    "full: a better request for every picture too.",
+                    optional=True,
+                ),
+                io.Combo.Input(
+                    "score_mode",
+                    options=list(SCORE_MODES),
+                    default=WRITTEN,
+                    tooltip="written: the score in the answer. expected: the mean of all scores the critic "
+                    "might have written, by its own probabilities; finer, for ranking. Needs guided.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 CritiqueSocket.Output(
@@ -131,6 +161,9 @@ class RationalRewardsCritique(io.ComfyNode):
         seed: int = 0,
         max_new_tokens: int = 2048,
         weights: str = "",
+        guided: bool = True,
+        detail: str = FULL,
+        score_mode: str = WRITTEN,
     ) -> io.NodeOutput:
         batch_size(image)
         if not request.strip():
@@ -150,6 +183,9 @@ class RationalRewardsCritique(io.ComfyNode):
                     seed=seed,
                     max_new_tokens=max_new_tokens,
                     weights=custom.weights(weights),
+                    guided=guided,
+                    detail=detail,
+                    score_mode=score_mode,
                     watch=progress_watch(),
                 )
             )

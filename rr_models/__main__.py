@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
     critique = _command(commands, "critique", _critique, "judge pictures of one request, best first")
     critique.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    _asking(critique)
+    _asking(critique, ("scores", "critique", "full", "best"))
     critique.add_argument(
         "--weight",
         action="append",
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = _command(commands, "compare", _compare, "compare two pictures of one request")
     compare.add_argument("images", nargs=2, type=Path, metavar=("A", "B"))
-    _asking(compare)
+    _asking(compare, ("scores", "critique", "full"))
     compare.add_argument("--tie", type=float, default=0.0, help="margin up to which it is a tie (default 0)")
     compare.add_argument(
         "--how",
@@ -105,7 +105,7 @@ def _wording(command: argparse.ArgumentParser) -> None:
     command.add_argument("--aspects", type=Path, help="JSON file with aspects of your own")
 
 
-def _asking(command: argparse.ArgumentParser) -> None:
+def _asking(command: argparse.ArgumentParser, details: Sequence[str]) -> None:
     """The options of commands that ask a critic."""
     command.add_argument("--request", required=True, help="what was asked for")
     command.add_argument(
@@ -134,6 +134,19 @@ def _asking(command: argparse.ArgumentParser) -> None:
     command.add_argument("--temperature", type=float, default=0.0, help="0 (default): always the same answer")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--max-new-tokens", type=int, default=2048)
+    command.add_argument(
+        "--guided",
+        choices=("on", "off"),
+        default="on",
+        help="on (default): every answer keeps to the form and is whole; off: the critic's own words alone",
+    )
+    command.add_argument(
+        "--detail",
+        choices=details,
+        default="full",
+        help="scores: up to the last score; critique: with the summary; full (default): a better request too; "
+        "best: scores of all, the whole critique of the best alone",
+    )
     command.add_argument("--batch-size", type=int, default=4, help="pictures judged at a time (default 4)")
 
 
@@ -248,6 +261,8 @@ def _asked(options) -> dict:
         "seed": options.seed,
         "max_new_tokens": options.max_new_tokens,
         "batch_size": options.batch_size,
+        "guided": options.guided == "on",
+        "detail": options.detail,
     }
     if not sys.stderr.isatty():
         return said

@@ -2,24 +2,20 @@
 
 The headings are said instead of asked for, a score slot admits nothing but a score, and a text that fills its
 budget is closed at the end of a sentence. Everything else is the critic's own: where it keeps to the form by
-itself, a guided answer has the very same tokens as a free one. What was written is handed back part by part,
-so that nothing in a text can be taken for a heading.
+itself, a guided answer reads the very same as a free one. What was written is recorded part by part, so that
+nothing in a text can be taken for a heading.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from . import critique as data
 from .aspects import PAIR_TASKS, Profile
-from .critique import AspectScore, Critique
 from .decode.script import Ask, Choice, Choose, Say, Script, Trie
-from .refined import prompt as refined_request
 from .rubric import TEST_TIME
-from .verdict import PairScore, Verdict, winner_of
 
 SCORES, CRITIQUE, FULL = "scores", "critique", "full"
 DETAILS = (SCORES, CRITIQUE, FULL)
@@ -30,8 +26,11 @@ TEXT, SCORE, WINNER = "text", "score", "winner"
 WINNERS = {"Image A": "A", "Image B": "B", "It's a tie": "tie"}
 
 _OVER = 32  # tokens that a text may take beyond its budget to come to the end of a sentence
+_LEAST = 8  # tokens that every text gets, however short the whole must be
+_SLOT = 16  # tokens that no score or winner fills
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
-_FINEST = 200  # more steps than this and a score is asked for in whole numbers
+_STEPS = (0.1, 1, 5, 10, 50, 100, 500, 1000)
+_MOST_WORDS = 101  # more scores than this to choose from, and a coarser step is taken
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,24 @@ class Part:
     budget: int = 0
     optional: bool = False
 
+    @property
+    def most(self) -> int:
+        """The most tokens that can stand under the heading."""
+        return self.budget + min(_OVER, self.budget) if self.kind == TEXT else _SLOT
+
 
 @dataclass
 class Record:
-    """What was written: texts and choices by the parts' names, and which texts had to be closed."""
+    """What was written: texts and choices by the parts' names, and which texts had to be closed, and why."""
 
     texts: dict[tuple[str, ...], str] = field(default_factory=dict)
     choices: dict[tuple[str, ...], Choice] = field(default_factory=dict)
     scores: dict[tuple[str, ...], float] = field(default_factory=dict)
-    closed: list[tuple[str, ...]] = field(default_factory=list)
+    closed: dict[tuple[str, ...], str] = field(default_factory=dict)
 
 
-def parts(task: str, profile: Profile, style: str, detail: str = FULL) -> tuple[Part, ...]:
-    """The form of an answer, as rubric.py asks for it."""
-    if detail not in DETAILS:
-        raise ValueError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}.")
+def parts(task: str, profile: Profile, style: str) -> tuple[Part, ...]:
+    """The form of a whole answer, as rubric.py asks for it."""
     pair = task in PAIR_TASKS
     form = [Part(("analysis",), "" if style == TEST_TIME else "# User Request Analysis\n", TEXT, 160)]
     for number, aspect in enumerate(profile.aspects(task), 1):
@@ -74,190 +76,205 @@ def parts(task: str, profile: Profile, style: str, detail: str = FULL) -> tuple[
         else:
             judged = [Part((aspect.key, "score"), "## Score:", SCORE, optional=aspect.optional)]
         first, *rest = [*judged, *words] if style == TEST_TIME and not pair else [*words, *judged]
-        form += [Part(first.name, title + first.heading, first.kind, first.budget, first.optional), *rest]
-    if detail == SCORES:
-        while form[-1].kind == TEXT:
-            form.pop()
-        return tuple(form)
+        form += [replace(first, heading=title + first.heading), *rest]
     form.append(Part(("summary",), "# Summary:", TEXT, 100))
-    if detail == FULL and not pair:
+    if not pair:
         form.append(Part(("comments",), "# User Request Refinement:\n## Refinement Comments:", TEXT, 160))
-        form.append(Part(("refined",), "## Refined Request:", TEXT, 256))
+        form.append(Part(("refined",), "## Refined Request:", TEXT, 400))
     return tuple(form)
 
 
+def asked(form: Sequence[Part], detail: str) -> tuple[Part, ...]:
+    """The beginning of a form that this detail takes."""
+    if detail not in DETAILS:
+        raise ValueError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}.")
+    names = [part.name for part in form]
+    if detail == SCORES:
+        return tuple(form[: max(at for at, part in enumerate(form) if part.kind != TEXT) + 1])
+    return tuple(form[: names.index(("summary",)) + 1]) if detail == CRITIQUE else tuple(form)
+
+
 class Lexicon:
-    """The few tokens of a tokenizer that guiding needs to know."""
+    """The few tokens of a tokenizer that guiding needs to know. `ends` are those that end an answer."""
 
     def __init__(self, tokenizer, ends: Sequence[int]):
-        self.ids = lru_cache(None)(lambda text: tuple(tokenizer(text, add_special_tokens=False).input_ids))
+        self.ids = lru_cache(4096)(lambda text: tuple(tokenizer(text, add_special_tokens=False).input_ids))
         self.decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
-        self.ends = tuple(ends)
-        controls = set(tokenizer.get_added_vocab().values()) | set(ends)
-        self.controls = tuple(sorted(controls))
+        self.text = lru_cache(None)(lambda token: self.decode([token]))
+        self.ends = frozenset(ends)
+        added = tokenizer.get_added_vocab()
+        controls = set(added.values()) - self.ends
         words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        self.hashes = tuple(i for i, word in enumerate(words) if word and word.startswith("#"))
+        self.hashes = frozenset(i for i, word in enumerate(words) if word and word.startswith("#"))
         self.newline = self.ids("\n")[0]
         self.digits = tuple(self.ids(str(digit))[0] for digit in range(10))
-        self.think = tokenizer.get_added_vocab().get("<think>")
+        self.think = added.get("<think>")
+        banned = tuple(sorted(controls))
+        self.in_line = Ask(banned, stop=self.ends)
+        self.at_line_start = Ask(banned, stop=self.ends | self.hashes)
+        first = tuple(sorted(controls - {self.think}))
+        self.at_answer_start = Ask(first, stop=self.ends | self.hashes | ({self.think} - {None}))
+        self.free = Ask(stop=self.ends)
+        self.decimal = Ask(only=(self.newline, *self.digits))
+        self.trie = lru_cache(64)(lambda words: Choose(Trie({word: self.ids(" " + word) for word in words})))
+
+
+def fitted(form: Sequence[Part], lexicon: Lexicon, limit: int) -> tuple[Part, ...]:
+    """The form with its texts shortened, all by the same share, so that an answer takes at most `limit`
+    tokens; where even the shortest do not fit, the shortest."""
+    while budget(form, lexicon) > limit and any(p.budget > _LEAST for p in form):
+        texts = sum(part.most for part in form if part.kind == TEXT)
+        share = max(0.0, min(0.95, 1 - (budget(form, lexicon) - limit) / texts))
+        shorter = [replace(p, budget=max(_LEAST, int(p.budget * share))) if p.budget else p for p in form]
+        form = tuple(shorter)
+    return tuple(form)
 
 
 def budget(form: Sequence[Part], lexicon: Lexicon) -> int:
     """The most tokens that an answer of this form can take."""
-    heads = sum(len(lexicon.ids(part.heading)) + 2 for part in form)
-    texts = sum(part.budget + _OVER for part in form if part.kind == TEXT)
-    return heads + texts + 12 * sum(part.kind != TEXT for part in form) + 16
+    think = len(lexicon.ids("\n\n</think>\n\n")) + 1
+    return think + sum(len(lexicon.ids(part.heading)) + 1 + part.most for part in form)
 
 
-def guided(form: Sequence[Part], lexicon: Lexicon, scale: tuple[float, float], record: Record) -> Script:
-    """The script of one answer; what it writes is put into `record`."""
-    first = lexicon.ids(form[0].heading)
-    if lexicon.think is not None and first:
-        # a critic trained on empty think blocks begins with one; whoever does not starts with the heading
-        token = yield Ask(only=(first[0], lexicon.think))
-        if token == lexicon.think:
-            yield Say((*lexicon.ids("\n\n</think>\n\n"), first[0]))
-        yield Say(first[1:])
+def guided(
+    form: Sequence[Part], lexicon: Lexicon, scale: tuple[float, float], record: Record, start: int = 0
+) -> Script:
+    """The script of one answer; what it writes is put into `record`. With a `start`, the parts before that
+    one are written already, up to a score."""
+    if start:
+        yield Say((lexicon.newline, *lexicon.ids(form[start].heading)))
     else:
-        yield Say(first)
-    for part, following in zip(form, (*form[1:], None), strict=True):
+        yield from _open(form[0], lexicon)
+    for at in range(start, len(form)):
+        part, following = form[at], form[at + 1] if at + 1 < len(form) else None
         if part.kind == TEXT:
-            head = lexicon.ids(following.heading) if following else ()
-            yield from _text(part, head, lexicon, record)
+            yield from _text(part, following, lexicon, record)
             continue
         line_ended = yield from _slot(part, lexicon, scale, record)
         if following:
             yield Say((*(() if line_ended else (lexicon.newline,)), *lexicon.ids(following.heading)))
 
 
-def _text(part: Part, head: tuple[int, ...], lexicon: Lexicon, record: Record) -> Script:
-    """Free text, up to the `head` of what follows or, where nothing does, to the end of the answer.
-
-    A line begins with "#" only as the next heading does; then the whole heading is said at once.
-    """
-    banned = tuple(token for token in lexicon.controls if head or token not in lexicon.ends)
-    at_start = tuple({*banned, *lexicon.hashes} - set(head[:1]))
-    written: list[int] = []
-    fresh = part.heading.endswith("\n") or not part.heading
-    while True:
-        # words are long in letters and short in tokens: only a look at the text tells where a sentence ends
-        full = len(written) >= part.budget
-        if full and (len(written) >= part.budget + _OVER or _sentence_ends(written, lexicon)):
-            record.closed.append(part.name)
-            yield Say(((*(() if fresh else (lexicon.newline,)), *head)) if head else lexicon.ends[:1])
-            break
-        token = yield Ask(banned=at_start if fresh else banned)
-        if token in lexicon.ends:
-            break
-        if fresh and head and token == head[0] and (written or token in lexicon.hashes):
+def _open(part: Part, lexicon: Lexicon) -> Script:
+    """The first heading; before it an empty think block, if the critic was trained to begin with one."""
+    head = lexicon.ids(part.heading)
+    if not head:
+        return  # the text itself comes first, and looks after that
+    if lexicon.think is not None:
+        token = yield _either(head[0], lexicon.think)
+        if token == head[0]:
             yield Say(head[1:])
+            return
+        yield Say(lexicon.ids("\n\n</think>\n\n"))
+    yield Say(head)
+
+
+@lru_cache(64)
+def _either(*tokens: int) -> Ask:
+    return Ask(only=tokens)
+
+
+def _text(part: Part, following: Part | None, lexicon: Lexicon, record: Record) -> Script:
+    """Free text, up to the heading of what follows or, where nothing does, to the end of the answer.
+
+    Wherever the critic would begin a heading or end its answer, the text ends, and the heading that is due
+    is said whole.
+    """
+    heading = following.heading if following else ""
+    written: list[int] = []
+    line = "" if not part.heading or part.heading.endswith("\n") else None  # None: on the heading's own line
+    cut, why = 0, ""
+    while True:
+        full = len(written) >= part.budget
+        if full and (len(written) >= part.most or _sentence_ends(written, lexicon)):
+            why = "its length limit"
+        elif _repeats(written):
+            why = "it repeated itself"
+        if why:
+            break
+        opening = not part.heading and not written
+        token = (
+            yield lexicon.at_answer_start
+            if opening
+            else (lexicon.at_line_start if line == "" else lexicon.in_line)
+        )
+        if token == lexicon.think and opening:
+            yield Say((token, *lexicon.ids("\n\n</think>\n\n")))
+            continue
+        if token in lexicon.ends or (line == "" and token in lexicon.hashes):
+            if token in lexicon.ends and following:
+                why = "it would have ended here"
             break
         written.append(token)
-        fresh = token == lexicon.newline or lexicon.decode([token]).endswith("\n")
-    record.texts[part.name] = lexicon.decode(written).strip()
+        text = lexicon.text(token)
+        if "\n" in text:
+            line = text[text.rindex("\n") + 1 :]
+        elif line is not None:
+            line += text
+        # a heading that does not begin with "#", or began within a token
+        if heading and line and len(line) >= min(4, len(heading)) and heading.startswith(line):
+            cut = len(line)
+            break
+    text = lexicon.decode(written)
+    record.texts[part.name] = text[: len(text) - cut].strip()
+    if why:
+        record.closed[part.name] = why
+    if heading:
+        fresh = line == "" or cut
+        yield Say((*(() if fresh else (lexicon.newline,)), *lexicon.ids(heading[cut:])))
 
 
 def _slot(part: Part, lexicon: Lexicon, scale: tuple[float, float], record: Record):
     """A score or a winner. Returns whether the line has been ended behind it."""
-    words = tuple(WINNERS) if part.kind == WINNER else tuple(score_words(scale))
-    choice = yield Choose(_trie(lexicon, words + ((NOT_APPLICABLE,) if part.optional else ())))
+    words = tuple(WINNERS) if part.kind == WINNER else score_words(scale)
+    choice = yield lexicon.trie(words + ((NOT_APPLICABLE,) if part.optional else ()))
     record.choices[part.name] = choice
     if part.kind == WINNER or choice.word == NOT_APPLICABLE:
         return False
     word = choice.word
-    token = None
-    if "." in word and float(word) < scale[1]:  # a second decimal, if the critic wants one
-        token = yield Ask(only=(lexicon.newline, *lexicon.digits))
-        if token != lexicon.newline:
-            word += str(lexicon.digits.index(token))
+    line_ended = word.endswith("\n")
     record.scores[part.name] = float(word)
-    return token == lexicon.newline
-
-
-def score_words(scale: tuple[float, float]) -> Iterator[str]:
-    """All scores of a scale as they are written: in tenths, or in whole numbers on a long one."""
-    worst, best = scale
-    tenths = round((best - worst) * 10)
-    if tenths <= _FINEST:
-        yield from (f"{worst + tenth / 10:.1f}" for tenth in range(tenths + 1))
-    else:
-        yield from (str(number) for number in range(round(worst), round(best) + 1))
+    if "." in word and float(word) < scale[1]:  # a second decimal, if the critic wants one
+        token = yield lexicon.decimal
+        line_ended = token == lexicon.newline
+        if not line_ended:
+            record.scores[part.name] = min(float(word + str(lexicon.digits.index(token))), scale[1])
+    return line_ended
 
 
 @lru_cache(64)
-def _trie(lexicon: Lexicon, words: tuple[str, ...]) -> Trie:
-    return Trie({word: lexicon.ids(f" {word}") for word in words})
+def score_words(scale: tuple[float, float]) -> tuple[str, ...]:
+    """All scores of a scale as they are written: in tenths, or coarser on a long one. Whole numbers bring
+    their line break, or 1 could not be told from the beginning of 10."""
+    worst, best = scale
+    step = next((s for s in _STEPS if (best - worst) / s < _MOST_WORDS), (best - worst) / 100)
+    numbers = [worst + step * n for n in range(math.floor((best - worst) / step + 1e-6) + 1)]
+    return tuple(f"{n:.1f}" if step < 1 else f"{round(n)}\n" for n in numbers)
 
 
 def _sentence_ends(written: Sequence[int], lexicon: Lexicon) -> bool:
     return lexicon.decode(written[-4:]).rstrip().endswith(_SENTENCE_ENDS)
 
 
-def critique(record: Record, task: str, request: str, profile: Profile, text: str) -> Critique:
-    """The critique that was written under guidance; it is complete, whatever the critic wrote."""
-    aspects = []
-    for aspect in profile.aspects(task):
-        words = record.texts.get((aspect.key, "justification"), "")
-        score = record.scores.get((aspect.key, "score"))
-        if score is None:
-            aspects.append(AspectScore(aspect.key, aspect.name, data.NOT_APPLICABLE, justification=words))
-            continue
-        expected, spread = expectation(record.choices[aspect.key, "score"])
-        aspects.append(
-            AspectScore(aspect.key, aspect.name, data.SCORED, score, words, expected=expected, spread=spread)
-        )
-    return Critique(
-        task=task,
-        request=request,
-        aspects=tuple(aspects),
-        status=data.COMPLETE,
-        analysis=record.texts.get(("analysis",), ""),
-        summary=record.texts.get(("summary",), ""),
-        refinement_comments=record.texts.get(("comments",), ""),
-        refined_request=refined_request(record.texts.get(("refined",), "")),
-        text=text,
-        notes=_notes(record),
-        scale=profile.scale,
-    )
+def _repeats(written: Sequence[int]) -> bool:
+    """Whether the last words are one phrase over and over: four times, and 24 tokens at least."""
+    for period in _periods(len(written)):
+        times = max(4, -(-24 // period))
+        if written[-period * times :] == written[-period:] * times:
+            return True
+    return False
 
 
-def verdict(record: Record, task: str, request: str, profile: Profile, text: str) -> Verdict:
-    """The same of a pair. Where one picture got a score and the other N/A, the aspect does not apply."""
-    aspects, notes = [], list(_notes(record))
-    for aspect in profile.aspects(task):
-        words = record.texts.get((aspect.key, "justification"), "")
-        a, b = (record.scores.get((aspect.key, name)) for name in ("score_a", "score_b"))
-        if a is None or b is None:
-            if a is not b:
-                notes.append(f"{aspect.name}: N/A for one of the pictures, so it is not compared")
-            aspects.append(PairScore(aspect.key, aspect.name, data.NOT_APPLICABLE, justification=words))
-            continue
-        said = WINNERS.get(record.choices[aspect.key, "winner"].word)
-        aspects.append(
-            PairScore(aspect.key, aspect.name, data.SCORED, a, b, said or winner_of(a - b, 0), words)
-        )
-    return Verdict(
-        task=task,
-        request=request,
-        aspects=tuple(aspects),
-        status=data.COMPLETE,
-        analysis=record.texts.get(("analysis",), ""),
-        summary=record.texts.get(("summary",), ""),
-        text=text,
-        notes=tuple(notes),
-        scale=profile.scale,
-    )
+def _periods(length: int) -> Iterator[int]:
+    return (period for period in range(1, 33) if period * max(4, -(-24 // period)) <= length)
 
 
 def expectation(choice: Choice) -> tuple[float, float]:
     """Mean and standard deviation of the scores that could have been written, by their probabilities."""
     chances = {float(word): chance for word, chance in choice.table.items() if word != NOT_APPLICABLE}
     total = math.fsum(chances.values())
+    if not total:  # the critic held every score for impossible, to the last bit
+        return float(choice.word), 0.0
     mean = math.fsum(score * chance for score, chance in chances.items()) / total
     variance = math.fsum(chance * (score - mean) ** 2 for score, chance in chances.items()) / total
     return mean, math.sqrt(variance)
-
-
-def _notes(record: Record) -> tuple[str, ...]:
-    closed = ", ".join(" ".join(name) for name in record.closed)
-    return (f"closed at their length limit: {closed}",) if closed else ()

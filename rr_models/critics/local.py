@@ -1,15 +1,10 @@
-"""A critic that runs here: any Qwen3-VL folder through transformers (4.57 and 5.x), on the CPU or one GPU.
-
-Several questions are answered in one left-padded batch, greedily unless a temperature is given.
-"""
+"""A critic that runs here: any Qwen3-VL folder that transformers 4.57 or 5 loads, on the CPU or one GPU."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,23 +13,25 @@ from .. import weights as files
 from ..aspects import Aspect
 from ..critique import Critique, check_weights
 from ..errors import CriticError, ModelFolderError
+from ..guide import DETAILS, FULL, SCORES
 from ..images import Preprocessing, image_hash
-from ..parse import parse, parse_pair
+from ..passes import averaged_passes
+from ..select import rank
 from ..verdict import Verdict, averaged, of_critiques
 from ..wording import Wording, choose
 from . import PAIR_TASKS, Question, reading
 from .layout import Layout
+from .room import ROOM, out_of_memory
+from .writing import Answer, Watch, Wish, Writer
 
 log = logging.getLogger(__name__)
-
-Watch = Callable[[int, int], None]
 
 BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE = "both orders", "one order", "one by one"
 HOW = (BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE)
 """How two pictures can be compared."""
-
-ROOM = "Lower max_pixels, load it in a lighter precision or on the CPU, or free what other models hold."
-"""What to do when memory runs out."""
+BEST = "best"
+CRITIQUE_DETAILS = (*DETAILS, BEST)
+"""Details of several pictures of one request: one more than of a single question."""
 
 
 def load(
@@ -103,15 +100,6 @@ def load(
     return critic
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: each kind of device has its own way to say so."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    said = str(error).lower()
-    # CUDA outside of torch's allocator, and MPS; torch on the CPU
-    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
-
-
 class LocalCritic:
     """A Qwen3-VL that looks at pictures and writes critiques. The caller may move `model` between devices."""
 
@@ -137,7 +125,7 @@ class LocalCritic:
             picture=model.config.image_token_id,
             pad=model.generation_config.pad_token_id,
         )
-        self._takes_types = "mm_token_type_ids" in inspect.signature(type(model).forward).parameters
+        self.writer = Writer(name, model, tokenizer, self.wording, self.layout)
 
     def __repr__(self):
         return (
@@ -150,13 +138,36 @@ class LocalCritic:
         request: str,
         task: str = "t2i",
         sources: Sequence[torch.Tensor] | torch.Tensor = (),
-        **options,
+        *,
+        weights: Mapping[str, float] | None = None,
+        watch: Watch | None = None,
+        **wishes,
     ) -> list[Critique]:
-        """Judge pictures of one request, for an edit all against one source; options as for `judge`."""
+        """Judge pictures of one request, for an edit all against one source; options as for `judge`. The
+        detail "best" writes the scores of all, and the whole critique of the best one alone."""
         if not len(images):
             raise ValueError("images must hold at least one picture; this batch is empty.")
         sources = tuple(sources)
-        return self.judge([Question(task, request, (image,), sources) for image in images], **options)
+        questions = [Question(task, request, (image,), sources) for image in images]
+        if wishes.get("detail") != BEST:
+            return self.judge(questions, weights=weights, watch=watch, **wishes)
+        return self._best(questions, dict(weights or {}), watch, wishes)
+
+    def _best(self, questions: list[Question], weights: dict, watch: Watch | None, wishes: dict):
+        wish, whole = (Wish(**wishes | {"detail": detail}) for detail in (SCORES, FULL))
+        judged = self._judge(questions, wish, weights, watch)
+        found = [critique for _, critique in judged]
+        best = rank(found)[0]
+        answer = judged[best][0]
+        if found[best].overall is None:
+            return found
+        if wish.guided and wish.samples == 1:
+            hashes = self._hashes(questions[best : best + 1])
+            longer = self.writer.finish(answer, hashes, whole, watch)
+            found[best] = self._read(longer, hashes, whole, weights)
+        else:  # a free answer cannot be taken up where it stopped without being told how it goes on
+            ((_, found[best]),) = self._judge([questions[best]], whole, weights, watch)
+        return found
 
     def compare(
         self,
@@ -196,73 +207,72 @@ class LocalCritic:
         self,
         questions: Sequence[Question],
         *,
-        temperature: float = 0.0,
-        seed: int = 0,
-        max_new_tokens: int = 2048,
-        batch_size: int = 8,
         weights: Mapping[str, float] | None = None,
         watch: Watch | None = None,
+        **wishes,
     ) -> list[Critique | Verdict]:
-        """One critique, or verdict on a pair, for each question, in their order; `batch_size` of them are
-        worked on at a time, or fewer where memory runs out. `weights` are the critiques' (by aspect).
+        """One critique, or verdict on a pair, for each question, in their order. Options:
 
-        `temperature` 0 always takes the likeliest token; above it, draws depend on the seed and the
-        picture, not on its neighbours or torch's global random state. `watch(done, total)` hears of every
-        decoding step, in tokens of all questions together; what it raises ends the work and reaches the
-        caller.
+        `guided` (True): the form is kept to, see guide.py, so that every answer is whole; False: the critic's
+        own words alone, as `generate` of transformers would write them.
+        `detail` ("full"): "scores" ends after the last score, "critique" after the summary, "full" has a
+        better request too.
+        `score_mode` ("written"): "expected" takes as score the mean of all that could have been written, by
+        the critic's own probabilities.
+        `temperature` (0): always the likeliest token; above 0, draws depend on `seed` and the picture, not on
+        its neighbours or torch's global random state. `samples` (1): so many passes, and their mean.
+        `max_new_tokens` (2048): no answer is longer. The texts of a guided one are kept so short that it
+        fits; only where even the headings do not, it is cut off.
+        `batch_size` (8): answers in the making at a time, fewer where memory runs out.
+        `invariant` (in 16 bit): an answer is the same to the last bit whoever is judged beside it; costs a
+        little time. In 32 bit, tokens are the same in any case.
+        `weights`: how much aspects (by key) count in the overall score.
+        `watch(done, total)`: hears of every decoding step, in tokens of all questions together; what it
+        raises ends the work and reaches the caller.
         """
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be 0 (greedy) or more, not {temperature}.")
-        if max_new_tokens < 1 or batch_size < 1:
-            raise ValueError(
-                f"max_new_tokens and batch_size must be 1 or more, not {max_new_tokens} and {batch_size}."
-            )
-        weights = dict(weights or {})
+        wish = Wish(**wishes)
+        judged = self._judge(questions, wish, dict(weights or {}), watch)
+        return [found for _, found in judged]
+
+    def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
+        """(answer, what it says) for each question."""
         for task in {question.task for question in questions}:
             self._check_learned(task)
             self._check_weights(weights, self.wording.profile.aspects(task))
-        # hashing reads every picture, so that a bad one is found before the work on others begins
+        if wish.samples > 1 and any(question.task in PAIR_TASKS for question in questions):
+            raise ValueError("samples: a pair is judged once; compare in both orders, or one by one.")
+        hashes = self._hashes(questions)
+        judged = []
+        for answers in self.writer.write(questions, hashes, wish, watch):
+            found = [self._read(answer, hashes, wish, weights) for answer in answers]
+            judged.append((answers[0], found[0] if len(found) == 1 else averaged_passes(found)))
+        return judged
+
+    def _hashes(self, questions: Sequence[Question]) -> dict[int, str]:
+        # reads every picture, so that a bad one is found before the work on others begins
         pictures = {id(picture): picture for question in questions for picture in question.pictures}
-        hashes = {key: image_hash(picture) for key, picture in pictures.items()}
-        made_by = {
+        return {key: image_hash(picture) for key, picture in pictures.items()}
+
+    def _read(self, answer: Answer, hashes: dict[int, str], wish: Wish, weights: dict) -> Critique | Verdict:
+        question, written = answer.question, answer.job.written
+        source = {
             "critic": self.name,
+            "wording": self.wording.name(question.task),
             "style": self.wording.style,
-            "temperature": temperature,
-            "seed": seed,
-            "max_new_tokens": max_new_tokens,
+            "guided": wish.guided,
+            "detail": wish.detail,
+            "score_mode": wish.score_mode,
+            "samples": wish.samples,
+            "temperature": wish.temperature,
+            "seed": wish.seed,
+            "max_new_tokens": wish.max_new_tokens,
             "max_pixels": self.preprocessing.max_pixels,
+            "tokens": len(written.ids),
+            "said": written.said,
+            "images": [hashes[id(picture)] for picture in question.images],
+            "source_images": [hashes[id(picture)] for picture in question.sources],
         }
-        critiques: list[Critique | Verdict] = []
-        while len(critiques) < len(questions):
-            batch = questions[len(critiques) : len(critiques) + batch_size]
-            done, total = len(critiques) * max_new_tokens, len(questions) * max_new_tokens
-            steps = _Steps(watch, done, len(batch), total)
-            steps(0)
-            seeds = [" ".join([str(seed), *(hashes[id(p)] for p in q.images)]) for q in batch]
-            try:
-                answers = self._answer(self._inputs(batch), max_new_tokens, temperature, seeds, steps)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    where = self.model.device
-                    raise CriticError(f"{self.name} ran out of memory on {where}. {ROOM}") from error
-                batch_size = len(batch) // 2
-                log.warning("%s ran out of memory: %d picture(s) at once from here on", self.name, batch_size)
-                continue  # only once the error is gone does it let go of what was computed
-            steps(max_new_tokens)
-            for question, (text, cut) in zip(batch, answers, strict=True):
-                read = parse_pair if question.task in PAIR_TASKS else parse
-                found = read(
-                    text, question.task, question.request, truncated=cut, profile=self.wording.profile
-                )
-                seen = {
-                    "wording": self.wording.name(question.task),
-                    "images": [hashes[id(picture)] for picture in question.images],
-                    "source_images": [hashes[id(source)] for source in question.sources],
-                }
-                critiques.append(dataclasses.replace(found, source=made_by | seen, weights=weights))
-        return critiques
+        return dataclasses.replace(self.writer.read(answer, wish), source=source, weights=weights)
 
     def _check_learned(self, task: str) -> None:
         if self.learned and self.learned.get(task) != self.wording.name(task):
@@ -278,80 +288,6 @@ class LocalCritic:
         if not any(weights.get(a.key, 1) > 0 for a in aspects if not a.optional):
             raise ValueError("weights: at least one aspect that always applies must weigh more than 0.")
 
-    def _inputs(self, questions: Sequence[Question]) -> dict[str, torch.Tensor]:
-        inputs = self.layout.inputs(questions)
-        if self._takes_types:  # transformers 5 places pictures by these, 4.57 by the ids
-            inputs["mm_token_type_ids"] = (inputs["input_ids"] == self.layout.picture).int()
-        return {name: value.to(self.model.device) for name, value in inputs.items()}
-
-    def _answer(self, inputs: dict, budget: int, temperature: float, seeds: list[str], steps: _Steps):
-        """(text, whether the budget cut it off) for each row."""
-        from transformers import LogitsProcessorList, StoppingCriteriaList
-
-        draw = [_Draw(temperature, seeds)] if temperature > 0 else []
-        written = self.model.generate(
-            **inputs,
-            do_sample=False,
-            max_new_tokens=budget,
-            logits_processor=LogitsProcessorList([self._sound, *draw]),
-            stopping_criteria=StoppingCriteriaList([steps.criterion(inputs["input_ids"].shape[1])]),
-        )
-        ends = set(self.model.generation_config.eos_token_id)
-        answers = []
-        for row in written[:, inputs["input_ids"].shape[1] :].tolist():
-            length = next((at for at, token in enumerate(row) if token in ends), None)
-            answers.append((self.tokenizer.decode(row[:length], skip_special_tokens=True), length is None))
-        return answers
-
-    def _sound(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """The scores as they are; an error where they are no numbers, since any token would follow then."""
-        if not torch.isfinite(scores).all():
-            precision = str(self.model.dtype).removeprefix("torch.")
-            raise CriticError(
-                f"{self.name} computes NaN or infinity in {precision}. Load it in bf16 or fp32; if it does "
-                "so there too, its weights are damaged: download the model again."
-            )
-        return scores
-
-
-class _Steps:
-    """Counts decoding steps of one batch and tells the watcher, in tokens of all images."""
-
-    def __init__(self, watch: Watch | None, before: int, rows: int, total: int):
-        self.watch, self.before, self.rows, self.total = watch, before, rows, total
-
-    def __call__(self, step: int) -> None:
-        if self.watch is not None:
-            self.watch(self.before + step * self.rows, self.total)
-
-    def criterion(self, prompt: int):
-        """A stopping criterion that never stops: it is where `generate` lets others in after each step."""
-
-        def ask(ids: torch.Tensor, scores, **kwargs) -> torch.Tensor:
-            self(ids.shape[1] - prompt)
-            return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
-
-        return ask
-
-
-class _Draw:
-    """Turns greedy choice into a draw, one generator a row: neighbours and global state do not matter."""
-
-    def __init__(self, temperature: float, seeds: list[str]):
-        self.temperature = temperature
-        self.generators = [torch.Generator().manual_seed(_number(seed)) for seed in seeds]
-
-    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        chances = torch.softmax(scores.float() / self.temperature, -1).cpu()
-        drawn = [
-            torch.multinomial(row, 1, generator=g) for row, g in zip(chances, self.generators, strict=True)
-        ]
-        return torch.full_like(scores, float("-inf")).scatter(1, torch.stack(drawn).to(scores.device), 0.0)
-
 
 def _as_list(value) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _number(seed: str) -> int:
-    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little", signed=True)

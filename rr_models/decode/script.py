@@ -1,8 +1,9 @@
 """What a row may write, as requests that a script (a generator) yields and the loop fulfils.
 
 A script says fixed tokens, asks for the model's next one, or lets it choose among words. It is sent a token
-for Ask, a Choice for Choose and nothing for Say; what was asked for or chosen has been written by then. When
-it ends, the row is done. A script knows nothing of tensors, the loop nothing of what is written.
+for Ask, a Choice for Choose and nothing for Say; what was asked for or chosen has been written by then, but
+for tokens at which the Ask stops. When the script ends, the row is done. A script knows nothing of tensors,
+the loop nothing of what is written.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ class Say:
     ids: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ask:
-    """Let the model write one token: any but the `banned`, or if `only` is given, one of those."""
+    """Let the model write one token: any but the `banned`, or if `only` is given, one of those. A token of
+    `stop` is told to the script, but not written. Ask with the same object again and again: the loop keeps
+    what it works out for one."""
 
     banned: tuple[int, ...] = ()
     only: tuple[int, ...] = ()
+    stop: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choose:
     """Let the model write one of the trie's words, and tell how likely each of them was."""
 
@@ -74,5 +78,5 @@ class Trie:
             self.nodes[at].word = word
         self.fed = [i for i, node in enumerate(self.nodes) if i and node.children]
         self.words = dict(words)
-        if any(node.word is not None and node.children for node in self.nodes):
-            raise ValueError("No word of a choice may be the beginning of another.")
+        if not words or any((node.word is None) == (not node.children) for node in self.nodes):
+            raise ValueError("A choice needs words, none of them empty or the beginning of another.")

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention.bias import causal_lower_right
 
+DUMP = 128
+"""Columns behind the last one, for tokens that only fill up a step's shape."""
+
 
 class TextRunner:
     """Runs `model` (Qwen3VLForConditionalGeneration) over `rows` rows of up to `width` tokens each.
@@ -29,9 +32,7 @@ class TextRunner:
         self.epsilon = config.rms_norm_eps
         self.rows, self.width, self.shared = rows, width, rows
         self.device, dtype = model.device, self.text.embed_tokens.weight.dtype
-        # behind the last column lies a dump for tokens that only fill up a step's shape
-        self._dump = 64
-        shape = (rows + 1, self.groups, width + self._dump, self.size)
+        shape = (rows + 1, self.groups, width + DUMP, self.size)
         self.keys = [torch.zeros(shape, dtype=dtype, device=self.device) for _ in self.text.layers]
         self.values = [torch.zeros_like(keys) for keys in self.keys]
 
@@ -85,30 +86,33 @@ class TextRunner:
         mask: torch.Tensor,
         first: int = 0,
     ) -> torch.Tensor:
-        """One forward of the same number of tokens for neighbouring rows, from the `first` on.
+        """One forward of the same number of tokens for neighbouring rows of the cache, from the `first` on.
 
-        ids, positions and columns (where in the cache they go; from `width` on nobody reads) [rows, tokens];
-        mask [rows, tokens, width], True for what a token may see. Returns hidden states [rows, tokens,
-        hidden].
+        ids and positions [lines, tokens]; columns (where in the cache they go; from `width` on nobody reads)
+        [rows, tokens]; mask [rows, tokens, read], True for what a token may see of the row's first `read`
+        columns. Lines beyond the rows only give the products their shape. Returns hidden states [lines,
+        tokens, hidden].
         """
-        rows, tokens = ids.shape
+        lines, tokens = ids.shape
+        rows, read = len(columns), mask.shape[-1]
         where = columns[:, None, :, None].expand(rows, self.groups, tokens, self.size)
         each = self.heads // self.groups
         mask = mask[:, None].repeat(1, 1, each, 1)  # one stretch of queries for each head of a group
 
         def attend(layer: int, query, key, value):
             keys, values = (cache[layer][first : first + rows] for cache in (self.keys, self.values))
-            keys.scatter_(2, where, key)
-            values.scatter_(2, where, value)
+            keys.scatter_(2, where, key[:rows])
+            values.scatter_(2, where, value[:rows])
             # a group's heads as more queries on the same keys: the cache is read once, as it lies
-            query = query.reshape(rows, self.groups, each * tokens, self.size)
+            query = query[:rows].reshape(rows, self.groups, each * tokens, self.size)
             seen = F.scaled_dot_product_attention(
-                query, keys[:, :, : self.width], values[:, :, : self.width], attn_mask=mask
+                query, keys[:, :, :read], values[:, :, :read], attn_mask=mask
             )
-            return seen.reshape(rows, self.heads, tokens, self.size)
+            seen = seen.reshape(rows, self.heads, tokens, self.size)
+            return seen if rows == lines else F.pad(seen, (0, 0, 0, 0, 0, 0, 0, lines - rows))
 
         hidden = self.text.embed_tokens(ids)
-        return self._layers(hidden, positions.expand(3, rows, tokens), attend, {})
+        return self._layers(hidden, positions.expand(3, lines, tokens), attend, {})
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.head(hidden).float()
