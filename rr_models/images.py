@@ -1,7 +1,6 @@
 """Pictures: ComfyUI IMAGE tensors [H, W, C] <-> PIL, their hash, and the patches that a Qwen3-VL takes.
 
-The patches equal those of the Hugging Face image processor; where a picture is resized, within two of 255
-levels in less than a hundredth of the values, because torch rounds differently from PIL. Above the pixel cap the size differs on purpose:
+The patches equal those of the Hugging Face image processor. Above the pixel cap the size differs on purpose:
 training shrank a picture to the cap first and rounded its sides to whole tokens afterwards, and so does this.
 """
 
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 from .errors import ModelFolderError
 
@@ -85,16 +83,14 @@ class Preprocessing:
 
 def pixel_values(image: torch.Tensor, how: Preprocessing) -> tuple[torch.Tensor, tuple[int, int, int]]:
     """A picture as patches [n, 3 * temporal * patch * patch] in merging order, and its grid (1, h, w)."""
+    from PIL import Image
+
     pixels = _bytes(image)
     height, width = how.size(*pixels.shape[:2])
     if pixels.shape[:2] != (height, width):
-        # on bytes, as PIL resizes; torch's kernel for them is several times faster
-        flat = F.interpolate(pixels.permute(2, 0, 1)[None], (height, width), mode="bicubic", antialias=True)
-        pixels = flat[0].permute(1, 2, 0)
-    if how.mean == how.std == (0.5, 0.5, 0.5):
-        pixels = pixels.float().mul_(1 / 127.5).sub_(1)
-    else:
-        pixels = (pixels.float() * (1 / 255) - torch.tensor(how.mean)) / torch.tensor(how.std)
+        pixels = _bytes_of(Image.fromarray(pixels.numpy()).resize((width, height), Image.Resampling.BICUBIC))
+    pixels = pixels.float() * (1 / 255)
+    pixels = (pixels - torch.tensor(how.mean)) / torch.tensor(how.std)
     patch, merge = how.patch_size, how.merge_size
     rows, columns = height // patch, width // patch
     patches = pixels.reshape(rows // merge, merge, patch, columns // merge, merge, patch, 3)
@@ -164,12 +160,11 @@ def _bytes(image: torch.Tensor) -> torch.Tensor:
             f"image must hold floats from 0 to 1, not {image.dtype}. Divide whole numbers by 255."
         )
     pixels = image.detach()[..., :3].to("cpu", torch.float32)
-    # a sum is finite only if all of it is, and much faster to look at
-    if not torch.isfinite(pixels.sum()) and not torch.isfinite(pixels).all():
+    if not torch.isfinite(pixels).all():
         raise ValueError(
             "image holds NaN or infinite values, often from a VAE in half precision. Decode it in float32."
         )
-    return (pixels * 255).clamp_(0, 255).to(torch.uint8).expand(-1, -1, 3).contiguous()
+    return (pixels * 255).clamp(0, 255).to(torch.uint8).expand(-1, -1, 3).contiguous()
 
 
 def _bytes_of(picture: Image.Image) -> torch.Tensor:

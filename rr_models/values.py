@@ -149,6 +149,7 @@ def score(text: str, *, alone: bool = False, scale: tuple[float, float] = (WORST
     numbers = tuple(_float(match[part]) for part in ("low", "high") if match[part])
     # below the scale stands 0 for the worst, but 0.875 is a share of something else
     odd = any(not known.lowest <= n <= known.highest or 0 < n < known.worst for n in numbers)
+    odd |= numbers == (known.worst, known.best)  # the form to be filled in, copied
     return None if odd or numbers[-1] < numbers[0] else numbers
 
 

@@ -152,7 +152,7 @@ def test_the_training_script_makes_a_critic_that_loads(tmp_path):
     run = subprocess.run([*map(str, command), "--out", str(tmp_path)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     critic = load(tmp_path)
-    assert sum(p.numel() for p in critic.model.parameters()) > 3e6
+    assert sum(p.numel() for p in critic.model.parameters()) > 2e6
     (critique,) = critic.critique(
         [torch.zeros(64, 64, 3)], "a large red circle on the left", max_new_tokens=8
     )
