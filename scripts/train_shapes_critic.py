@@ -56,8 +56,9 @@ CHAT_TEMPLATE = (
 )
 WORKERS = 2
 
-EYES = {"steps": 500, "rows": 64, "rate": 2.0, "warmup": 30}
-CRITIQUES = {"steps": 2500, "rows": 32, "rate": 1.0, "warmup": 50}
+# The learning rate follows a cosine that would end at `horizon`.
+EYES = {"steps": 500, "horizon": 500, "rows": 64, "rate": 2.0, "warmup": 30}
+CRITIQUES = {"steps": 2000, "horizon": 2500, "rows": 32, "rate": 1.0, "warmup": 50}
 MATRIX_RATE, OTHER_RATE = 0.02, 0.003  # at rate 1: of hidden matrices, and of all else
 EYES_SHARE = 0.1  # how much a nat of seeing weighs in the second course, against a nat a token of writing
 
@@ -229,6 +230,7 @@ def train(model, lesson, course: dict, args, rank: int) -> dict:
     """One course under one cosine of the learning rate. Returns what it was, how long it took and the mean
     losses of its last 100 steps."""
     steps = max(1, round(course["steps"] * args.scale))
+    horizon = max(1, course["horizon"] * args.scale)
     rng = random.Random(f"{lesson.__name__} {args.seed} {rank}")
     optimizers = make_optimizers(model)
     rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
@@ -238,7 +240,7 @@ def train(model, lesson, course: dict, args, rank: int) -> dict:
     losses = lesson(rng, course["rows"] // WORKERS)
     for step in range(steps):
         curve = min(1, (step + 1) / course["warmup"]) * (
-            0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
+            0.01 + 0.99 * (1 + math.cos(math.pi * step / horizon)) / 2
         )
         for optimizer, own in zip(optimizers, rates, strict=True):
             for group, rate in zip(optimizer.param_groups, own, strict=True):
