@@ -1,0 +1,94 @@
+"""The engine against transformers' own `generate`: same tokens, whoever shares the batch; guided answers are
+whole.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests import tiny
+
+from rr_models.critics import Question, local
+from rr_models.critique import COMPLETE
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from _reference import generate  # noqa: E402
+
+REQUEST = "A red fox."
+SIZES = ((64, 64), (96, 64), (40, 200), (128, 128), (33, 65))
+TOKENS = 48
+
+
+@pytest.fixture(scope="module")
+def critic(tmp_path_factory) -> local.LocalCritic:
+    return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[Question]:
+    """All tasks, pictures of several sizes, one source that several edits share."""
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.rand(height, width, 3, generator=generator) for height, width in SIZES]
+    return [
+        *(Question("t2i", REQUEST, (image,)) for image in images),
+        *(Question("edit", REQUEST, (image,), (images[0],)) for image in images[1:4]),
+        Question("t2i-pair", REQUEST, (images[0], images[1])),
+        Question("edit-pair", REQUEST, (images[2], images[1]), (images[0],)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def reference(critic, questions) -> list[list[int]]:
+    return [generate(critic, [question], TOKENS)[0] for question in questions]
+
+
+def free(critic, questions, **options) -> list[list[int]]:
+    wish = local.Wish(guided=False, max_new_tokens=TOKENS, **options)
+    answers = critic.writer.write(questions, critic._hashes(questions), wish, None)
+    return [several[0].job.written.ids for several in answers]
+
+
+@pytest.mark.parametrize("invariant", [False, True])
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_free_answers_are_those_of_generate(critic, questions, reference, rows: int, invariant: bool):
+    """In rows of one, with rows that are replaced, and all together; edits share their source."""
+    assert free(critic, questions, batch_size=rows, invariant=invariant) == reference
+
+
+def test_the_order_of_questions_does_not_matter(critic, questions, reference):
+    assert free(critic, questions[::-1])[::-1] == reference
+
+
+def test_guided_answers_do_not_depend_on_who_shares_the_batch(critic, questions):
+    together = critic.judge(questions, detail="scores")
+    assert together == critic.judge(questions[::-1], detail="scores", batch_size=3)[::-1]
+    assert together == [critic.judge([question], detail="scores")[0] for question in questions]
+
+
+def test_bf16_answers_are_bit_equal_for_any_neighbours(tmp_path, questions):
+    """Expected scores have four digits of the probabilities, so they show more than tokens would."""
+    critic = local.load(tiny.make(tmp_path / "tiny"), dtype=torch.bfloat16)
+    options = {"detail": "scores", "max_new_tokens": 400}
+    together = critic.judge(questions, **options)
+    assert together == critic.judge(questions[::-1], **options)[::-1]
+    assert together == critic.judge(questions, batch_size=3, **options)
+    assert together == [critic.judge([question], **options)[0] for question in questions]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_every_guided_answer_of_a_random_model_is_whole(critic, questions, temperature: float):
+    for found in critic.judge(questions, temperature=temperature, seed=3):
+        assert found.status == COMPLETE
+        assert found.source["tokens"] <= 2048
+        for aspect in found.aspects:
+            score = getattr(aspect, "score", None)
+            assert score is None or 1.0 <= score <= 4.0
+
+
+def test_a_source_that_is_judged_more_than_once_is_looked_at_once(critic, questions):
+    edits = [question for question in questions if question.task == "edit"]
+    free(critic, edits)
+    assert critic.writer.work.looks <= len(edits) + 1
