@@ -138,8 +138,8 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str]) -> None:
         "--detail",
         choices=details,
         default="full",
-        help="scores: up to the last score; critique: with the summary; full (default): a better request too; "
-        "best: scores of all, the whole critique of the best alone",
+        help="scores: up to the last score; critique: with the summary; full (default): a better request "
+        "too; best (of several pictures): scores of all, the whole critique of the best alone",
     )
     command.add_argument("--batch-size", type=int, default=4, help="pictures judged at a time (default 4)")
 

@@ -1,8 +1,9 @@
 """Pictures: ComfyUI IMAGE tensors [H, W, C] <-> PIL, their hash, and the patches that a Qwen3-VL takes.
 
 The patches equal those of the Hugging Face image processor; where a picture is resized, within two of 255
-levels in less than a hundredth of the values, because torch rounds differently from PIL. Above the pixel cap the size differs on purpose:
-training shrank a picture to the cap first and rounded its sides to whole tokens afterwards, and so does this.
+levels in less than a hundredth of the values, because torch rounds differently from PIL. Above the pixel cap
+the size differs on purpose: training shrank a picture to the cap first and rounded its sides to whole tokens
+afterwards, and so does this.
 """
 
 from __future__ import annotations
@@ -89,7 +90,10 @@ def pixel_values(image: torch.Tensor, how: Preprocessing) -> tuple[torch.Tensor,
     height, width = how.size(*pixels.shape[:2])
     if pixels.shape[:2] != (height, width):
         # on bytes, as PIL resizes; torch's kernel for them is several times faster
-        flat = F.interpolate(pixels.permute(2, 0, 1)[None], (height, width), mode="bicubic", antialias=True)
+        flat = pixels.permute(2, 0, 1)[None]
+        if height < flat.shape[2] and width > flat.shape[3]:  # PIL shrinks before it widens
+            flat = F.interpolate(flat, (height, flat.shape[3]), mode="bicubic", antialias=True)
+        flat = F.interpolate(flat, (height, width), mode="bicubic", antialias=True)
         pixels = flat[0].permute(1, 2, 0)
     if how.mean == how.std == (0.5, 0.5, 0.5):
         pixels = pixels.float().mul_(1 / 127.5).sub_(1)
