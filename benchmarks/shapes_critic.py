@@ -38,7 +38,7 @@ def main() -> None:
     options.add_argument("--n", type=int, default=600, help="answers (default: 600)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--critic", type=Path, default=SHAPES_CRITIC)
-    options.add_argument("--batch", type=int, default=24)
+    options.add_argument("--batch", type=int, default=64)
     options.add_argument(
         "--show", type=int, default=0, help="print this many answers that differ from the truth"
     )
@@ -53,7 +53,10 @@ def main() -> None:
     critic = load(args.critic)
     began = time.perf_counter()
     critiques = critic.judge(
-        [question(case, rng) for case in made], batch_size=args.batch, watch=progress("critiques", len(made))
+        [question(case, rng) for case in made],
+        batch_size=args.batch,
+        guided=False,  # the critic's own words: guided ones are complete whatever it writes
+        watch=progress("critiques", len(made)),
     )
     seconds = time.perf_counter() - began
     print(file=sys.stderr)

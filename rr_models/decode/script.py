@@ -75,6 +75,8 @@ class Trie:
                     self.nodes[at].children[token] = len(self.nodes)
                     self.nodes.append(_Node(token, at))
                 at = self.nodes[at].children[token]
+            if self.nodes[at].word is not None:
+                raise ValueError(f"{word!r} and {self.nodes[at].word!r} have the same tokens.")
             self.nodes[at].word = word
         self.fed = [i for i, node in enumerate(self.nodes) if i and node.children]
         self.words = dict(words)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention.bias import causal_lower_right
 
-DUMP = 128
+DUMP = 256
 """Columns behind the last one, for tokens that only fill up a step's shape."""
 
 

@@ -1,0 +1,103 @@
+"""Guided writing: what may be chosen, how much is written, and what is said when it cannot be whole."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rr_tests import tiny
+
+from rr_models import guide
+from rr_models.critics import Question, local
+from rr_models.critique import COMPLETE, SCORED, TRUNCATED
+from rr_models.decode.rows import choose, tree
+from rr_models.decode.script import Trie
+from rr_models.decode.text import DUMP
+
+REQUEST = "A red fox asleep on a blue chair."
+
+
+@pytest.fixture(scope="module")
+def critic(tmp_path_factory) -> local.LocalCritic:
+    return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def images() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.rand(64, 64, 3, generator=generator) for _ in range(4)]
+
+
+@pytest.mark.parametrize("detail", guide.DETAILS)
+def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, images, detail: str):
+    (found,) = critic.critique(images[:1], REQUEST, detail=detail, max_new_tokens=400)
+    assert found.status == COMPLETE and found.source["tokens"] <= 400
+    assert ("# Summary:" in found.text) == (detail != "scores")
+    assert ("## Refined Request:" in found.text) == (detail == "full")
+    for aspect in found.aspects:
+        if aspect.status == SCORED:
+            assert 1 <= aspect.expected <= 4 and aspect.spread >= 0
+
+
+def test_a_limit_below_the_headings_cuts_off_and_says_so(critic, images):
+    (found,) = critic.critique(images[:1], REQUEST, max_new_tokens=20)
+    assert found.status == TRUNCATED and found.overall is None and "token limit" in found.notes[-1]
+
+
+def test_the_best_alone_is_written_whole(critic, images):
+    scores = critic.critique(images, REQUEST, detail="scores", max_new_tokens=400)
+    found = critic.critique(images, REQUEST, detail="best", max_new_tokens=400)
+    assert [c.overall for c in found] == [c.overall for c in scores]
+    assert [c.source["detail"] for c in found].count("full") == 1
+    best = max(found, key=lambda critique: critique.overall)
+    assert best.source["detail"] == "full" and best.text.startswith(scores[found.index(best)].text)
+
+
+def test_samples_are_averaged(critic, images):
+    options = {"temperature": 1.0, "detail": "scores", "max_new_tokens": 200}
+    (found,) = critic.critique(images[:1], REQUEST, samples=3, **options)
+    assert found.status == COMPLETE and "mean of 3 passes" in found.notes[-1]
+    with pytest.raises(ValueError, match="temperature"):
+        critic.critique(images[:1], REQUEST, samples=3)
+    with pytest.raises(ValueError, match="samples"):
+        critic.judge([Question("t2i-pair", REQUEST, tuple(images[:2]))], samples=2, temperature=1.0)
+
+
+def test_expected_scores_need_guidance(critic, images):
+    options = {"score_mode": "expected", "detail": "scores", "max_new_tokens": 200}
+    (found,) = critic.critique(images[:1], REQUEST, **options)
+    scored = [aspect for aspect in found.aspects if aspect.status == SCORED]
+    assert scored and all(a.score == a.expected and a.written is not None for a in scored)
+    with pytest.raises(ValueError, match="guided"):
+        critic.critique(images[:1], REQUEST, guided=False, **options)
+
+
+WORDS = st.dictionaries(
+    st.text("abcdefgh", min_size=1), st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple)
+)
+
+
+@given(WORDS, st.integers(0, 2**31))
+def test_a_choice_is_one_of_the_words_with_its_share(told: dict, seed: int):
+    several = list(told.values())
+    begun = any(b[: len(a)] == a for i, a in enumerate(several) for j, b in enumerate(several) if i != j)
+    if begun or not told:
+        with pytest.raises(ValueError, match="beginning|same tokens"):
+            Trie(told)
+        return
+    trie = Trie(told)
+    ids, depths, seen = tree(trie)
+    assert len(ids) == len(trie.fed) and [int(row.sum()) - 1 for row in seen] == depths
+    logits = torch.randn(len(trie.fed) + 1, 10, generator=torch.Generator().manual_seed(seed))
+    choice, written = choose(trie, logits[0], logits[1:], None)
+    assert tuple(written) == told[choice.word] and set(choice.table) == set(told)
+    assert 0 < sum(choice.table.values()) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("scale", [(1.0, 4.0), (0.0, 10.0), (0.0, 100.0), (-5.0, 5.0), (1.0, 1000.0)])
+def test_any_scale_can_be_chosen_from(critic, scale):
+    told = guide.score_words(scale)
+    assert len(told) <= 101 and all(scale[0] <= float(word) <= scale[1] for word in told)
+    # what is looked at must fit behind the last column
+    assert len(critic.writer.lexicon.trie((*told, guide.NOT_APPLICABLE)).trie.fed) <= DUMP
