@@ -5,12 +5,12 @@ Pure rules over critiques; knows nothing of loops, pictures or ComfyUI.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .aspects import BEST, WORST
 from .critique import COMPLETE, Critique
+from .custom import numbers_by_aspect
 
 OFF = 0.0
 """No bar for the overall score."""
@@ -63,25 +63,7 @@ class Bars:
     def reached(self, critique: Critique) -> bool:
         return not self.missed(critique)
 
-    def __str__(self):
-        said = [f"every aspect at {self.every:g}"]
-        said += [f"{key} at {bar:g}" for key, bar in self.named.items()]
-        said += [f"overall at {self.overall:g}"] if self.overall != OFF else []
-        return ", ".join(said)
-
 
 def read(text: str) -> dict[str, float]:
     """Bars by aspect: "text_faithfulness=3.5, physical_quality=2", with commas or line ends between."""
-    found: dict[str, float] = {}
-    for said in filter(None, (part.strip() for part in re.split(r"[,，\n;]", text))):
-        key, _, number = (part.strip() for part in said.partition("="))
-        try:
-            bar = float(number)
-        except ValueError:
-            raise ValueError(
-                f"bars: {said!r} is not an aspect and a score, such as text_faithfulness=3.5."
-            ) from None
-        if key in found:
-            raise ValueError(f"bars: {key} is given twice.")
-        found[key] = bar
-    return found
+    return numbers_by_aspect(text.replace("，", ","), "bars", "a score, such as text_faithfulness=3.5")

@@ -64,18 +64,21 @@ def profile(data: Mapping) -> Profile:
 
 def weights(text: str) -> dict[str, float]:
     """How much aspects count: "text_rendering=0.5, physical_quality=2", with commas or line ends between."""
+    return numbers_by_aspect(text, "weights", "a number, such as text_rendering=0.5")
+
+
+def numbers_by_aspect(text: str, name: str, wanted: str) -> dict[str, float]:
+    """Numbers by the key of an aspect, from an input `name`; in an error `wanted` says what they are."""
     found: dict[str, float] = {}
     for said in filter(None, (part.strip() for part in re.split(r"[,\n;]", text))):
         key, _, number = (part.strip() for part in said.partition("="))
         try:
-            weight = float(number)
+            value = float(number)
         except ValueError:
-            raise ValueError(
-                f"weights: {said!r} is not an aspect and a number, such as text_rendering=0.5."
-            ) from None
+            raise ValueError(f"{name}: {said!r} is not an aspect and {wanted}.") from None
         if key in found:
-            raise ValueError(f"weights: {key} is given twice.")
-        found[key] = weight
+            raise ValueError(f"{name}: {key} is given twice.")
+        found[key] = value
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a model is fed: questions -> token ids with the pictures in their places, and the pictures as patches.
+"""What a model is fed: the token ids of a question, cut where its pictures belong.
 
 Needs neither torchvision nor Qwen3VLProcessor. What the user typed is tokenised as plain text: it can become
 neither a control token nor a picture.
@@ -7,13 +7,9 @@ neither a control token nor a picture.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-import torch
-
-from ..images import Preprocessing, pixel_values
+from ..images import Preprocessing
 from ..wording import Wording
-from . import Question
 
 _SLOT = re.compile("\ue000([0-9]+)\ue001")  # stands in the chat template where a text will be
 
@@ -28,33 +24,6 @@ class Layout:
         self.picture, self.pad = picture, pad
         self._controls: dict[str, int] = tokenizer.get_added_vocab()
         self._control = re.compile(_any_of(self._controls))
-
-    def inputs(self, questions: Sequence[Question]) -> dict[str, torch.Tensor]:
-        """Left-padded model inputs, one row for each question: input_ids and attention_mask [rows, tokens],
-        pixel_values [patches, values], image_grid_thw [pictures, 3]."""
-        merge = self.preprocessing.merge_size**2
-        pictures = {id(p): p for question in questions for p in question.pictures}  # a shared source once
-        seen = {key: pixel_values(p, self.preprocessing) for key, p in pictures.items()}
-        rows = [[seen[id(p)] for p in question.pictures] for question in questions]
-        prompts = []
-        for question, row in zip(questions, rows, strict=True):
-            before, *pieces = self.pieces(question.task, question.request, len(question.sources) or 1)
-            prompt = list(before)
-            for (_, (_, height, width)), piece in zip(row, pieces, strict=True):
-                prompt += [self.picture] * (height * width // merge) + piece
-            prompts.append(prompt)
-        longest = max(map(len, prompts))
-        ids = torch.full((len(prompts), longest), self.pad)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "pixel_values": torch.cat([patches for row in rows for patches, _ in row]),
-            "image_grid_thw": torch.tensor([grid for row in rows for _, grid in row]),
-        }
 
     def pieces(self, task: str, request: str, sources: int = 1) -> list[list[int]]:
         """Token ids of the prompt, cut where a picture's tokens belong.
