@@ -49,6 +49,7 @@ LAYERS = {
     "aggregate": 0,
     "images": 0,
     "weights": 0,
+    "hub": 1,
     "card_values": 0,
     "card_library": 0,
     "card_expressions": 0,
