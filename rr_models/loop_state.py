@@ -93,7 +93,7 @@ class State:
     `number`, `prompt` and `seed` are those of the round to be generated now, or, once `done`, of the last
     one. `best` is the best round so far and `kept` what was handed in for its chosen candidate; `stale`
     counts the rounds since the last gain. `accepted` holds at most `settings.want` pictures, in the order in
-    which they came.
+    which they came. `ended` says why it was ended from outside, see `end`.
     """
 
     request: str
@@ -108,6 +108,7 @@ class State:
     done: bool = False
     reason: str = ""
     accepted: tuple[Accepted, ...] = ()
+    ended: str = ""
 
     def report(self) -> str:
         """One line per round, then what was accepted if several were wanted, the best, and why it stopped."""
@@ -117,6 +118,8 @@ class State:
             lines.append(f"{len(self.accepted)} of {self.settings.want} wanted pictures are accepted.")
         if self.best is not None:
             lines.append(f"Best: round {self.best.number}. {self.reason}".rstrip())
+        elif self.reason:
+            lines.append(self.reason)
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -130,6 +133,7 @@ class State:
             "next": {"number": self.number, "prompt": self.prompt, "seed": self.seed},
             "done": self.done,
             "reason": self.reason,
+            "ended": self.ended,
         }
 
     def __repr__(self):
@@ -209,6 +213,14 @@ def observe(
     return replace(after, done=True, reason=stop) if stop else _propose(after, latest)
 
 
+def end(state: State, why: str) -> State:
+    """The state with the loop ended from outside, such as by Stop or a generator that failed; what was gained
+    stays. `number`, `prompt` and `seed` are then those of the round that was not finished."""
+    if state.done:
+        raise ValueError(f"The loop has ended already: {state.reason}")
+    return replace(state, done=True, reason=why, ended=why)
+
+
 def replay(data: dict) -> State:
     """The state that a history came from (`State.to_dict`, read back from JSON), without what was kept.
 
@@ -223,6 +235,8 @@ def replay(data: dict) -> State:
         critiques.insert(told["chosen"], Critique.from_dict(told["critique"]))
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
         state = observe(state, critiques, (), told["next_prompt"], told["seconds"])
+    if why := data.get("ended"):
+        state = end(state, why)
     _agree(state, data["next"], "what comes next")
     _agree(state, {"done": data["done"], "reason": data["reason"]}, "the end")
     return state
