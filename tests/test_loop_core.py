@@ -174,7 +174,7 @@ def test_rounds_on_disk(core):
         assert best.tobytes() == third.tobytes()
         assert json.loads(best.text["workflow"]) == workflow
         assert json.loads(best.text["prompt"])["start"]["class_type"] == "RationalRewardsRefineStart"
-    (shown,) = [ui["output"] if "output" in ui else ui for ui in run.outputs.values() if "images" in str(ui)]
+    (shown,) = [ui for ui in run.outputs.values() if ui.get("images")]
     assert shown["images"] == [
         {"filename": "best.png", "subfolder": "RationalRewards/on disk_00001", "type": "output"}
     ]

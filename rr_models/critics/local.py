@@ -22,7 +22,7 @@ from ..wording import Wording, choose
 from . import PAIR_TASKS, Question, reading
 from .layout import Layout
 from .room import ROOM, out_of_memory
-from .writing import Answer, Watch, Wish, Writer
+from .writing import Answer, SoFar, Watch, Wish, Writer
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +238,10 @@ class LocalCritic:
         wish = Wish(**wishes)
         judged = self._judge(questions, wish, dict(weights or {}), watch)
         return [found for _, found in judged]
+
+    def so_far(self) -> SoFar:
+        """How far the call under way has got; for a `watch` that wants to show it."""
+        return self.writer.so_far()
 
     def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
         """(answer, what it says) for each question."""
