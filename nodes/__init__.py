@@ -2,6 +2,7 @@
 
 from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
+from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
@@ -16,5 +17,6 @@ NODES = (
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
+    RationalRewardsGate,
     RationalRewardsShapesGenerator,
 )
