@@ -34,6 +34,8 @@ PURE = (
     "refining",
     "select",
     "revise",
+    "kept",
+    "shorten",
     "bars",
     "loop_settings",
 )
@@ -74,6 +76,8 @@ LAYERS = {
     "loop_settings": 3,
     "loop_state": 3,
     "refining": 3,
+    "kept": 0,
+    "shorten": 0,
     "revise": 3,
     "records": 3,
 }
