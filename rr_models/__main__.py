@@ -125,7 +125,8 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str]) -> None:
         "--models",
         action="append",
         type=Path,
-        help="folder of model folders (default: models/LLM of the ComfyUI that this pack is installed in)",
+        help="folder of model folders (default: models/LLM of the ComfyUI that this pack is in); the "
+        "Hugging Face cache is searched too",
     )
     _wording(command)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default auto)")
@@ -232,7 +233,7 @@ def _load(options):
 
 
 def _folder(options) -> Path:
-    from . import weights
+    from . import hub, weights
 
     if options.critic == SHAPES:
         print(
@@ -244,14 +245,15 @@ def _folder(options) -> Path:
     if Path(options.critic).is_dir():
         return Path(options.critic)
     searched = options.models or [Path(__file__).resolve().parents[3] / "models" / "LLM"]
-    found = weights.find(searched)
-    if options.critic not in found:
-        known = ", ".join(found) or "none"
-        raise ValueError(
-            f"--critic: {options.critic!r} is neither a folder nor a Qwen3-VL model under "
-            f"{', '.join(map(str, searched))} (there: {known}). Give its folder, or its name with --models."
-        )
-    return found[options.critic]
+    found = hub.catalogue(searched)
+    if folder := hub.resolve(options.critic, found):
+        return folder
+    known = ", ".join(name for name, folder in found.items() if folder) or "none"
+    raise ValueError(
+        f"--critic: {options.critic!r} is neither a folder nor a Qwen3-VL model under "
+        f"{', '.join(map(str, searched))} or in the Hugging Face cache (there: {known}). Give its folder, or "
+        "its name with --models."
+    )
 
 
 def _asked(options) -> dict:
