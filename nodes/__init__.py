@@ -5,7 +5,9 @@ from .critique import RationalRewardsCritique
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
+from .reading import RationalRewardsLoadCritique
 from .revise import RationalRewardsRevisePrompt
+from .save import RationalRewardsSaveImage
 from .shapes import RationalRewardsShapesGenerator
 
 NODES = (
@@ -16,5 +18,7 @@ NODES = (
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
+    RationalRewardsSaveImage,
+    RationalRewardsLoadCritique,
     RationalRewardsShapesGenerator,
 )

@@ -192,7 +192,9 @@ class RationalRewardsCritique(io.ComfyNode):
         except CriticError as error:
             # A loop must still be able to hand out its best picture, so this is an answer without scores.
             log.error("%s could not judge: %s", critic.name, error)
-            critiques = tuple(_failed(kind, request, critic, error) for _ in image)
+            aspects, scale = critic.profile.aspects(kind), critic.profile.scale
+            failed = data.unjudged(kind, request, aspects, str(error), critic.name, scale)
+            critiques = (failed,) * len(image)
         order = rank(critiques)
         best = critiques[order[0]]
         return io.NodeOutput(
@@ -225,16 +227,3 @@ def _sources(kind: str, source_image: torch.Tensor | None) -> list[torch.Tensor]
         )
     batch_size(source_image, "source_image")
     return list(source_image)
-
-
-def _failed(kind: str, request: str, critic: ManagedCritic, error: CriticError) -> data.Critique:
-    missing = tuple(data.AspectScore(aspect.key, aspect.name) for aspect in critic.profile.aspects(kind))
-    return data.Critique(
-        kind,
-        request,
-        missing,
-        data.INCOMPLETE,
-        notes=(str(error),),
-        source={"critic": critic.name},
-        scale=critic.profile.scale,
-    )

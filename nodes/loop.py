@@ -1,4 +1,4 @@
-"""Refine Start and Refine End: a loop around any generator, decided by `rr_models.refine`.
+"""Refine Start and Refine End: a loop around any generator, decided by `rr_models.loop_state`.
 
 Whatever lies between the two is run again for every round. The loop's state travels as a value from Refine
 End to the copy of Refine Start, so it needs no browser, no global and no file.
@@ -16,7 +16,7 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
 
-from ..rr_models import loop_settings, refine
+from ..rr_models import loop_settings, loop_state
 from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
@@ -76,7 +76,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     options=list(loop_settings.SEED_POLICIES),
                     default="fixed",
                     tooltip="fixed: every round has the same seed, only the prompt changes. new: the "
-                    f"seed rises by {refine.SEED_STEP} each round, so that batches never overlap. new on "
+                    f"seed rises by {loop_state.SEED_STEP} each round, so that batches never overlap. new on "
                     "stall: it rises after a round without gain.",
                 ),
                 io.Int.Input(
@@ -216,7 +216,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 failures,
             )
             run = weakref.ref(cls.hidden.dynprompt)
-            carried = Carried(refine.start(request, seed, settings), began=time.monotonic(), run=run)
+            carried = Carried(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
         state = carried.state
         return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)
 
@@ -316,7 +316,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             raise ValueError(f"Refine End, round {loop.state.number}: {error}") from error
         loop = loop.in_run(cls.hidden.dynprompt)
         seconds = time.monotonic() - loop.began
-        state = refine.observe(loop.state, critiques, pictures, next_prompt, seconds)
+        state = loop_state.observe(loop.state, critiques, pictures, next_prompt, seconds)
         latest = state.history[-1]
         log.info("Refine loop: %s", latest.line())
         carried = replace(loop, state=state)

@@ -12,7 +12,7 @@ import torch
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models import refine
+from ..rr_models import loop_state
 from ..rr_models.critique import Critique
 from .sockets import batch_size, check_pairs, join_latents, take_latents, take_masks
 
@@ -23,7 +23,7 @@ class Carried:
     is missing there, and when the loop began in which run of the graph.
     """
 
-    state: refine.State
+    state: loop_state.State
     folder: Path | None = None
     unsaved: str = ""
     began: float = 0.0
@@ -66,7 +66,7 @@ def candidates(
     ]
 
 
-def accepted(state: refine.State) -> tuple:
+def accepted(state: loop_state.State) -> tuple:
     """Pictures, latents, masks and critiques of all that was accepted, each as one batch."""
     if not state.accepted:
         return (ExecutionBlocker(None),) * 4

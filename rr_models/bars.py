@@ -5,10 +5,10 @@ Pure rules over critiques; knows nothing of loops, pictures or ComfyUI.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .aspects import BEST, WORST
 from .critique import COMPLETE, Critique
 from .custom import numbers_by_aspect
 
@@ -26,19 +26,24 @@ class Bars:
     overall: float = OFF
 
     def __post_init__(self):
-        for name, bar in (("bar", self.every), *((f"bars: {key}", bar) for key, bar in self.named.items())):
-            if not WORST <= bar <= BEST:
-                raise ValueError(
-                    f"{name} must lie between {WORST:g} (worst) and {BEST:g} (best), not at {bar}."
-                )
-        if self.overall != OFF and not WORST <= self.overall <= BEST:
-            raise ValueError(
-                f"overall_bar must lie between {WORST:g} (worst) and {BEST:g} (best), or be 0 for no bar, "
-                f"not {self.overall}."
-            )
+        for name, bar in self._by_name():
+            if not math.isfinite(bar):
+                raise ValueError(f"{name} must be a score, not {bar}.")
+
+    def _by_name(self) -> list[tuple[str, float]]:
+        named = [(f"bars: {key}", bar) for key, bar in self.named.items()]
+        return [("bar", self.every), *named, ("overall_bar", self.overall)]
 
     def check(self, critique: Critique) -> None:
-        """ValueError where a bar is named for an aspect that is not judged: it could never be missed."""
+        """ValueError where a bar lies off the critique's scale, or is named for an aspect that is not judged:
+        it could never be reached, or never be missed."""
+        worst, best = critique.scale
+        for name, bar in self._by_name():
+            if not worst <= bar <= best and not (name == "overall_bar" and bar == OFF):
+                off = " (0: no bar)" if name == "overall_bar" else ""
+                raise ValueError(
+                    f"{name} must lie between {worst:g} (worst) and {best:g} (best){off}, not at {bar:g}."
+                )
         keys = [aspect.key for aspect in critique.aspects]
         for key in self.named:
             if key not in keys:

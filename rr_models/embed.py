@@ -25,7 +25,11 @@ _EXIF_IFD, _USER_COMMENT, _UNICODE = 0x8769, 0x9286, b"UNICODE\0"
 
 
 def save(
-    picture: Image.Image, file: Path, texts: Mapping[str, str], quality: int = 90, needed: Collection[str] = ()
+    picture: Image.Image,
+    file: Path,
+    texts: Mapping[str, str],
+    quality: int = 90,
+    needed: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Write a picture with `texts` in it, in the format of the file's ending; returns the names of the texts
     that it has no room for: a JPEG holds 64 KB, and the first texts are put in first.
@@ -46,7 +50,8 @@ def save(
             held[name] = text
         elif name in needed:
             raise ValueError(
-                f"{file.name}: {name} takes {len(text)} bytes, and a JPEG holds 64 KB of texts. Save it as png or webp."
+                f"{file.name}: {name} takes {len(text)} bytes, and a JPEG holds 64 KB of texts. "
+                "Save it as png or webp."
             )
     plain = picture.convert("RGB")
     plain.save(file, "JPEG", exif=_exif(held), quality=quality, subsampling=0 if quality >= 90 else -1)

@@ -1,7 +1,7 @@
 """Logs that many may write at once: one line per picture, as JSON lines or as CSV for spreadsheets.
 
-Every append takes a lock on the log itself, so that processes and threads, on Linux, macOS and Windows, wait for
-each other; a line is there in whole or not at all. Knows nothing of pictures or ComfyUI.
+Every append takes a lock on the log itself, so that processes and threads wait for each other, on Linux,
+macOS and Windows; a line is there in whole or not at all. Knows nothing of pictures or ComfyUI.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def append_csv(file: Path, row: Mapping[str, object]) -> None:
         columns = _columns(log) if begun else list(row)
         if foreign := [key for key in row if key not in columns]:
             raise ValueError(
-                f"{file} has no column {', '.join(foreign)}: it was begun by another version or program. Move it "
-                "away, and a new one is begun."
+                f"{file} has no column {', '.join(foreign)}: it was begun by another version or program. "
+                "Move it away, and a new one is begun."
             )
         start = b"" if begun and _ends_a_line(log) else b"\r\n" if begun else BOM + _line(columns)
         _add(log, start, _line([guarded(row.get(column)) for column in columns]))
@@ -65,7 +65,7 @@ def read_csv(file: Path) -> list[dict[str, str]]:
 
 
 def guarded(value: object) -> object:
-    """A cell that a spreadsheet shows as it is: None is empty, text is never a formula, long numbers are text."""
+    """A cell that a spreadsheet shows as it is: text is never a formula, long numbers are text."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -115,7 +115,7 @@ def _add(log: int, start: bytes, line: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[int]:
-    """The open log, which no one else writes to meanwhile. TimeoutError (an OSError) if others hold it too long."""
+    """The open log, which no one else writes to meanwhile. TimeoutError if others hold it too long."""
     file.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
     log = os.open(file, flags, 0o666)

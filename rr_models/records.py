@@ -32,10 +32,11 @@ SUFFIXES = (*_PICTURES, ".json", ".jsonl")
 
 @dataclass(frozen=True)
 class Record:
-    """A critique, a verdict or the state of a refine loop, with what it takes to find or make the picture again.
+    """A critique, a verdict or the state of a refine loop, with what is needed to find or make the picture
+    again.
 
-    `prompt` and `seed` made the picture, which was number `batch_index` (from 0) of its batch; `image_hash` is
-    `images.image_hash` of its pixels when it was saved. `saved` is the time in UTC, ISO 8601.
+    `prompt` and `seed` made the picture, which was number `batch_index` (from 0) of its batch;
+    `image_hash` is `images.image_hash` of its pixels when it was saved. `saved` is the time in UTC, ISO 8601.
     """
 
     found: Critique | Verdict | State
@@ -215,8 +216,8 @@ def _of_picture(file: Path) -> Record:
     if KEY not in texts:
         also = f" It does hold {', '.join(sorted(texts))}." if texts else ""
         raise ValueError(
-            "there is no critique in this picture. Save it with Save Image with Critique; other programs, and "
-            f"sending it through chats and websites, take such texts out.{also}"
+            "there is no critique in this picture. Save it with Save Image with Critique; other programs, "
+            f"chats and websites take such texts out.{also}"
         )
     try:
         return Record.from_dict(json.loads(texts[KEY]))

@@ -30,13 +30,14 @@ PURE = (
     "aggregate",
     "rubric",
     "parse",
-    "refine",
+    "loop_state",
+    "refining",
     "select",
     "revise",
     "bars",
     "loop_settings",
 )
-PURE += ("templates", "model_card", "wording")
+PURE += ("templates", "model_card", "wording", "records", "embed", "logs")
 HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
 
 # The lower, the deeper: a module may import from its own layer and from those below it.
@@ -49,6 +50,7 @@ LAYERS = {
     "aggregate": 0,
     "images": 0,
     "weights": 0,
+    "hub": 1,
     "card_values": 0,
     "card_library": 0,
     "card_expressions": 0,
@@ -71,9 +73,14 @@ LAYERS = {
     "select": 1,
     "critics": 2,
     "loop_settings": 3,
-    "refine": 3,
+    "loop_state": 3,
+    "refining": 3,
     "revise": 3,
+    "embed": 0,
+    "logs": 0,
     "records": 3,
+    "commands": 4,
+    "__main__": 5,
 }
 
 

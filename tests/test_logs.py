@@ -119,7 +119,9 @@ def test_numbers_stay_numbers_unless_a_spreadsheet_would_round_them():
     assert logs.guarded(2**64 - 1) == "'18446744073709551615"
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
+@given(
+    st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1)
+)
 def test_any_text_comes_back(tmp_path_factory, cells):
     file = tmp_path_factory.mktemp("csv") / "log.csv"
     row = {f"c{number}": cell for number, cell in enumerate(cells)}

@@ -125,7 +125,9 @@ def test_schemas_promise_what_saved_workflows_rely_on(classes):
 
 def test_models_are_offered_by_folder_and_the_built_in_one_always(classes):
     (model, *_) = classes["RationalRewardsLoadCritic"].GET_SCHEMA().inputs
-    assert model.options == ["tiny", "Shapes critic (built in, demo)"]
+    here, absent = model.options[:2], model.options[2:]
+    assert here == ["tiny", "Shapes critic (built in, demo)"]
+    assert "RationalRewards-8B-T2I (17.5 GB, not downloaded)" in absent
 
 
 def test_nonsense_is_an_incomplete_critique_with_no_number(core):

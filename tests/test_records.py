@@ -14,11 +14,13 @@ from rr_tests.histories import CRITIQUES, SETTINGS, finished
 from rr_tests.made import critique
 
 from rr_models import embed, records
-from rr_models.records import KEY, Record
 from rr_models.loop_state import State, replay
+from rr_models.records import KEY, Record
 from rr_models.verdict import PairScore, Verdict
 
-TEXT = st.text(max_size=60) | st.sampled_from(["一只红狐狸 🦊", '=1+1, "quoted"\nline: two', "\ud800 half", "a\0b"])
+TEXT = st.text(max_size=60) | st.sampled_from(
+    ["一只红狐狸 🦊", '=1+1, "quoted"\nline: two', "\ud800 half", "a\0b"]
+)
 CRITIQUE = st.builds(
     critique,
     st.none() | st.sampled_from([1.0, 2.45, 4.0]),

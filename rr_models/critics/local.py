@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from .. import weights as files
-from ..aspects import Aspect
+from ..aspects import Aspect, Profile
 from ..critique import Critique, check_weights
 from ..errors import CriticError, ModelFolderError
 from ..guide import DETAILS, FULL, SCORES
@@ -131,6 +131,11 @@ class LocalCritic:
         return (
             f"LocalCritic({self.name}, {self.model.device}, {str(self.model.dtype).removeprefix('torch.')})"
         )
+
+    @property
+    def profile(self) -> Profile:
+        """What the critic judges, and on which scale."""
+        return self.wording.profile
 
     def critique(
         self,

@@ -100,7 +100,7 @@ class State:
     `number`, `prompt` and `seed` are those of the round to be generated now, or, once `done`, of the last
     one. `best` is the best round so far and `kept` what was handed in for its chosen candidate; `stale`
     counts the rounds since the last gain. `accepted` holds at most `settings.want` pictures, in the order in
-    which they came.
+    which they came. `ended` says why it was ended from outside, see `end`.
     """
 
     request: str
@@ -115,6 +115,7 @@ class State:
     done: bool = False
     reason: str = ""
     accepted: tuple[Accepted, ...] = ()
+    ended: str = ""
 
     def report(self) -> str:
         """One line per round, then what was accepted if several were wanted, the best, and why it stopped."""
@@ -124,6 +125,8 @@ class State:
             lines.append(f"{len(self.accepted)} of {self.settings.want} wanted pictures are accepted.")
         if self.best is not None:
             lines.append(f"Best: round {self.best.number}. {self.reason}".rstrip())
+        elif self.reason:
+            lines.append(self.reason)
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -138,6 +141,7 @@ class State:
             "stale": self.stale,
             "done": self.done,
             "reason": self.reason,
+            "ended": self.ended,
         }
 
     @classmethod
@@ -237,6 +241,14 @@ def observe(
     return replace(after, done=True, reason=stop) if stop else _propose(after, latest)
 
 
+def end(state: State, why: str) -> State:
+    """The state with the loop ended from outside, such as by Stop or a generator that failed; what was gained
+    stays. `number`, `prompt` and `seed` are then those of the round that was not finished."""
+    if state.done:
+        raise ValueError(f"The loop has ended already: {state.reason}")
+    return replace(state, done=True, reason=why, ended=why)
+
+
 def replay(data: dict) -> State:
     """The state that a history came from (`State.to_dict`, read back from JSON), without what was kept.
 
@@ -250,6 +262,8 @@ def replay(data: dict) -> State:
         past = Round.from_dict(told)
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
         state = observe(state, past.critiques, (), past.next_prompt, past.seconds)
+    if why := data.get("ended"):
+        state = end(state, why)
     _agree(state, data["next"], "what comes next")
     _agree(state, {"done": data["done"], "reason": data["reason"]}, "the end")
     return state
