@@ -36,7 +36,11 @@ READY = """
     () => window.app?.extensionManager && app.graph && document.querySelector("[data-testid=queue-button]")
         && Object.keys(LiteGraph.registered_node_types).some(name => name.startsWith("RationalRewards"))
 """
-ENDED = "async name => (await (await fetch(`api/history/${name}`)).json())[name]?.status"
+LISTEN = """
+    window.rrEnded = {};
+    for (const name of ["execution_success", "execution_error", "execution_interrupted"])
+        comfyAPI.api.api.addEventListener(name, ({ detail }) => { rrEnded[detail.prompt_id] ??= name });
+"""
 # Straight there: the command "fit view" takes its time.
 FIT = """
     () => {
@@ -118,6 +122,7 @@ class Frontend:
             self.page.request.post(f"{url}/api/settings/{setting}", data=json.dumps(value))
         self.page.goto(url)
         self.page.wait_for_function(READY, timeout=120_000)
+        self.ask(f"() => {{{LISTEN}}}")
 
     def _heard(self, message) -> None:
         where = message.location.get("url", "")
@@ -157,12 +162,12 @@ class Frontend:
         prompt = self.ask("app.graphToPrompt().then(made => made.output)")
         return {name: {key: node[key] for key in ("class_type", "inputs")} for name, node in prompt.items()}
 
-    def press_run(self) -> dict:
-        """Press Run, wait for the end, and return core's word on how it went."""
+    def press_run(self) -> str:
+        """Press Run, wait for the end, and return core's word for how it went, such as execution_success."""
         with self.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as answer:
             self.page.get_by_test_id("queue-button").click()
         name = answer.value.json()["prompt_id"]
-        return self.wait(ENDED, name, timeout=180)
+        return self.wait("name => rrEnded[name]", name, timeout=180)
 
     def picture(self, file: Path, part: Locator | None = None) -> Path:
         """A screenshot of the window, or of a part of it."""

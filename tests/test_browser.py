@@ -60,7 +60,7 @@ def test_a_workflow_opens_whole(frontend, name, rendering):
 @pytest.mark.parametrize("rendering", RENDERINGS)
 def test_run_runs_the_demo(frontend, rendering):
     frontend.open(load(DEMO), rendering)
-    assert frontend.press_run()["completed"]
+    assert frontend.press_run() == "execution_success"
     shown = frontend.wait("() => app.graph.nodes.find(n => n.type === 'PreviewAny').widgets[0].value")
     assert re.search(r"Round 2 .*overall 4\.00", shown) and "Every aspect stands at 3" in shown
     frontend.picture(PICTURES / f"run_{rendering}.png")
