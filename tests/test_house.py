@@ -35,6 +35,8 @@ PURE = (
     "select",
     "tournament",
     "revise",
+    "kept",
+    "shorten",
     "bars",
     "loop_settings",
 )
@@ -77,6 +79,8 @@ LAYERS = {
     "loop_settings": 3,
     "loop_state": 3,
     "refining": 3,
+    "kept": 0,
+    "shorten": 0,
     "revise": 3,
     "embed": 0,
     "logs": 0,
