@@ -6,7 +6,9 @@ from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
+from .reading import RationalRewardsLoadCritique
 from .revise import RationalRewardsRevisePrompt
+from .save import RationalRewardsSaveImage
 from .shapes import RationalRewardsShapesGenerator
 
 NODES = (
@@ -18,5 +20,7 @@ NODES = (
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
     RationalRewardsGate,
+    RationalRewardsSaveImage,
+    RationalRewardsLoadCritique,
     RationalRewardsShapesGenerator,
 )

@@ -40,7 +40,7 @@ PURE = (
     "bars",
     "loop_settings",
 )
-PURE += ("templates", "model_card", "wording")
+PURE += ("templates", "model_card", "wording", "records", "embed", "logs")
 HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
 
 # The lower, the deeper: a module may import from its own layer and from those below it.
@@ -82,7 +82,11 @@ LAYERS = {
     "kept": 0,
     "shorten": 0,
     "revise": 3,
+    "embed": 0,
+    "logs": 0,
     "records": 3,
+    "commands": 4,
+    "__main__": 5,
 }
 
 
