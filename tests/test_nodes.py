@@ -346,56 +346,6 @@ def test_precisions(core):
     assert memory.critic_precision("auto", card) in ("bfloat16", "float16")
 
 
-def picked(count: int, batch: int = 3, **inputs) -> dict:
-    return {
-        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
-        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
-        "pick": node(
-            "RationalRewardsPickBest",
-            **{
-                "image": ["paint", 0],
-                "critiques": ["judge", 0],
-                "count": count,
-                "by": "overall",
-                "latent": ["paint", 1],
-                "mask": ["paint", 2],
-            }
-            | inputs,
-        ),
-        "best": node("PreviewImage", images=["pick", 0]),
-        "rest": node("PreviewImage", images=["pick", 1]),
-    }
-
-
-def test_pick_best_keeps_together_what_belongs_together(core):
-    run = core.run(picked(2))
-    assert run.success, run.complaint
-    shades = [one.mean().item() for one in run.value("pick", 0)]
-    assert shades == pytest.approx([0.25, 0.20])
-    assert [one.mean().item() for one in run.value("pick", 1)] == pytest.approx([0.15])
-    assert run.value("pick", 2)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
-    assert run.value("pick", 3)[:, 0, 0].tolist() == pytest.approx(shades)
-    assert [one.overall for one in run.value("pick", 4)] == pytest.approx([1.75, 1.6])
-    assert run.value("pick", 5) == "2, 1"
-    assert len(run.value("pick", 6).splitlines()) == 3
-
-
-def test_pick_best_runs_nothing_after_an_empty_rest(core):
-    run = core.run(picked(9))
-    assert run.success, run.complaint
-    assert not run.errors and list(run.outputs) == ["best"]
-
-
-def test_pick_best_of_none_is_an_error_that_quotes_the_critic(core):
-    prompt = picked(1)
-    prompt["judge"]["inputs"]["blind_above"] = 0.0
-    run = core.run(prompt)
-    assert not run.success
-    assert "none of the 3 picture(s) could be judged" in run.complaint and "Too bright" in run.complaint
-    prompt["judge"]["inputs"]["blind_above"] = 0.16
-    assert core.run(prompt).value("pick", 5) == "0"
-
-
 def test_noise_masks_go_along_however_many_there_are(core):
     sockets = core.library("nodes.sockets")
     for count in (1, 2, 4, 5):
@@ -405,15 +355,11 @@ def test_noise_masks_go_along_however_many_there_are(core):
         assert taken[:, 0, 0, 0].tolist() == [3 % count, 1 % count]
 
 
-def test_pick_best_refuses_what_does_not_belong_together(core):
-    prompt = picked(1, latent=["other", 1])
-    prompt["other"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
-    run = core.run(prompt)
-    assert not run.success and "latent holds 2 items for 3 pictures" in run.complaint
-
-
 def test_revise_prompt(core):
-    prompt = picked(1)
+    prompt = {
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=3, fail_on=""),
+        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
+    }
     prompt["revise"] = node(
         "RationalRewardsRevisePrompt",
         critiques=["judge", 0],
