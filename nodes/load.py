@@ -99,9 +99,9 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     "keep_loaded",
                     options=list(KEEP),
                     default=AUTO,
-                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs its room; after that "
-                    "it is read from disk again. always: when ComfyUI needs its room, it waits in ordinary "
-                    "memory and comes back sooner. never: it leaves after every use.",
+                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs its room; after "
+                    "that it is read from disk again. always: when ComfyUI needs its room, it waits in "
+                    "ordinary memory and comes back sooner. never: it leaves after every use.",
                     optional=True,
                 ),
             ],

@@ -2,8 +2,9 @@
 
 Every tensor goes straight from its safetensors file to the target device in the target precision: there is
 no second copy of the model in memory, and nothing is filled with random numbers first. Where a tensor is
-already in the right precision and stays on the CPU, the file's own mapping is the tensor. Dropping the weights
-leaves a model on the meta device, which holds no memory anywhere; reading them again needs only the files.
+already in the right precision and stays on the CPU, the file's own mapping is the tensor. Dropping the
+weights leaves a model on the meta device, which holds no memory anywhere; reading them again needs only the
+files.
 """
 
 from __future__ import annotations
