@@ -70,6 +70,13 @@ class Round:
             "seconds": self.seconds,
         }
 
+    @classmethod
+    def from_dict(cls, data: dict) -> Round:
+        """Inverse of `to_dict`; what is worked out is worked out anew."""
+        critiques = [Critique.from_dict(one) for one in data["others"]]
+        critiques.insert(data["chosen"], Critique.from_dict(data["critique"]))
+        return cls(**known(cls, data), critiques=tuple(critiques))
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -131,10 +138,31 @@ class State:
             "best": self.best.number if self.best else None,
             "accepted": [{"round": one.number, "candidate": one.candidate} for one in self.accepted],
             "next": {"number": self.number, "prompt": self.prompt, "seed": self.seed},
+            "stale": self.stale,
             "done": self.done,
             "reason": self.reason,
             "ended": self.ended,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> State:
+        """Inverse of `to_dict`, which is believed (`replay` checks it); without what was kept."""
+        rounds = {past["number"]: Round.from_dict(past) for past in data["rounds"]}
+        accepted = []
+        for told in data.get("accepted", ()):
+            past, candidate = rounds[told["round"]], told["candidate"]
+            critique = past.critiques[candidate]
+            accepted.append(Accepted(past.number, candidate, past.prompt, past.seed, critique))
+        return cls(
+            **known(cls, data)
+            | known(cls, data["next"])
+            | {
+                "settings": Settings(**known(Settings, data["settings"])),
+                "history": tuple(rounds.values()),
+                "best": rounds.get(data["best"]),
+                "accepted": tuple(accepted),
+            }
+        )
 
     def __repr__(self):
         best = f", best {self.best.number}" if self.best else ""
@@ -231,10 +259,9 @@ def replay(data: dict) -> State:
     state = start(data["request"], (rounds[0] if rounds else data["next"])["seed"], settings)
     for told in rounds:
         _agree(state, told, f"round {told['number']}")
-        critiques = [Critique.from_dict(one) for one in told["others"]]
-        critiques.insert(told["chosen"], Critique.from_dict(told["critique"]))
+        past = Round.from_dict(told)
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
-        state = observe(state, critiques, (), told["next_prompt"], told["seconds"])
+        state = observe(state, past.critiques, (), past.next_prompt, past.seconds)
     if why := data.get("ended"):
         state = end(state, why)
     _agree(state, data["next"], "what comes next")

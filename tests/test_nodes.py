@@ -121,6 +121,7 @@ def test_schemas_promise_what_saved_workflows_rely_on(classes):
         "indices",
         "report",
     ]
+    assert ends["RationalRewardsGate"][:4] == ["pass", "fail", "passed", "report"]
 
 
 def test_models_are_offered_by_folder_and_the_built_in_one_always(classes):
