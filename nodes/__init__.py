@@ -2,6 +2,7 @@
 
 from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
+from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
@@ -18,6 +19,7 @@ NODES = (
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
+    RationalRewardsGate,
     RationalRewardsSaveImage,
     RationalRewardsLoadCritique,
     RationalRewardsShapesGenerator,

@@ -15,7 +15,8 @@ from ..rr_models.errors import CriticError
 from ..rr_models.guide import FULL
 from ..rr_models.select import rank
 from ..rr_models.written import SCORE_MODES, WRITTEN
-from .memory import ManagedCritic, progress_watch
+from . import face
+from .memory import ManagedCritic
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class RationalRewardsCritique(io.ComfyNode):
             description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
             "(best) per aspect with its reason, and a better request for the next try. The numbers are "
             "those of the batch's best picture; the report covers all.",
+            **face.SHOWN_FROM_CACHE,
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
                 CriticSocket.Input("critic", tooltip="From Load Critic."),
@@ -186,7 +188,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     guided=guided,
                     detail=detail,
                     score_mode=score_mode,
-                    watch=progress_watch(),
+                    watch=face.watch(critic),
                 )
             )
         except CriticError as error:
@@ -206,6 +208,7 @@ class RationalRewardsCritique(io.ComfyNode):
             ),
             best.refined_request,
             report(critiques, order),
+            ui=face.critiques(critiques, order),
         )
 
 

@@ -210,6 +210,15 @@ def test_no_secrets_or_caches_are_tracked():
     assert not [name for name in tracked() if odd.search(name)]
 
 
+def test_no_conflict_of_a_merge_is_left():
+    left = [
+        name
+        for name in tracked()
+        if (content := text(name)) and re.search(r"^(?:<{7}|>{7}) \S", content, re.MULTILINE)
+    ]
+    assert not left
+
+
 def test_the_library_knows_nothing_of_comfyui():
     foreign = {
         "comfy",
