@@ -3,6 +3,7 @@ models, tensors or ComfyUI."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 
 from PIL import Image
@@ -35,7 +36,8 @@ def draw(
     * a critique: its picture (and the `sources` of an edit), scores, reasons, better request
     * several critiques: a contact sheet, best first; `seeds` says what to write beside each
     * a verdict: `pictures` A and B side by side, aspect by aspect
-    * the state of a loop: its story; `pictures` by the number of the round, the bar is the loop's own
+    * the state of a loop: its story; `pictures` by the number of the round, or else the thumbnails that the
+      loop has kept; the bar is the loop's own
 
     Pictures may be missing or None; their places say so. `bar` is the score to reach. ValueError where
     pictures and critiques are not as many, or there is nothing to show.
@@ -47,7 +49,7 @@ def draw(
         if not found.history:
             raise ValueError("The loop has no round yet, so there is no story to tell.")
         shown = pictures if isinstance(pictures, Mapping) else dict(enumerate(pictures, 1))
-        return paint(story(found, shown), WIDTH, how)
+        return paint(story(found, _thumbnails(found) | dict(shown)), WIDTH, how)
     shown = list(pictures.values() if isinstance(pictures, Mapping) else pictures)
     if isinstance(found, Verdict):
         a, b = _as_many(shown, 2)
@@ -62,6 +64,11 @@ def draw(
     if len(critiques) == 1:
         return paint(single(shown[0], critiques[0], sources, bar, labels[0]), WIDTH, how)
     return paint(sheet(shown, critiques, bar, labels), WIDTH, how)
+
+
+def _thumbnails(state: State) -> dict[int, Image.Image]:
+    kept = {past.number: past.thumbnail for past in state.history}
+    return {number: Image.open(io.BytesIO(data)) for number, data in kept.items() if isinstance(data, bytes)}
 
 
 def _as_many(pictures: list, count: int) -> list:

@@ -108,8 +108,8 @@ def story(state: State, pictures: Mapping[int, Image.Image]) -> Block:
 
 
 def chosen(state: State) -> list[Round]:
-    """The rounds to show: all of a few; else the first, the best, the last, accepted ones and those that set a
-    new best, as far as there is room, and others evenly between."""
+    """The rounds to show: all of a few; else the first, the best, the last, those that set a new best and
+    accepted ones, as far as there is room, and others evenly between."""
     rounds = state.history
     if len(rounds) <= MOST:
         return list(rounds)

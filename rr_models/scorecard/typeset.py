@@ -32,7 +32,7 @@ Line = tuple[Run, ...]
 _IDEOGRAPH = "\u2e80-\u2fff\u3001-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _NOT_FIRST = "，。、；：！？）】》」』〉〕…—·％”’"
 _NOT_LAST = "（【《「『〈〔“‘"
-# a word with the blanks behind it, or one character of a script without blanks, with what may not part from it
+# a word with the blanks behind it, or one character of a script without blanks with what must stay by it
 _PIECE = re.compile(
     rf"\n|[{_NOT_LAST}]*[{_IDEOGRAPH}][{_NOT_FIRST}]*\s?|[^\s{_IDEOGRAPH}]+[^\S\n]*[{_NOT_FIRST}]*|[^\S\n]+"
 )
