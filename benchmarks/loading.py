@@ -2,14 +2,15 @@
 
     python benchmarks/loading.py [--quick] [--device cpu]
 
-Makes a Qwen3-VL of random weights in bf16 (2.4 GB, with --quick 0.3 GB) in a temporary folder and reads it in
+Makes a Qwen3-VL of random weights in bf16 (4.3 GB, with --quick 0.3 GB) in a temporary folder and reads it in
 processes of their own, each way in turn, with the files in the system's cache. A way ends when every weight
 has been touched, since a mapped file is only read then. Ratios are ours to theirs: below 1 is better.
 
-seconds_*   until every weight is there           peak_*   most resident memory above that of the empty process,
-                                                           as a share of the weights' files
-again       reading once more after dropping       left     resident memory that stays after dropping, same share
-import_seconds, import_modules   what importing the whole library costs beside torch, numpy and PIL
+seconds_*  until every weight is there
+peak_*     most resident memory above that of the empty process, as a share of the weights' files
+again_*    seconds of reading once more after dropping
+left_*     resident memory that stays after dropping, as a share of the weights' files
+import_seconds, import_modules: what importing the whole library costs beside torch, numpy and PIL
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
     from transformers import Qwen3VLForConditionalGeneration
 
     from rr_models.critics.loading import Weights, skeleton
+    from rr_models.critics.precision import choose
 
-    target, dtype = torch.device(device), getattr(torch, dtype)
+    target = torch.device(device)
     if target.type != "cpu":
         torch.zeros(1, device=target)  # waking the card up is nobody's merit
     for file in folder.glob("*.safetensors"):
@@ -82,10 +84,12 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
     gc.collect()
     empty, start = resident(), time.perf_counter()
     if way == "theirs":
-        model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=dtype).to(target)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype)).to(
+            target
+        )
         touch(model)
         return {"seconds": time.perf_counter() - start, "peak": peak() - empty}
-    model = skeleton(folder, dtype)
+    model = skeleton(folder, choose(dtype, target, folder))
     weights = Weights(folder, model)
     weights.read(target)
     touch(model)
@@ -113,13 +117,18 @@ def resident() -> int:
 
 def peak() -> int:
     """The most that was ever resident, in bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
+    status = Path("/proc/self/status")
+    if status.exists():  # rusage would count what the parent had when it forked
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+    import psutil
 
-        return psutil.Process().memory_info().peak_wset
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):
+        return memory.peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def make(folder: Path, layers: int, hidden: int) -> None:

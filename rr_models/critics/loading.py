@@ -19,14 +19,15 @@ from torch import nn
 from .. import weights as files
 from ..errors import CriticError, ModelFolderError
 from . import reading
+from .precision import Packed, Precision, pack
 
 log = logging.getLogger(__name__)
 
 META = torch.device("meta")
 
 
-def skeleton(folder: Path, dtype: torch.dtype) -> nn.Module:
-    """The folder's Qwen3-VL with all parameters on the meta device, in `dtype`; buffers are real."""
+def skeleton(folder: Path, precision: Precision) -> nn.Module:
+    """The folder's Qwen3-VL with all parameters on the meta device; buffers are real."""
     try:  # transformers takes seconds to import, so it waits until a model is really wanted
         from accelerate import init_empty_weights
         from transformers import Qwen3VLForConditionalGeneration
@@ -40,7 +41,9 @@ def skeleton(folder: Path, dtype: torch.dtype) -> nn.Module:
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                _put([(module, name)], torch.empty_like(parameter, dtype=dtype, device=META))
+                _put([(module, name)], torch.empty_like(parameter, dtype=precision.dtype, device=META))
+    if precision.packed:
+        pack(model, precision.name, precision.dtype)
     return model.eval()
 
 
@@ -57,7 +60,9 @@ class Weights:
         self._plan = _plan(folder, model)
         self._buffers = {name: buffer for name, buffer in model.named_buffers()}
         self._empty()
-        self.size = sum(p.numel() * p.element_size() for p in model.parameters())
+        # empty packed layers have no weight as a parameter yet
+        packed = [module.nbytes for module in model.modules() if isinstance(module, Packed)]
+        self.size = sum(p.numel() * p.element_size() for p in model.parameters()) + sum(packed)
 
     def read(self, device: torch.device, watch: Callable[[int, int], None] | None = None) -> None:
         """Bring the weights to `device`; does nothing where they are there already.
@@ -88,7 +93,10 @@ class Weights:
         for tensors in self._plan.values():
             for places in tensors.values():
                 (module, name), *_ = places
-                _put(places, torch.empty_like(module._parameters[name], device=META))
+                if isinstance(module, Packed) and name == "weight":
+                    module.empty()
+                else:
+                    _put(places, torch.empty_like(module._parameters[name], device=META))
 
     def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
         from safetensors import safe_open
@@ -123,10 +131,12 @@ def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.M
     places: dict[str, list[tuple[nn.Module, str]]] = {}
     shapes = {}
     for path, module in model.named_modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                full = f"{path}.{name}" if path else name
-                places[full], shapes[full] = [(module, name)], tuple(parameter.shape)
+        wanted = {name: tuple(one.shape) for name, one in module._parameters.items() if one is not None}
+        if isinstance(module, Packed):
+            wanted["weight"] = (module.out_features, module.in_features)
+        for name, shape in wanted.items():
+            full = f"{path}.{name}" if path else name
+            places[full], shapes[full] = [(module, name)], shape
     kept = {name: (file, entry["shape"]) for file, name, entry in files.tensors(folder)}
     head, embedding = "lm_head.weight", "model.language_model.embed_tokens.weight"
     if head not in kept and reading.tied(model.config):
@@ -153,7 +163,11 @@ def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.M
 
 
 def _put(places: Sequence[tuple[nn.Module, str]], tensor: torch.Tensor) -> None:
-    """One parameter for all of these places; several share it where a model is tied."""
+    """One parameter for all of these places, or a weight to be packed. Where a model is tied, several share
+    it."""
+    (module, name), *_ = places
+    if isinstance(module, Packed) and name == "weight":
+        return module.take(tensor)
     parameter = nn.Parameter(tensor, requires_grad=False)
     for module, name in places:
         module._parameters[name] = parameter
