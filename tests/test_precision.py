@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,10 @@ from rr_models.errors import CriticError
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
 PACKED = (precision.INT8, precision.FP8, precision.FOUR_BIT)
 GB = 1_000_000_000
+ROOT = Path(__file__).resolve().parents[1]
+PEAKS = [(0, "bf16", 1), (0, "bf16", 4), (0, "int8", 1), (0, "int8", 4), (0, "4-bit", 1), (0, "4-bit", 4)]
+PEAKS += [(1, "int8", 1), (1, "int8", 2)]
+"""Of the README's table: 8B or 4B, precision, pictures at once."""
 
 
 def needs(name: str) -> None:
@@ -28,33 +35,34 @@ def folder(tmp_path_factory) -> Path:
     return tiny.make(tmp_path_factory.mktemp("models") / "tiny")
 
 
-@pytest.fixture(scope="module")
-def eight(tmp_path_factory) -> Path:
-    """The headers of an 8B's weights, as RationalRewards has them, without the weights themselves."""
-    text, vision = 36, 27
-    shapes = {"lm_head.weight": [151936, 4096], "model.language_model.embed_tokens.weight": [151936, 4096]}
-    shapes["model.language_model.norm.weight"] = [4096]
-    for number in range(text):
-        layer = f"model.language_model.layers.{number}"
+def headers(folder: Path, hidden: int, inner: int, vision: int, tied: bool) -> Path:
+    """The headers of the weights of a Qwen3-VL of 36 layers, without the weights themselves. `vision` is how
+    many the tower has in all."""
+    shapes = {"model.language_model.embed_tokens.weight": [151936, hidden], "model.visual.all": [vision]}
+    shapes |= {} if tied else {"lm_head.weight": [151936, hidden]}
+    for number in range(36):
         for name, shape in {
-            "self_attn.q_proj": [4096, 4096],
-            "self_attn.k_proj": [1024, 4096],
-            "self_attn.v_proj": [1024, 4096],
-            "self_attn.o_proj": [4096, 4096],
-            "mlp.gate_proj": [12288, 4096],
-            "mlp.up_proj": [12288, 4096],
-            "mlp.down_proj": [4096, 12288],
-            "input_layernorm": [4096],
+            "self_attn.q_proj": [4096, hidden],
+            "self_attn.k_proj": [1024, hidden],
+            "self_attn.v_proj": [1024, hidden],
+            "self_attn.o_proj": [hidden, 4096],
+            "mlp.gate_proj": [inner, hidden],
+            "mlp.up_proj": [inner, hidden],
+            "mlp.down_proj": [hidden, inner],
         }.items():
-            shapes[f"{layer}.{name}.weight"] = shape
-    for number in range(vision):
-        shapes[f"model.visual.blocks.{number}.mlp.linear_fc1.weight"] = [21_340_000]  # all of a block
+            shapes[f"model.language_model.layers.{number}.{name}.weight"] = shape
     header = {
         name: {"dtype": "BF16", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()
     }
-    folder, raw = tmp_path_factory.mktemp("eight"), json.dumps(header).encode()
+    raw = json.dumps(header).encode()
+    (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
     return folder
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory) -> Path:
+    return headers(tmp_path_factory.mktemp("eight"), 4096, 12288, 576_000_000, tied=False)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +139,51 @@ def test_a_packed_critic_takes_what_was_said_before_it_was_read(folder, name):
     assert precision.size(folder, "bf16") == whole > precision.size(folder, name)
 
 
+def quantised(folder: Path, copy: Path, **told) -> Path:
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
+    return copy
+
+
+def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(folder, tmp_path):
+    needs(precision.FOUR_BIT)
+    from transformers import BitsAndBytesConfig, Qwen3VLForConditionalGeneration
+
+    saved = Path(shutil.copytree(folder, tmp_path / "saved"))
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["model.visual", "lm_head"]
+    )
+    (saved / "model.safetensors").unlink()
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, quantization_config=settings)
+    model.save_pretrained(saved)
+    critic = local.prepare(saved, CPU)
+    assert critic.precision == "bitsandbytes" and critic.weights.device is None
+    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    texts = []
+    for _ in range(2):
+        critic.weights.read(CPU)
+        texts.append(critic.critique([picture], "a fox")[0].text)
+        critic.weights.drop()
+        assert all(p.is_meta for p in critic.model.parameters())
+    assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("compressed-tensors", "the package compressed-tensors"), ("magic", "knows no such method")],
+)
+def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_path, method, said):
+    if method != "magic" and importlib.util.find_spec("compressed_tensors"):
+        pytest.skip("compressed-tensors is installed here")
+    told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
+    critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
+    with pytest.raises(CriticError, match=f"(?s)saved is quantised by {method}.*{said}"):
+        critic.weights.read(CPU)
+    with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
+        local.prepare(tmp_path / "saved", CPU, "int8")
+
+
 def test_four_bit_rests_and_comes_back_with_its_scales(folder):
     needs(precision.FOUR_BIT)
     critic = local.load(folder, dtype=precision.FOUR_BIT)
@@ -139,10 +192,18 @@ def test_four_bit_rests_and_comes_back_with_its_scales(folder):
     assert layer.weight.is_meta and layer.state.absmax.is_meta and layer.state.state2.absmax.is_meta
 
 
-def test_sizes_of_the_8b(eight):
-    sizes = {name: precision.size(eight, name) / GB for name in precision.NAMES}
-    rounded = {name: round(size, 1) for name, size in sizes.items()}
-    assert rounded == {"bf16": 17.5, "fp16": 17.5, "fp32": 35.1, "fp8": 10.6, "int8": 10.6, "4-bit": 7.2}
+def test_sizes_in_the_readme(eight, tmp_path):
+    four = headers(tmp_path, 2560, 9728, 415_000_000, tied=True)
+    sizes = [
+        {name: round(precision.size(f, name) / GB, 1) for name in precision.NAMES} for f in (eight, four)
+    ]
+    assert sizes[0] == {"bf16": 17.5, "fp16": 17.5, "fp32": 35.1, "fp8": 10.6, "int8": 10.6, "4-bit": 7.2}
+    assert (sizes[1]["bf16"], sizes[1]["int8"], sizes[1]["4-bit"]) == (8.9, 5.2, 3.5)
+    cache = 2 * 36 * 8 * 128 * 2 * (1024 + 784 + 2048)  # question, picture and answer, in 16 bit
+    peaks = [(sizes[model][name] + pictures * cache / GB + 0.5) for model, name, pictures in PEAKS]
+    rows = re.findall(r"^\| \d+ GB \| .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    told = [float(cell.split()[0]) for row in rows for cell in row.split("|")[5:7]]
+    assert told == [round(peak, 1) for peak in peaks]
 
 
 @pytest.mark.parametrize(

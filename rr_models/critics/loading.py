@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from .. import weights as files
 from ..errors import CriticError, ModelFolderError
 from . import reading
 from .precision import Packed, Precision, pack
+from .room import out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +126,67 @@ class Weights:
         for name, buffer in self._buffers.items():
             owner, _, own = name.rpartition(".")
             self.model.get_submodule(owner)._buffers[own] = buffer.to(device)
+
+
+class Quantised(Weights):
+    """Weights that were quantised before they were saved: transformers reads them, all at once, with the
+    package that their method takes."""
+
+    PACKAGES: Final = {
+        "bitsandbytes": "bitsandbytes",
+        "compressed-tensors": "compressed-tensors",
+        "gptq": "gptqmodel",
+        "awq": "gptqmodel",
+        "torchao": "torchao",
+        "hqq": "hqq",
+        "fp8": "kernels",
+    }
+
+    def __init__(self, folder: Path, model: nn.Module):
+        self.folder, self.model, self.dtype, self.device = folder, model, model.dtype, None
+        self._bare = dict(model.__dict__)
+        self.size = sum((folder / file).stat().st_size for file in files.shards(folder))
+
+    def drop(self) -> None:
+        self.model.__dict__.update(self._bare)
+        self.device = None
+
+    def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
+        from transformers import Qwen3VLForConditionalGeneration
+
+        watch(0, self.size)
+        try:
+            read, told = Qwen3VLForConditionalGeneration.from_pretrained(
+                self.folder,
+                config=reading.config(self.folder),
+                dtype=self.dtype,
+                device_map={"": device},
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            if getattr(read, "hf_quantizer", None) is None:
+                raise ValueError("it knows no such method and would take the weights for plain ones")
+            if lost := sorted(told["missing_keys"]):
+                raise ValueError(f"{len(lost)} tensors are missing, such as {lost[0]}")
+        except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
+            if out_of_memory(error):
+                raise
+            method = files.quantised(self.folder)
+            package = self.PACKAGES.get(method or "")
+            mend = (
+                f"It takes the package {package}" if package else "This transformers does not know the method"
+            )
+            raise CriticError(
+                f"{self.folder.name} is quantised by {method}, and transformers cannot read it on {device} "
+                f"({str(error).splitlines()[0]}). {mend}; the unquantised model needs nothing."
+            ) from error
+        # the parts that write answers hold on to the model itself, so it takes over what was read
+        read.eval().requires_grad_(False)
+        self.model.__dict__.update(
+            read.__dict__ | {name: self._bare[name] for name in ("generation_config",) if name in self._bare}
+        )
+        watch(self.size, self.size)
 
 
 def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.Module, str]]]]:

@@ -21,7 +21,7 @@ from ..verdict import Verdict, averaged, of_critiques
 from ..wording import Wording, choose
 from . import PAIR_TASKS, Question, reading
 from .layout import Layout
-from .loading import Weights, skeleton
+from .loading import Quantised, Weights, skeleton
 from .precision import Precision
 from .precision import choose as choose_precision
 from .room import ROOM, out_of_memory
@@ -93,7 +93,7 @@ def prepare(
     wording = wording or choose(folder)
     for notice in wording.notices:
         log.warning("%s", notice)
-    weights = Weights(folder, model)
+    weights = (Quantised if files.quantised(folder) else Weights)(folder, model)
     learned = files.learned(folder)
     return LocalCritic(
         name or folder.name, model, weights, precision.name, tokenizer, preprocessing, wording, learned

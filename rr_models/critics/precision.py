@@ -34,7 +34,8 @@ _BITSANDBYTES = (0, 50)
 
 @dataclass(frozen=True)
 class Precision:
-    """`name` is one of NAMES, `dtype` what all is computed in, `why` a line for people."""
+    """`name` is one of NAMES, or how a model was quantised before it was saved; `dtype` is what all is computed
+    in, `why` a line for people."""
 
     name: str
     dtype: torch.dtype
@@ -42,7 +43,8 @@ class Precision:
 
     @property
     def packed(self) -> bool:
-        return self.name not in _WHOLE
+        """Whether the text half's linear layers are packed as they are read."""
+        return self.name in _KINDS
 
     def __str__(self):
         return f"{self.name}, {self.why}" if self.why else self.name
@@ -61,12 +63,19 @@ def choose(
     wanted = _OTHER_NAMES.get(wanted, wanted)
     if wanted not in ("auto", *NAMES):
         raise ValueError(f"precision must be auto or one of {', '.join(NAMES)}, not {wanted!r}.")
-    if wanted in _WHOLE:
-        return Precision(wanted, _WHOLE[wanted])
     if device.type == "cpu":
         half = FP32
     else:
         half = BF16 if (_has_bf16(device) if fast_bf16 is None else fast_bf16) else FP16
+    if method := files.quantised(folder):
+        if wanted in _KINDS:
+            raise ValueError(
+                f"precision {wanted} cannot be had of {folder.name}, which is quantised by {method} already. "
+                "Choose auto, or download the model unquantised."
+            )
+        return Precision(method, _WHOLE.get(wanted, _WHOLE[half]), "as the model was saved")
+    if wanted in _WHOLE:
+        return Precision(wanted, _WHOLE[wanted])
     if wanted != "auto":
         _check_packed(wanted, device)
         return Precision(wanted, _WHOLE[half])
