@@ -55,6 +55,12 @@ def test_a_workflow_opens_whole(frontend, name, rendering):
     assert not frontend.unknown()
     assert frontend.ask("app.graph.links.size") == len(load(name)["links"])
     assert frontend.prompt() == load(name, "api")
+    boxes = frontend.boxes(rendering)
+    assert len(boxes) == len(load(name)["nodes"])
+    for index, (title, x, y, width, height) in enumerate(boxes):
+        for other, left, top, wide, high in boxes[index + 1 :]:
+            apart = x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+            assert apart, f"{title} lies on {other}"
 
 
 def faces(frontend, kind: str) -> str:
@@ -130,6 +136,18 @@ def test_words_of_a_model_are_never_markup(frontend):
     }"""
     elements, text, ran = frontend.ask(show, [face, loop])
     assert not elements and not ran and evil in text
+
+
+def test_the_template_browser_shows_ours(frontend):
+    page = frontend.page
+    frontend.ask("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_text("ComfyUI-RationalRewards").first.click()
+    for name in NAMES:
+        page.get_by_test_id(f"template-workflow-{name}").wait_for()
+    frontend.picture(PICTURES / "templates.png")
+    page.get_by_test_id(f"template-workflow-{DEMO}").click()
+    frontend.wait("count => app.graph.nodes.length === count", len(load(DEMO)["nodes"]))
+    assert not frontend.unknown()
 
 
 def test_the_help_panel_shows_ours(frontend):

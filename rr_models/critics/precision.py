@@ -34,8 +34,8 @@ _BITSANDBYTES = (0, 50)
 
 @dataclass(frozen=True)
 class Precision:
-    """`name` is one of NAMES, or how a model was quantised before it was saved; `dtype` is what all is computed
-    in, `why` a line for people."""
+    """`name` is one of NAMES, or how a model was quantised before it was saved; `dtype` is what all is
+    computed in, `why` a line for people."""
 
     name: str
     dtype: torch.dtype
