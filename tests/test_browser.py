@@ -157,4 +157,5 @@ def test_the_help_panel_shows_ours(frontend):
     page = frontend.page.locator(".node-help-content .markdown-content")
     page.wait_for()
     assert page.locator("h1").inner_text() == "Refine End"
+    frontend.wait("() => document.querySelector('.node-help-content img')?.naturalWidth > 100")
     frontend.picture(PICTURES / "help.png")
