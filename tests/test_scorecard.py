@@ -67,7 +67,7 @@ def test_one_critique_tells_all_that_the_critic_said(words):
         "a red fox, seen whole",
     ):
         assert told in words, told
-    assert "below the bar: Text Faithfulness" in words
+    assert "below the bar: Text Faithfulness 2.0 (bar 3)" in words
     assert (255, 0, 0) in {color for _, color in card.getcolors(1 << 24)}
 
 
@@ -134,6 +134,27 @@ def test_a_story_tells_seeds_changes_and_why_it_ended(words):
     )
     assert "a request, with a fox" in words
     assert state.reason in words
+
+
+def test_a_story_has_the_bars_of_its_loop(words):
+    bars = {"physical_quality": 2.0}
+    state = told_loop([[critique(2.9604, 2.0, refined="b")], [critique(3.0, 2.0)]], bars=bars, rounds=2)
+    scorecard.draw(state)
+    assert (
+        words.count("at the bar") == 1
+        and "Every aspect stands at 3 or above, physical_quality at 2 in round 2." in words
+    )
+    assert "2.96" in words, "a score is not rounded up to the bar that it misses"
+
+
+def test_the_bar_is_two_thirds_up_the_scale_unless_given(words):
+    ten = critique(7.0, 6.0, scale=(0.0, 10.0))
+    scorecard.draw(ten)
+    assert any("the notch is the bar to reach, 6.67" in said for said in words)
+    scorecard.draw(ten, bar=5.0)
+    assert "every aspect reaches the bar" in words
+    with pytest.raises(ValueError, match="bar must lie between"):
+        scorecard.draw(critique(3.0, 3.0), bar=7.0)
 
 
 def test_a_round_that_could_not_be_judged_is_a_cross(words):
