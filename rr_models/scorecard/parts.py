@@ -131,7 +131,7 @@ def notes(critique: Critique) -> Column | None:
 def footer(source: dict, scale: Scale, goal: Bars | None, more: str = "") -> Column:
     """How to read the numbers, and who gave them."""
     notch = "; the notch is the bar to reach" if goal else ""
-    notch += f", {goal.every:.3g}" if goal and not goal.named else ""
+    notch += f" ({goal.every:.3g})" if goal and not goal.named else ""
     notch += f"; the overall bar is {goal.overall:.3g}" if goal and goal.overall else ""
     told = [f"Scores from {scale[0]:g} (worst) to {scale[1]:g} (best){notch}.", *([more] if more else [])]
     if critic := source.get("critic"):

@@ -64,7 +64,12 @@ def _shot(label: str, picture: Image.Image | None) -> Panel:
 def _verdict(critique: Critique, goal: Bars) -> str:
     if critique.overall is None:
         return "no overall score: a gap never counts as a number"
-    low = goal.missed(critique)
+    low = [
+        a.name
+        for a in critique.aspects
+        if a.score is not None and a.score < goal.named.get(a.key, goal.every)
+    ]
+    low += ["overall"] if critique.overall < goal.overall else []
     return f"below the bar: {', '.join(low)}" if low else "every aspect reaches the bar"
 
 
