@@ -28,8 +28,14 @@ FOLDER = ROOT / "workflows"
 GAP_X, GAP_Y, TITLE = 70, 40, 30
 WIDTHS = {"MarkdownNote": 380, "PreviewImage": 320, "SaveImage": 320, "PreviewAny": 420}
 LEAST = {"MarkdownNote": 420, "PreviewImage": 340, "SaveImage": 360, "PreviewAny": 220, "LoadImage": 330}
-FACES = {"RationalRewardsCritique": 150, "RationalRewardsCompare": 150, "RationalRewardsRefineEnd": 190}
-"""Room for what a node shows once it has run."""
+ROOM = {
+    "RationalRewardsCritique": 150,
+    "RationalRewardsCompare": 150,
+    "RationalRewardsRefineEnd": 190,
+    "RationalRewardsSaveImage": 260,
+    "RationalRewardsScorecard": 260,
+}
+"""What a node needs more once it has run."""
 MODELS = {
     "ckpt_name": "checkpoints",
     "unet_name": "diffusion_models",
@@ -141,7 +147,7 @@ def place(frontend: Frontend, workflow: dict) -> None:
             room[number] = [max(both) for both in zip(room[number], size, strict=True)]
     for number, node in nodes.items():
         kind = node["type"]
-        height = max(room[number][1] - TITLE + FACES.get(kind, 0), LEAST.get(kind, 0))
+        height = max(room[number][1] - TITLE + ROOM.get(kind, 0), LEAST.get(kind, 0))
         node["size"] = [round(room[number][0]), round(height)]
     x = 0
     for column in columns(workflow):
