@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from .. import fingerprint
 from .. import weights as files
 from ..aspects import Aspect, Profile
 from ..critique import Critique, check_weights
@@ -95,13 +96,18 @@ def load(
     for notice in wording.notices:
         log.warning("%s", notice)
     learned = files.learned(folder)
-    critic = LocalCritic(name or folder.name, model, tokenizer, preprocessing, wording, learned)
+    critic = LocalCritic(
+        name or folder.name, model, tokenizer, preprocessing, wording, learned, fingerprint.folder(folder)
+    )
     log.info("critic loaded: %r", critic)
     return critic
 
 
 class LocalCritic:
-    """A Qwen3-VL that looks at pictures and writes critiques. The caller may move `model` between devices."""
+    """A Qwen3-VL that looks at pictures and writes critiques. The caller may move `model` between devices.
+
+    `identity` is the fingerprint of the folder it came from (see fingerprint.py); "" where there is none.
+    """
 
     def __init__(
         self,
@@ -111,6 +117,7 @@ class LocalCritic:
         preprocessing: Preprocessing,
         wording: Wording | None = None,
         learned: Mapping[str, str] | None = None,
+        identity: str = "",
     ):
         self.name = name
         self.model = model
@@ -118,6 +125,7 @@ class LocalCritic:
         self.preprocessing = preprocessing
         self.wording = wording or Wording()
         self.learned = learned
+        self.identity = identity
         self.layout = Layout(
             tokenizer,
             preprocessing,
