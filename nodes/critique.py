@@ -16,7 +16,8 @@ from ..rr_models.errors import CriticError
 from ..rr_models.guide import FULL
 from ..rr_models.select import rank
 from ..rr_models.written import SCORE_MODES, WRITTEN
-from .memory import ManagedCritic, progress_watch
+from . import face
+from .memory import ManagedCritic
 from .remember import remembering
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
 
@@ -38,6 +39,7 @@ class RationalRewardsCritique(io.ComfyNode):
             description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
             "(best) per aspect with its reason, and a better request for the next try. The numbers are "
             "those of the batch's best picture; the report covers all.",
+            **face.SHOWN_FROM_CACHE,
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
                 CriticSocket.Input("critic", tooltip="From Load Critic."),
@@ -198,7 +200,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     guided=guided,
                     detail=detail,
                     score_mode=score_mode,
-                    watch=progress_watch(),
+                    watch=face.watch(critic),
                 )
             )
         except CriticError as error:
@@ -218,6 +220,7 @@ class RationalRewardsCritique(io.ComfyNode):
             ),
             best.refined_request,
             "\n\n---\n\n".join(filter(None, [report(critiques, order), _remembered(critiques)])),
+            ui=face.critiques(critiques, order),
         )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import folder_paths
-import torch
 from comfy_api.latest import io
 
 from ..rr_models import custom, hub, rubric, weights
 from ..rr_models.critics import local
 from ..rr_models.wording import choose
-from .memory import PRECISIONS, ManagedCritic, critic_device, critic_precision
+from .memory import AUTO, KEEP, PRECISIONS, ManagedCritic, critic_device, critic_precision
 from .sockets import CATEGORY, CriticSocket
 
 BUILT_IN = "Shapes critic"
@@ -96,6 +95,15 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Combo.Input(
+                    "keep_loaded",
+                    options=list(KEEP),
+                    default=AUTO,
+                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs its room; after "
+                    "that it is read from disk again. always: when ComfyUI needs its room, it waits in "
+                    "ordinary memory and comes back sooner. never: it leaves after every use.",
+                    optional=True,
+                ),
             ],
             outputs=[
                 CriticSocket.Output(
@@ -127,21 +135,15 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         style: str = rubric.CARD,
         aspects: str = "",
         folder: str = "",
+        keep_loaded: str = AUTO,
     ) -> io.NodeOutput:
         target = critic_device(device)
         name, place = _place(model, folder)
         wording = choose(place, style=style, profile=custom.loads(aspects))
-        # Prompts run in inference mode; tensors made there cannot be moved on and off the card later.
-        with torch.inference_mode(False):
-            critic = local.load(
-                place,
-                "cpu",
-                critic_precision(precision, target),
-                max_pixels,
-                name=name,
-                wording=wording,
-            )
-        return io.NodeOutput(ManagedCritic(critic, target))
+        critic = local.prepare(
+            place, target, critic_precision(precision, target), max_pixels, name=name, wording=wording
+        )
+        return io.NodeOutput(ManagedCritic(critic, target, keep_loaded))
 
 
 def _options() -> list[str]:

@@ -20,7 +20,8 @@ from ..rr_models import loop_settings, loop_state
 from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
-from . import graph, rounds
+from ..rr_models.images import thumbnail
+from . import face, graph, rounds
 from .loop_parts import Carried, Picture, accepted, candidates, or_block
 from .sockets import CATEGORY, MAX_SEED, CritiqueSocket, HistorySocket, LoopSocket
 
@@ -218,6 +219,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
             run = weakref.ref(cls.hidden.dynprompt)
             carried = Carried(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
         state = carried.state
+        face.tell_round(state)
         return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)
 
 
@@ -316,19 +318,23 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             raise ValueError(f"Refine End, round {loop.state.number}: {error}") from error
         loop = loop.in_run(cls.hidden.dynprompt)
         seconds = time.monotonic() - loop.began
-        state = loop_state.observe(loop.state, critiques, pictures, next_prompt, seconds)
+        small = [thumbnail(one.image[0]) for one in pictures]
+        state = loop_state.observe(loop.state, critiques, pictures, next_prompt, seconds, small)
         latest = state.history[-1]
         log.info("Refine loop: %s", latest.line())
-        carried = replace(loop, state=state)
+        carried = replace(loop, state=state, shown=loop.shown if loop.state.history else [])
         if save_rounds:
             carried = cls._save_round(carried, pictures[latest.chosen], filename_prefix)
+        carried.shown[:] = [face.loop(state)]
+        # the same keys always: core wants them so where a list makes several loops of one
+        shown = {"text": [], "images": [], face.KEY: [carried.shown]}
         if not state.done:
-            return cls._next_round(carried, start)
+            return cls._next_round(carried, start, shown)
 
         log.info("Refine loop: best is round %d. %s", state.best.number, state.reason)
-        shown = {"text": [carried.report()]}
+        shown["text"].append(carried.report())
         if carried.folder and (best := carried.folder / "best.png").is_file():
-            shown["images"] = [rounds.as_ui(best)]
+            shown["images"].append(rounds.as_ui(best))
         return io.NodeOutput(
             state.kept.image,
             or_block(state.kept.latent, "latent"),
@@ -343,13 +349,13 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         )
 
     @classmethod
-    def _next_round(cls, carried: Carried, start: str) -> io.NodeOutput:
+    def _next_round(cls, carried: Carried, start: str, shown: dict) -> io.NodeOutput:
         state = carried.state
         inputs = {"request": state.request, "seed": state.seed, "carried": carried}
         copies, name = graph.copy_round(cls.hidden.dynprompt, start, cls.hidden.unique_id, inputs)
         last = copies.lookup_node(name)
         outputs = (last.out(index) for index in range(len(cls.RETURN_TYPES)))
-        return io.NodeOutput(*outputs, expand=copies.finalize())
+        return io.NodeOutput(*outputs, expand=copies.finalize(), ui=shown)
 
     @classmethod
     def _save_round(cls, carried: Carried, picture: Picture, prefix: str) -> Carried:

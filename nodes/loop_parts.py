@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,8 @@ from .sockets import batch_size, check_pairs, join_latents, take_latents, take_m
 @dataclass(frozen=True)
 class Carried:
     """What one round hands to the next: the loop's state, the folder its pictures are saved in, why something
-    is missing there, and when the loop began in which run of the graph.
+    is missing there, when the loop began in which run of the graph, and what Refine End shows. That one all
+    rounds share: core keeps what the first round has shown, so those that follow bring it up to date.
     """
 
     state: loop_state.State
@@ -28,6 +29,7 @@ class Carried:
     unsaved: str = ""
     began: float = 0.0
     run: Callable[[], object] = lambda: None
+    shown: list[dict] = field(default_factory=list)
 
     def in_run(self, dynprompt: DynamicPrompt) -> Carried:
         """The same, its clock started anew where Refine Start did not run but came out of core's cache."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import ModelFolderError
@@ -177,27 +177,46 @@ def shards(folder: Path) -> dict[str, set[str]]:
     raise ModelFolderError(f"{folder} {lacks}. Download the model again.")
 
 
-def _check_shard(file: Path, tensors: set[str]) -> None:
+def tensors(folder: Path) -> Iterator[tuple[str, str, dict]]:
+    """(file, name, entry of the header with "dtype" and "shape") of every tensor in a checked folder."""
+    for file in shards(folder):
+        _, _, entries = _header(folder / file)
+        for name, entry in entries.items():
+            yield file, name, entry
+
+
+def _check_shard(file: Path, named: set[str]) -> None:
     """A safetensors file says in its header how long it is and what it holds; compare."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        # a pointer file of git-lfs, a web page or half a header all fail here
-        raw = stream.read(length) if size >= 8 and length <= min(_HEADER_LIMIT, size) else b""
-    try:
-        header = json.loads(raw)
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in entries.values()]
-    except (ValueError, AttributeError, TypeError, LookupError) as error:
-        raise ModelFolderError(
-            f"{file} ({size} bytes) is no safetensors file: its header cannot be read. Download it again."
-        ) from error
-    whole = 8 + length + max(ends, default=0)
+    size, start, entries = _header(file)
+    whole = start + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size != whole:
         raise ModelFolderError(
             f"{file} has {size} bytes instead of {whole}: it is cut short or damaged. Download it again."
         )
-    if lost := sorted(tensors - entries.keys()):
+    if lost := sorted(named - entries.keys()):
         raise ModelFolderError(
             f"{file} lacks {lost[0]} ({len(lost)} in all), which the index promises. Download both."
         )
+
+
+def _header(file: Path) -> tuple[int, int, dict[str, dict]]:
+    """(bytes of the file, where its data begins, tensor -> entry)."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            # a pointer file of git-lfs, a web page or half a header all fail here
+            raw = stream.read(length) if size >= 8 and length <= min(_HEADER_LIMIT, size) else b""
+    except OSError as error:
+        raise ModelFolderError(
+            f"{file} cannot be read ({error.strerror or error}). Give this user the right to read it."
+        ) from error
+    try:
+        entries = {name: entry for name, entry in json.loads(raw).items() if name != "__metadata__"}
+        for entry in entries.values():
+            entry["data_offsets"][1] + len(entry["shape"])
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
+        raise ModelFolderError(
+            f"{file} ({size} bytes) is no safetensors file: its header cannot be read. Download it again."
+        ) from error
+    return size, 8 + length, entries

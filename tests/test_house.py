@@ -89,8 +89,9 @@ LAYERS = {
     "embed": 0,
     "logs": 0,
     "records": 3,
-    "commands": 4,
-    "__main__": 5,
+    "scorecard": 4,
+    "commands": 5,
+    "__main__": 6,
 }
 
 

@@ -171,7 +171,7 @@ def test_stop_ends_a_critique_at_the_next_token(core):
     seen = []
 
     def press_stop(name, data):
-        if name == "progress" and data["node"] == "judge":
+        if name == "progress" and data["node"] == "judge" and data["max"] <= 4096:
             seen.append(data["value"])
             if len(seen) == 5:
                 core.interrupt()
@@ -188,7 +188,8 @@ def test_the_progress_bar_counts_tokens(core):
         on_event=lambda name, data: seen.append((data["value"], data["max"])) if name == "progress" else None,
     )
     assert run.success, run.complaint
-    assert seen[-1] == (100, 100) and seen == sorted(seen)
+    tokens = [value for value, total in seen if total == 100]
+    assert tokens[-1] == 100 and tokens == sorted(tokens)
 
 
 @pytest.mark.parametrize(
@@ -280,42 +281,6 @@ def test_more_work_is_expected_to_need_more_memory(core):
     assert few > 0
     for more in ({"pixels": 802816}, {"pictures": 2}, {"answers": 4}, {"new_tokens": 4096}):
         assert estimate(critic.critic.model, **{**base, **more}) > few
-
-
-@pytest.mark.parametrize("when", ["the weights move", "it judges"])
-@pytest.mark.parametrize(
-    "error",
-    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")],
-    ids=["CUDA", "MPS"],
-)
-def test_a_lack_of_memory_gives_critiques_without_scores_and_empties_the_card(core, monkeypatch, when, error):
-    import comfy.model_management as management
-
-    executor = core.executor()
-    critic = core.run(judged(), executor).value("critic")
-    management.unload_all_models()
-    place, name = (
-        (critic.critic.model.lm_head, "_apply")
-        if when == "the weights move"
-        else (critic.critic.model.lm_head, "forward")
-    )
-
-    def fail(*args, **options):
-        # The way back off the card needs no room there.
-        if name == "_apply":
-            monkeypatch.undo()
-        raise error
-
-    monkeypatch.setattr(place, name, fail)
-    short = core.run(judged(batch=2, request="another cat"), executor)
-    monkeypatch.undo()
-    assert short.success, short.complaint
-    assert [one.status for one in short.value("judge")] == ["incomplete", "incomplete"]
-    assert math.isnan(short.value("judge", 1)) and "Lower max_pixels" in short.value("judge", 7)
-    assert not any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
-    again = core.run(judged(request="a third cat"), executor)
-    assert again.success and again.value("critic") is critic, again.complaint
-    assert again.value("judge")[0].text
 
 
 def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):
