@@ -132,7 +132,7 @@ class Remembering:
         return {
             "code": fingerprint.code(),
             "model": model.identity,
-            "precision": str(model.model.dtype),
+            "precision": [model.precision, str(model.model.dtype)],
             "device": self.device,
             "pictures": asdict(model.preprocessing),
             "profile": repr(model.profile),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-ROOM = "Lower max_pixels, load it in a lighter precision or on the CPU, or free what other models hold."
+ROOM = "Lower max_pixels, choose a lighter precision (int8, 4-bit) in Load Critic, or set its device to cpu."
 """What to do when memory runs out."""
 
 
