@@ -56,7 +56,7 @@ def ran(core, prompt: dict, remember: bool = True) -> tuple[list, int, str]:
 
 def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):
     first, steps, report = ran(core, judged(), remember=False)
-    assert steps > 10 and "remembered" not in report
+    assert steps and "remembered" not in report
     # each run has an executor of its own: nothing is left of core's own cache
     again, steps, report = ran(core, judged())
     assert steps == 0 and "2 of 2 critique(s) remembered from before" in report
@@ -79,7 +79,7 @@ def test_only_what_is_new_is_judged(core):
     prompt = judged()
     prompt["paint"]["inputs"]["batch_size"] = 3
     found, steps, report = ran(core, prompt)
-    assert steps > 10 and "2 of 3 critique(s) remembered" in report and len(found) == 3
+    assert steps and "2 of 3 critique(s) remembered" in report and len(found) == 3
 
 
 def test_it_can_be_switched_off(core, monkeypatch):
@@ -87,10 +87,10 @@ def test_it_can_be_switched_off(core, monkeypatch):
     assert not (core.base / "user" / "__rational_rewards").exists()
     ran(core, judged())
     _, steps, report = ran(core, judged(remember=False))
-    assert steps > 10 and "remembered" not in report
+    assert steps and "remembered" not in report
     # who keeps prompts out of files does not want them here either
     from comfy.cli_args import args
 
     monkeypatch.setattr(args, "disable_metadata", True)
     _, steps, _ = ran(core, judged(), remember=False)
-    assert steps > 10 and not (core.base / "user" / "__rational_rewards").exists()
+    assert steps and not (core.base / "user" / "__rational_rewards").exists()
