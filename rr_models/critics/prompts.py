@@ -49,8 +49,8 @@ class Eyes:
             self._kept.move_to_end(key)
             found = [each.to(like.device) for each in self._kept[key]]
         else:
-            patches, grid = pixel_values(picture, self.layout.preprocessing)
-            seen = visual(patches.to(like), torch.tensor([grid], device=like.device))
+            patches, grid = pixel_values(picture, self.layout.preprocessing, like.device)
+            seen = visual(patches.to(like.dtype), torch.tensor([grid], device=like.device))
             self.looks += 1
             # transformers 4.57 gives a pair
             embeddings, added = (
