@@ -54,7 +54,7 @@ def main() -> None:
     options.add_argument(
         "--alone",
         type=int,
-        default=2,
+        default=1,
         help="candidates timed in the usual way; all take the same (default: 2)",
     )
     options.add_argument("--profile", action="store_true", help="say where the time of a step goes")
@@ -79,22 +79,29 @@ def main() -> None:
     figures = {"shape": args.model.name if args.model else args.shape, "dtype": str(critic.model.dtype)[6:]}
     figures["ratio_preprocess_8"] = preprocessing(critic)
     for task in args.tasks:
-        for candidates in args.candidates:
-            figures |= compare(critic, task, candidates, args)
+        figures |= compare(critic, task, args)
     figures["watch_share"] = watching(critic, args.side)
     close(figures)
 
 
-def compare(critic: LocalCritic, task: str, candidates: int, args) -> dict:
-    questions = asked(task, candidates, args.side)
+def compare(critic: LocalCritic, task: str, args) -> dict:
+    """All figures of a task: once in the usual way, then each number of candidates in ours."""
     see = processor(critic.layout.preprocessing)
-    few = questions[: args.alone]
     answers: list[list[int]] = []
-    alone, peak = timed(critic, lambda: answers.extend(reference(critic, [q], see)[0] for q in few))
-    alone *= candidates / len(few)
+    few = asked(task, args.alone, args.side)
+    each, peak = timed(critic, lambda: answers.extend(reference(critic, [q], see)[0] for q in few))
+    each /= args.alone
     tokens = len(answers[0]) + 1
-    say(f"\n{task}, {candidates} candidate(s), {tokens} tokens each\n")
-    say(row("alone", alone, 1, peak, tokens * candidates))
+    figures = {}
+    for candidates in args.candidates:
+        say(f"\n{task}, {candidates} candidate(s), {tokens} tokens each\n")
+        say(row("alone", each * candidates, 1, peak, tokens * candidates))
+        figures |= ours(critic, task, candidates, args.side, each * candidates, tokens)
+    return figures
+
+
+def ours(critic: LocalCritic, task: str, candidates: int, side: int, alone: float, tokens: int) -> dict:
+    questions, see = asked(task, candidates, side), processor(critic.layout.preprocessing)
     figures = {}
     if candidates > 1:
         batch, peak = timed(critic, lambda: reference(critic, questions, see))
@@ -109,10 +116,10 @@ def compare(critic: LocalCritic, task: str, candidates: int, args) -> dict:
             critics = [critique.source["tokens"] for critique in found]
             assert critics == [tokens - 1] * candidates, critics
         work = critic.writer.work
-        each = sum(job.written.forwards for job in critic.writer.jobs) / candidates
+        share = sum(job.written.forwards for job in critic.writer.jobs) / candidates
         say(row(detail, seconds, alone / seconds, peak, work.forwards, work.tokens, work.said))
         figures[f"ratio_{task}_{candidates}_{detail}"] = alone / seconds
-        figures[f"forwards_share_{task}_{detail}"] = each / tokens
+        figures[f"forwards_share_{task}_{detail}"] = share / tokens
         figures[f"peak_{task}_{candidates}_{detail}"] = peak
     return figures
 
