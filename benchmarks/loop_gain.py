@@ -23,7 +23,7 @@ from pathlib import Path
 
 from _common import close, progress
 
-from rr_models import refine
+from rr_models import loop_settings, loop_state
 from rr_models.critics import Question
 from rr_models.critics.local import load
 from rr_models.images import from_pil
@@ -93,8 +93,8 @@ def run(requests: list[str], judge: Judge, pictures: int, policy: str, use_refin
     """All requests' loops in step. Returns each loop's best picture and how many pictures were drawn in
     all."""
     # patience 0: every way may use its whole budget
-    settings = refine.Settings(rounds=pictures, seed_policy=policy, patience=0)
-    states = [refine.start(request, 1000 * i, settings) for i, request in enumerate(requests)]
+    settings = loop_settings.Settings(rounds=pictures, seed_policy=policy, patience=0)
+    states = [loop_state.start(request, 1000 * i, settings) for i, request in enumerate(requests)]
     drawn = 0
     while running := [i for i, state in enumerate(states) if not state.done]:
         made = [imagine(states[i].prompt, states[i].seed) for i in running]
@@ -102,7 +102,7 @@ def run(requests: list[str], judge: Judge, pictures: int, policy: str, use_refin
         critiques = judge([(requests[i], p, states[i].seed) for i, p in zip(running, made, strict=True)])
         for i, picture, critique in zip(running, made, critiques, strict=True):
             following = None if use_refined else requests[i]
-            states[i] = refine.observe(states[i], [critique], [picture], following)
+            states[i] = loop_state.observe(states[i], [critique], [picture], following)
     print(file=sys.stderr)
     return [state.kept for state in states], drawn
 

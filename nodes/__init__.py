@@ -2,10 +2,13 @@
 
 from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
+from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
+from .reading import RationalRewardsLoadCritique
 from .revise import RationalRewardsRevisePrompt
+from .save import RationalRewardsSaveImage
 from .shapes import RationalRewardsShapesGenerator
 
 NODES = (
@@ -16,5 +19,8 @@ NODES = (
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
+    RationalRewardsGate,
+    RationalRewardsSaveImage,
+    RationalRewardsLoadCritique,
     RationalRewardsShapesGenerator,
 )

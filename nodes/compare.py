@@ -11,7 +11,8 @@ from comfy_execution.graph import ExecutionBlocker
 from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
 from ..rr_models.critique import report
 from ..rr_models.verdict import B
-from .memory import ManagedCritic, progress_watch
+from . import face
+from .memory import ManagedCritic
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, batch_size, number
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class RationalRewardsCompare(io.ComfyNode):
             description="Compares two pictures of one request, aspect by aspect, and passes on the better "
             "one. Critics tend to favour a place, so the pair is shown in both orders and the scores are "
             "averaged.",
+            **face.SHOWN_FROM_CACHE,
             search_aliases=[
                 "reward",
                 "compare",
@@ -165,7 +167,7 @@ class RationalRewardsCompare(io.ComfyNode):
             temperature=temperature,
             seed=seed,
             max_new_tokens=max_new_tokens,
-            watch=progress_watch(),
+            watch=face.watch(critic),
         )
         told = report(verdict)
         best = image_b if verdict.winner == B else image_a
@@ -179,4 +181,5 @@ class RationalRewardsCompare(io.ComfyNode):
             number(verdict.overall_b),
             number(verdict.position_bias),
             told,
+            ui=face.ui([face.verdict(verdict)]),
         )

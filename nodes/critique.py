@@ -15,7 +15,8 @@ from ..rr_models.errors import CriticError
 from ..rr_models.guide import FULL
 from ..rr_models.select import rank
 from ..rr_models.written import SCORE_MODES, WRITTEN
-from .memory import ManagedCritic, progress_watch
+from . import face
+from .memory import ManagedCritic
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class RationalRewardsCritique(io.ComfyNode):
             description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
             "(best) per aspect with its reason, and a better request for the next try. The numbers are "
             "those of the batch's best picture; the report covers all.",
+            **face.SHOWN_FROM_CACHE,
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
                 CriticSocket.Input("critic", tooltip="From Load Critic."),
@@ -186,13 +188,15 @@ class RationalRewardsCritique(io.ComfyNode):
                     guided=guided,
                     detail=detail,
                     score_mode=score_mode,
-                    watch=progress_watch(),
+                    watch=face.watch(critic),
                 )
             )
         except CriticError as error:
             # A loop must still be able to hand out its best picture, so this is an answer without scores.
             log.error("%s could not judge: %s", critic.name, error)
-            critiques = tuple(_failed(kind, request, critic, error) for _ in image)
+            aspects, scale = critic.profile.aspects(kind), critic.profile.scale
+            failed = data.unjudged(kind, request, aspects, str(error), critic.name, scale)
+            critiques = (failed,) * len(image)
         order = rank(critiques)
         best = critiques[order[0]]
         return io.NodeOutput(
@@ -204,6 +208,7 @@ class RationalRewardsCritique(io.ComfyNode):
             ),
             best.refined_request,
             report(critiques, order),
+            ui=face.critiques(critiques, order),
         )
 
 
@@ -225,16 +230,3 @@ def _sources(kind: str, source_image: torch.Tensor | None) -> list[torch.Tensor]
         )
     batch_size(source_image, "source_image")
     return list(source_image)
-
-
-def _failed(kind: str, request: str, critic: ManagedCritic, error: CriticError) -> data.Critique:
-    missing = tuple(data.AspectScore(aspect.key, aspect.name) for aspect in critic.profile.aspects(kind))
-    return data.Critique(
-        kind,
-        request,
-        missing,
-        data.INCOMPLETE,
-        notes=(str(error),),
-        source={"critic": critic.name},
-        scale=critic.profile.scale,
-    )

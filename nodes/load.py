@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import folder_paths
-import torch
 from comfy_api.latest import io
 
-from ..rr_models import custom, rubric, weights
+from ..rr_models import custom, hub, rubric, weights
 from ..rr_models.critics import local
 from ..rr_models.wording import choose
-from .memory import PRECISIONS, ManagedCritic, critic_device, critic_precision
+from .memory import AUTO, KEEP, PRECISIONS, ManagedCritic, critic_device, critic_precision
 from .sockets import CATEGORY, CriticSocket
 
 BUILT_IN = "Shapes critic"
 SHAPES_CRITIC = f"{BUILT_IN} (built in, demo)"
-FOLDER = "LLM"
+KINDS = ("LLM", "text_encoders")
+"""The kinds of ComfyUI's model folders that critics are looked for in; the first is where to put them."""
 
 
 class RationalRewardsLoadCritic(io.ComfyNode):
@@ -35,9 +35,10 @@ class RationalRewardsLoadCritic(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=[*_found(), SHAPES_CRITIC],
-                    tooltip="The model's folder under models/LLM (a Qwen3-VL in Hugging Face form), or "
-                    "the small built-in critic, which knows coloured shapes only.",
+                    options=_options(),
+                    tooltip="A Qwen3-VL in Hugging Face form: its folder under models/LLM or "
+                    "models/text_encoders, or what lies in the Hugging Face cache; or the small built-in "
+                    "critic, which knows coloured shapes only.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -86,6 +87,23 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.String.Input(
+                    "folder",
+                    default="",
+                    tooltip="A model's folder anywhere on this computer. If given, it is loaded instead of "
+                    "the model chosen above.",
+                    optional=True,
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "keep_loaded",
+                    options=list(KEEP),
+                    default=AUTO,
+                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs its room; after "
+                    "that it is read from disk again. always: when ComfyUI needs its room, it waits in "
+                    "ordinary memory and comes back sooner. never: it leaves after every use.",
+                    optional=True,
+                ),
             ],
             outputs=[
                 CriticSocket.Output(
@@ -97,6 +115,17 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model: str | None = None, folder: str | None = "") -> bool | str:
+        """Takes over core's own check of `model`, which knows no names of yesterday's or another's list."""
+        if model is None or folder is None or folder.strip():  # linked: not known before the run
+            return True
+        try:
+            _place(model, "")
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
     def execute(
         cls,
         model: str,
@@ -105,35 +134,48 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         max_pixels: int = 802816,
         style: str = rubric.CARD,
         aspects: str = "",
+        folder: str = "",
+        keep_loaded: str = AUTO,
     ) -> io.NodeOutput:
         target = critic_device(device)
-        folder = _folder(model)
-        wording = choose(folder, style=style, profile=custom.loads(aspects))
-        # Prompts run in inference mode; tensors made there cannot be moved on and off the card later.
-        with torch.inference_mode(False):
-            critic = local.load(
-                folder,
-                "cpu",
-                critic_precision(precision, target),
-                max_pixels,
-                name=BUILT_IN if model == SHAPES_CRITIC else model,
-                wording=wording,
-            )
-        return io.NodeOutput(ManagedCritic(critic, target))
-
-
-def _found() -> dict[str, Path]:
-    known = folder_paths.folder_names_and_paths.get(FOLDER, ((), ()))[0]
-    return weights.find(dict.fromkeys(map(Path, [*known, Path(folder_paths.models_dir, FOLDER)])))
-
-
-def _folder(model: str) -> Path:
-    if model == SHAPES_CRITIC:
-        return weights.SHAPES_CRITIC
-    found = _found()
-    if model not in found:
-        raise FileNotFoundError(
-            f"model: {model!r} is not under models/{FOLDER}. Put the model's folder there and press R to "
-            "refresh the list."
+        name, place = _place(model, folder)
+        wording = choose(place, style=style, profile=custom.loads(aspects))
+        critic = local.prepare(
+            place, target, critic_precision(precision, target), max_pixels, name=name, wording=wording
         )
-    return found[model]
+        return io.NodeOutput(ManagedCritic(critic, target, keep_loaded))
+
+
+def _options() -> list[str]:
+    offered = hub.catalogue(_roots())
+    here = [name for name, folder in offered.items() if folder]
+    return [*here, SHAPES_CRITIC, *(name for name in offered if name not in here)]
+
+
+def _roots() -> list[Path]:
+    """Every folder of the kinds that critics lie in, as ComfyUI and extra_model_paths.yaml name them; the
+    first is where a new one belongs."""
+    known = folder_paths.folder_names_and_paths
+    llm, encoders = (known.get(kind, ((), ()))[0] for kind in KINDS)
+    return list(dict.fromkeys(map(Path, [*llm, Path(folder_paths.models_dir, KINDS[0]), *encoders])))
+
+
+def _place(model: str, folder: str) -> tuple[str, Path]:
+    """(name, folder) of what the two widgets say."""
+    if folder.strip():
+        place = Path(folder.strip()).expanduser()
+        return place.name, place
+    if model == SHAPES_CRITIC:
+        return BUILT_IN, weights.SHAPES_CRITIC
+    if place := hub.resolve(model, hub.catalogue(_roots())):
+        return hub.plain(model), place
+    home = _roots()[0]
+    if known := hub.checkpoint(model):
+        raise FileNotFoundError(
+            f"model: {known.name} is not on this computer. Download {known.repository} "
+            f"({known.size / 1e9:.1f} GB) from Hugging Face into {home / known.name}."
+        )
+    raise FileNotFoundError(
+        f"model: {model!r} is in none of ComfyUI's folders for {' and '.join(KINDS)}, nor in the Hugging "
+        f"Face cache. Put the model's folder into {home} and press R to refresh the list."
+    )

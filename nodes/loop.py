@@ -1,4 +1,4 @@
-"""Refine Start and Refine End: a loop around any generator, decided by `rr_models.refine`.
+"""Refine Start and Refine End: a loop around any generator, decided by `rr_models.loop_state`.
 
 Whatever lies between the two is run again for every round. The loop's state travels as a value from Refine
 End to the copy of Refine Start, so it needs no browser, no global and no file.
@@ -16,11 +16,11 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
 
-from ..rr_models import loop_settings, refine
+from ..rr_models import loop_settings, loop_state
 from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
-from . import graph, rounds
+from . import face, graph, rounds
 from .loop_parts import Carried, Picture, accepted, candidates, or_block
 from .sockets import CATEGORY, MAX_SEED, CritiqueSocket, HistorySocket, LoopSocket
 
@@ -76,7 +76,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     options=list(loop_settings.SEED_POLICIES),
                     default="fixed",
                     tooltip="fixed: every round has the same seed, only the prompt changes. new: the "
-                    f"seed rises by {refine.SEED_STEP} each round, so that batches never overlap. new on "
+                    f"seed rises by {loop_state.SEED_STEP} each round, so that batches never overlap. new on "
                     "stall: it rises after a round without gain.",
                 ),
                 io.Int.Input(
@@ -216,8 +216,9 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 failures,
             )
             run = weakref.ref(cls.hidden.dynprompt)
-            carried = Carried(refine.start(request, seed, settings), began=time.monotonic(), run=run)
+            carried = Carried(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
         state = carried.state
+        face.tell_round(state)
         return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)
 
 
@@ -316,19 +317,22 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             raise ValueError(f"Refine End, round {loop.state.number}: {error}") from error
         loop = loop.in_run(cls.hidden.dynprompt)
         seconds = time.monotonic() - loop.began
-        state = refine.observe(loop.state, critiques, pictures, next_prompt, seconds)
+        state = loop_state.observe(loop.state, critiques, pictures, next_prompt, seconds)
         latest = state.history[-1]
         log.info("Refine loop: %s", latest.line())
-        carried = replace(loop, state=state)
+        carried = replace(loop, state=state, shown=loop.shown if loop.state.history else [])
         if save_rounds:
             carried = cls._save_round(carried, pictures[latest.chosen], filename_prefix)
+        carried.shown[:] = [face.loop(state)]
+        # the same keys always: core wants them so where a list makes several loops of one
+        shown = {"text": [], "images": [], face.KEY: [carried.shown]}
         if not state.done:
-            return cls._next_round(carried, start)
+            return cls._next_round(carried, start, shown)
 
         log.info("Refine loop: best is round %d. %s", state.best.number, state.reason)
-        shown = {"text": [carried.report()]}
+        shown["text"].append(carried.report())
         if carried.folder and (best := carried.folder / "best.png").is_file():
-            shown["images"] = [rounds.as_ui(best)]
+            shown["images"].append(rounds.as_ui(best))
         return io.NodeOutput(
             state.kept.image,
             or_block(state.kept.latent, "latent"),
@@ -343,13 +347,13 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         )
 
     @classmethod
-    def _next_round(cls, carried: Carried, start: str) -> io.NodeOutput:
+    def _next_round(cls, carried: Carried, start: str, shown: dict) -> io.NodeOutput:
         state = carried.state
         inputs = {"request": state.request, "seed": state.seed, "carried": carried}
         copies, name = graph.copy_round(cls.hidden.dynprompt, start, cls.hidden.unique_id, inputs)
         last = copies.lookup_node(name)
         outputs = (last.out(index) for index in range(len(cls.RETURN_TYPES)))
-        return io.NodeOutput(*outputs, expand=copies.finalize())
+        return io.NodeOutput(*outputs, expand=copies.finalize(), ui=shown)
 
     @classmethod
     def _save_round(cls, carried: Carried, picture: Picture, prefix: str) -> Carried:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models import refine
+from ..rr_models import loop_state
 from ..rr_models.critique import Critique
 from .sockets import batch_size, check_pairs, join_latents, take_latents, take_masks
 
@@ -20,14 +20,16 @@ from .sockets import batch_size, check_pairs, join_latents, take_latents, take_m
 @dataclass(frozen=True)
 class Carried:
     """What one round hands to the next: the loop's state, the folder its pictures are saved in, why something
-    is missing there, and when the loop began in which run of the graph.
+    is missing there, when the loop began in which run of the graph, and what Refine End shows. That one all
+    rounds share: core keeps what the first round has shown, so those that follow bring it up to date.
     """
 
-    state: refine.State
+    state: loop_state.State
     folder: Path | None = None
     unsaved: str = ""
     began: float = 0.0
     run: Callable[[], object] = lambda: None
+    shown: list[dict] = field(default_factory=list)
 
     def in_run(self, dynprompt: DynamicPrompt) -> Carried:
         """The same, its clock started anew where Refine Start did not run but came out of core's cache."""
@@ -66,7 +68,7 @@ def candidates(
     ]
 
 
-def accepted(state: refine.State) -> tuple:
+def accepted(state: loop_state.State) -> tuple:
     """Pictures, latents, masks and critiques of all that was accepted, each as one batch."""
     if not state.accepted:
         return (ExecutionBlocker(None),) * 4

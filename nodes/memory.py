@@ -1,12 +1,13 @@
 """The critic as a citizen of ComfyUI: its weights under core's memory management, its progress on the node,
 and Stop.
 
-A critic is moved as a whole: the core can page only layers of its own make, and a transformers model of
+A critic comes and goes as a whole: the core can page only layers of its own make, and a transformers model of
 which one half lies on the graphics card cannot run.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import comfy.model_management as management
@@ -20,20 +21,31 @@ from ..rr_models.critique import Critique
 from ..rr_models.errors import CriticError
 from ..rr_models.verdict import Verdict
 
+log = logging.getLogger(__name__)
+
 _PROMPT_TOKENS = 1024
 _PIXELS_PER_TOKEN = 32 * 32
 _AT_ONCE = 4
 """Pictures judged at the same time; more are faster but may not fit beside an 8B model on a 24 GB card."""
+_OFF = torch.device("cpu")
+"""Where core thinks that a critic is which is not on its device."""
+
+
+AUTO, ALWAYS, NEVER = "auto", "always", "never"
+KEEP = (AUTO, ALWAYS, NEVER)
+"""How long a critic stays loaded: until core needs the room; then in ordinary memory; or for one use only."""
 
 
 class ManagedCritic:
-    """A local critic that asks ComfyUI for its place in memory before every use."""
+    """A local critic that asks ComfyUI for its place in memory before every use.
 
-    def __init__(self, critic: LocalCritic, device: torch.device):
-        self.critic = critic
-        offload = torch.device("cpu") if device.type == "cpu" else management.text_encoder_offload_device()
+    Its weights are read at the first use, straight to the device.
+    """
+
+    def __init__(self, critic: LocalCritic, device: torch.device, keep: str = AUTO):
+        self.critic, self.keep = critic, keep
         # Core keeps only a weak reference to the patcher; it lives as long as this object.
-        self.patcher = _WholeModelPatcher(_Holder(critic.model), device, offload)
+        self.patcher = _CriticPatcher(critic, device, rest=keep == ALWAYS)
 
     @property
     def name(self) -> str:
@@ -58,21 +70,56 @@ class ManagedCritic:
     def _run(self, needed: int, work: Callable, *args, **options):
         """Do the work with the model on its device and `needed` bytes free beside it.
 
-        Where memory runs out, be it while the weights move, it ends in a CriticError and an empty card.
+        Where memory runs out although the library has lowered the batch as far as it goes, all other models
+        leave the device and the work is tried once more, one picture at a time; after that it is a
+        CriticError, and the device is empty.
         """
         try:
-            management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
-            return work(*args, batch_size=_AT_ONCE, **options)
-        except (CriticError, RuntimeError, MemoryError) as error:
-            cause = error.__cause__ or error
-            if not (_is_oom(cause) or out_of_memory(cause)):
-                raise
-            management.unload_all_models()
-            self.patcher.detach()  # what has moved halfway is not among core's loaded models
-            if isinstance(error, CriticError):
-                raise
-            where = self.patcher.load_device
-            raise CriticError(f"{self.name} ran out of memory on {where}. {ROOM}") from error
+            try:
+                return self._attempt(needed, _AT_ONCE, work, *args, **options)
+            except (CriticError, RuntimeError, MemoryError) as error:
+                if not _lack_of_memory(error):
+                    raise
+                log.warning("%s; all other models leave %s for it", error, self.patcher.load_device)
+            self._clear()  # outside of `except`, whose traceback would keep what the attempt has made
+            try:
+                return self._attempt(needed, 1, work, *args, **options)
+            except (CriticError, RuntimeError, MemoryError) as error:
+                if not _lack_of_memory(error):
+                    raise
+                lack = self._remedies(needed)
+                cause = error
+            self._clear()
+            raise CriticError(lack) from cause
+        finally:
+            if self.keep == NEVER:
+                self.unload()
+
+    def _attempt(self, needed: int, at_once: int, work: Callable, *args, **options):
+        management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
+        return work(*args, batch_size=at_once, **options)
+
+    def unload(self) -> None:
+        """Take the critic off its device now, as core would to make room."""
+        for loaded in list(management.current_loaded_models):
+            if loaded.model is self.patcher:
+                loaded.model_unload()
+                management.current_loaded_models.remove(loaded)
+        self.patcher.detach()  # what has come halfway is not among core's loaded models
+        management.soft_empty_cache()
+
+    def _clear(self) -> None:
+        management.unload_all_models()
+        self.unload()
+
+    def _remedies(self, needed: int) -> str:
+        device = self.patcher.load_device
+        free = management.get_free_memory(device)
+        return (
+            f"{self.name} ran out of memory on {device}, with every other model put away: its weights take "
+            f"{self.patcher.model_size() / 1e9:.1f} GB, judging about {needed / 1e9:.1f} GB more, and "
+            f"{free / 1e9:.1f} GB are free. {ROOM}"
+        )
 
     def _needed(self, images: Sequence[torch.Tensor], each: int, questions: int, options: dict) -> int:
         """Bytes for so many questions at once, with `each` of the images and all sources in every one."""
@@ -131,23 +178,51 @@ def critic_precision(choice: str, device: torch.device) -> str:
     return PRECISIONS.get(choice, choice)
 
 
-def _is_oom(error: BaseException) -> bool:
-    """Whether core sees a lack of memory in it; where it does, it also clears the card's error state."""
-    return hasattr(management, "is_oom") and management.is_oom(error)  # not in 0.16
+def _lack_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Where core sees that too, it also clears the card's error state."""
+    cause = error.__cause__ or error
+    core = hasattr(management, "is_oom") and management.is_oom(cause)  # not in 0.16
+    return core or out_of_memory(cause)
 
 
 class _Holder(torch.nn.Module):
     """Core assigns `model.device`, which a transformers model does not allow."""
 
-    def __init__(self, inner: torch.nn.Module):
+    def __init__(self, inner: torch.nn.Module, device: torch.device):
         super().__init__()
         self.inner = inner
-        self.device = next(inner.parameters()).device
+        self.device = device
 
 
-class _WholeModelPatcher(comfy.model_patcher.ModelPatcher):
+class _CriticPatcher(comfy.model_patcher.ModelPatcher):
+    """A critic as core sees it: on its device as a whole, or not at all.
+
+    Off the device, its weights are dropped and read from their files when they are needed again, which the
+    system mostly still has at hand; with `rest` they wait in ordinary memory instead.
+    """
+
+    def __init__(self, critic: LocalCritic, device: torch.device, rest: bool):
+        self.weights, self.rest = critic.weights, rest
+        super().__init__(_Holder(critic.model, _OFF), device, _OFF, size=critic.weights.size)
+
     def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
-        return super().partially_load(device_to, 1e32, force_patch_weights=force_patch_weights)
+        before = self.loaded_size()
+        if not before:
+            self.weights.read(device_to, progress_watch())
+            self._tell(device_to, self.weights.size)
+        return self.loaded_size() - before
 
     def partially_unload(self, device_to, memory_to_free=0, force_patch_weights=False):
-        return 0  # Nothing freed: core then takes the whole model off the card.
+        return 0  # Nothing freed: core then takes the whole model off the device.
+
+    def detach(self, unpatch_all=True):
+        if unpatch_all:  # else core only forgets about it, to count it anew
+            if self.rest and self.weights.device is not None:
+                self.weights.read(_OFF)
+            else:
+                self.weights.drop()
+            self._tell(_OFF, 0)
+        return self.model
+
+    def _tell(self, device: torch.device, size: int) -> None:
+        self.model.device, self.model.model_loaded_weight_memory = device, size

@@ -1,15 +1,27 @@
-"""Pick Best: keep the best pictures of a batch, with the latents, masks and critiques that belong to them."""
+"""Pick Best: keep the best of many pictures, with the latents, masks, prompts and seeds that belong to
+them."""
 
 from __future__ import annotations
+
+import logging
 
 import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..rr_models import custom
 from ..rr_models.aspects import RATIONAL_REWARDS
-from ..rr_models.critique import COMPLETE, Critique
-from ..rr_models.select import OVERALL, top_k
-from .sockets import CATEGORY, CritiqueSocket, batch_size, check_pairs, take_latents, take_masks
+from ..rr_models.critique import Critique
+from ..rr_models.errors import CriticError
+from ..rr_models.select import DUEL, EARLIER, OVERALL, TIES, Order, pick, rank, tied
+from .duels import Ring
+from .memory import ManagedCritic
+from .pool import Entry, gather, one, outputs
+from .sockets import CATEGORY, CriticSocket, CritiqueSocket, number
+
+log = logging.getLogger(__name__)
+
+ALL, EACH = "all pictures", "each batch"
 
 
 class RationalRewardsPickBest(io.ComfyNode):
@@ -21,14 +33,19 @@ class RationalRewardsPickBest(io.ComfyNode):
             node_id="RationalRewardsPickBest",
             display_name="Pick Best",
             category=CATEGORY,
-            description="Keeps the best pictures of a batch by their critiques, best first, and hands on "
-            "the rest apart. Pictures whose critique is not complete come last; of equals the earlier one "
-            "is kept.",
-            search_aliases=["best of n", "select", "filter", "top k", "rank", "reward"],
+            description="Keeps the best pictures of a batch or a list by their critiques, best first, and "
+            "hands on the rest apart, each with its latent, mask, prompt and seed. What could not be judged "
+            "is never kept.",
+            search_aliases=["best of n", "select", "filter", "top k", "rank", "reward", "threshold"],
+            # A list is chosen among as a whole, and may hold pictures of different sizes.
+            is_input_list=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Image.Input("image", tooltip="The batch that was judged."),
-                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for this very batch."),
-                io.Int.Input("count", default=1, min=1, max=4096, tooltip="How many pictures to keep."),
+                io.Image.Input("image", tooltip="The pictures that were judged: a batch, or a list."),
+                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these very pictures."),
+                io.Int.Input(
+                    "count", default=1, min=1, max=4096, tooltip="How many pictures to keep at most."
+                ),
                 io.Combo.Input(
                     "by",
                     options=[OVERALL, *(aspect.key for aspect in RATIONAL_REWARDS.edit)],
@@ -36,28 +53,143 @@ class RationalRewardsPickBest(io.ComfyNode):
                     tooltip="What decides: the overall score (mean of all aspects that apply), or one "
                     "aspect.",
                 ),
-                io.Latent.Input(
-                    "latent", optional=True, tooltip="The latents of the batch, to be picked along."
+                io.Latent.Input("latent", optional=True, tooltip="Their latents, to be picked along."),
+                io.Mask.Input("mask", optional=True, tooltip="Their masks, to be picked along."),
+                io.Float.Input(
+                    "threshold",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    optional=True,
+                    tooltip="Keep only what scores this or more, 1 (worst) to 4 (best); 0: no threshold. "
+                    "Where nothing does, nothing is kept: no picture comes out of best.",
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="The masks of the batch, to be picked along."),
+                io.String.Input(
+                    "weights",
+                    default="",
+                    optional=True,
+                    tooltip="How much aspects count in the overall score here, such as text_rendering=0.5, "
+                    "physical_quality=2. Empty: as in the critiques.",
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "ties",
+                    options=list(TIES),
+                    default=EARLIER,
+                    optional=True,
+                    tooltip="Which of equals is better. earlier first: the one that came first. expected "
+                    "score: the one the critic might sooner have given more, by its own probabilities. duel: "
+                    "the critic sees both side by side; connect critic.",
+                ),
+                io.Combo.Input(
+                    "among",
+                    options=[ALL, EACH],
+                    default=ALL,
+                    optional=True,
+                    tooltip="Of a list of batches: pick among all their pictures, or from each batch for "
+                    "itself.",
+                    advanced=True,
+                ),
+                io.Boolean.Input(
+                    "as_list",
+                    default=False,
+                    optional=True,
+                    tooltip="Hand the pictures of a batch out one by one, so that each goes on with its own "
+                    "prompt, seed and score. What came as a list goes out as a list anyway.",
+                    advanced=True,
+                ),
+                io.String.Input(
+                    "prompts",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The prompts they were made from: one in all, one per batch or one per picture.",
+                ),
+                io.Int.Input(
+                    "seeds",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The seeds they were made from: one in all, one per batch or one per picture.",
+                ),
+                CriticSocket.Input("critic", optional=True, tooltip="For the ties duel: from Load Critic."),
+                io.Image.Input(
+                    "source_image",
+                    optional=True,
+                    tooltip="For the ties duel of edits: the picture before the edit.",
+                ),
             ],
             outputs=[
-                io.Image.Output(display_name="best", tooltip="The pictures kept, best first."),
+                io.Image.Output(
+                    display_name="best",
+                    is_output_list=True,
+                    tooltip="The pictures kept, best first. Where none is, what follows does not run and "
+                    "says why.",
+                ),
                 io.Image.Output(
                     display_name="rest",
+                    is_output_list=True,
                     tooltip="All others, best first. Nothing runs after it if all are kept.",
                 ),
-                io.Latent.Output(display_name="latent", tooltip="The latents of the pictures kept."),
-                io.Mask.Output(display_name="mask", tooltip="The masks of the pictures kept."),
+                io.Latent.Output(
+                    display_name="latent", is_output_list=True, tooltip="The latents of the pictures kept."
+                ),
+                io.Mask.Output(
+                    display_name="mask", is_output_list=True, tooltip="The masks of the pictures kept."
+                ),
                 CritiqueSocket.Output(
-                    display_name="critiques", tooltip="The critiques of the pictures kept."
+                    display_name="critiques",
+                    is_output_list=True,
+                    tooltip="The critiques of the pictures kept.",
                 ),
                 io.String.Output(
                     display_name="indices",
-                    tooltip="Places of the pictures kept in the batch, from 0, with commas.",
+                    is_output_list=True,
+                    tooltip="Places of the pictures kept among all, from 0, with commas.",
                 ),
                 io.String.Output(
-                    display_name="report", tooltip="All pictures, best first, one line each, with scores."
+                    display_name="report",
+                    is_output_list=True,
+                    tooltip="All pictures, best first, one line each, with scores.",
+                ),
+                io.String.Output(
+                    display_name="prompts",
+                    is_output_list=True,
+                    tooltip="The prompt of each picture kept, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="seeds",
+                    is_output_list=True,
+                    tooltip="The seed of each picture kept, as a list.",
+                ),
+                io.Float.Output(
+                    display_name="scores",
+                    is_output_list=True,
+                    tooltip="The score that ranked each picture kept, as a list. NaN where the aspect does "
+                    "not apply.",
+                ),
+                io.Int.Output(
+                    display_name="index",
+                    is_output_list=True,
+                    tooltip="The place of each picture kept among all, from 0, as a list.",
+                ),
+                io.Latent.Output(
+                    display_name="rest_latent", is_output_list=True, tooltip="The latents of the rest."
+                ),
+                io.Mask.Output(
+                    display_name="rest_mask", is_output_list=True, tooltip="The masks of the rest."
+                ),
+                CritiqueSocket.Output(
+                    display_name="rest_critiques", is_output_list=True, tooltip="The critiques of the rest."
+                ),
+                io.String.Output(
+                    display_name="rest_prompts",
+                    is_output_list=True,
+                    tooltip="The prompt of each of the rest, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="rest_seeds",
+                    is_output_list=True,
+                    tooltip="The seed of each of the rest, as a list.",
                 ),
             ],
         )
@@ -65,36 +197,112 @@ class RationalRewardsPickBest(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        image: torch.Tensor,
-        critiques: tuple[Critique, ...],
-        count: int = 1,
-        by: str = OVERALL,
-        latent: dict | None = None,
-        mask: torch.Tensor | None = None,
+        image: list[torch.Tensor],
+        critiques: list[tuple[Critique, ...]],
+        count: list[int],
+        by: list[str],
+        latent: list[dict] | None = None,
+        mask: list[torch.Tensor] | None = None,
+        threshold: list[float] = (0.0,),
+        weights: list[str] = ("",),
+        ties: list[str] = (EARLIER,),
+        among: list[str] = (ALL,),
+        as_list: list[bool] = (False,),
+        prompts: list[str] | None = None,
+        seeds: list[int] | None = None,
+        critic: list[ManagedCritic] | None = None,
+        source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        total = batch_size(image)
-        check_pairs(total, critiques)
-        if all(critique.status != COMPLETE for critique in critiques):
-            note = next((note for critique in critiques for note in critique.notes), critiques[0].status)
-            raise ValueError(
-                f"critiques: none of the {total} picture(s) could be judged, so there is no best one. The "
-                f"critic says: {note}"
+        order = Order(one(by, "by"), custom.weights(one(weights, "weights")), one(ties, "ties"))
+        if order.ties == DUEL and critic is None:
+            raise ValueError("ties: for a duel the critic has to see the pictures; connect critic.")
+        every = gather(image, critiques, latent, mask, prompts, seeds)
+        pools = [every]
+        single = one(as_list, "as_list") or len(image) > 1
+        if one(among, "among") == EACH:
+            pools = [[entry for entry in every if entry.batch == batch] for batch in range(len(image))]
+            single = one(as_list, "as_list")
+        sources = [picture for batch in source_image or () for picture in batch]
+        columns: dict[str, list] = {output.display_name: [] for output in cls.define_schema().outputs}
+        for pool in pools:
+            judged = [entry.critique for entry in pool]
+            ranked, notes = rank(judged, order), []
+            if order.ties == DUEL:
+                ring = (critic[0], sources, cls.hidden.unique_id)
+                ranked, notes = _settled(pool, ranked, one(count, "count"), order, *ring)
+            least = one(threshold, "threshold") or None
+            picked = pick(judged, one(count, "count"), order, least, ranked)
+            kept, rest = ([pool[index] for index in part] for part in (picked.kept, picked.rest))
+            lines = [
+                f"{place}. Image {index + 1} ({'kept' if index in picked.kept else 'rest'}): "
+                f"{judged[index].scores_line()}"
+                for place, index in enumerate((*picked.kept, *picked.rest), 1)
+            ]
+            why = "" if kept else _nothing(judged, least)
+            report = "\n".join(filter(None, [why, *lines, *notes]))
+            best, others = (
+                outputs([[entry] for entry in part] if single else [part] if part else [], "Pick Best", told)
+                for part, told in ((kept, why or None), (rest, None))
             )
-        best, rest = top_k(critiques, count, by)
-        return io.NodeOutput(
-            image[list(best)],
-            image[list(rest)] if rest else ExecutionBlocker(None),
-            take_latents(latent, best, total)
-            if latent is not None
-            else ExecutionBlocker("Pick Best: connect its latent input."),
-            take_masks(mask, best, total)
-            if mask is not None
-            else ExecutionBlocker("Pick Best: connect its mask input."),
-            tuple(critiques[i] for i in best),
-            ", ".join(map(str, best)),
-            "\n".join(
-                f"{place}. Image {index + 1} ({'kept' if index in best else 'rest'}): "
-                f"{critiques[index].scores_line()}"
-                for place, index in enumerate((*best, *rest), 1)
-            ),
-        )
+            row = {
+                "best": best.pop("image"),
+                "rest": others.pop("image"),
+                **best,
+                "indices": [", ".join(map(str, picked.kept))],
+                "report": [report],
+                "scores": [number(order.score(entry.critique)) for entry in kept] or [ExecutionBlocker(why)],
+                "index": list(picked.kept) or [ExecutionBlocker(why)],
+                **{f"rest_{name}": items for name, items in others.items()},
+            }
+            for name, items in row.items():
+                columns[name] += items
+        return io.NodeOutput(*columns.values())
+
+
+def _nothing(critiques: list[Critique], threshold: float | None) -> str:
+    """Why no picture was kept."""
+    notes = [note for critique in critiques for note in critique.notes]
+    scored = [critique for critique in critiques if critique.overall is not None]
+    if scored:
+        return f"Pick Best keeps none of {len(critiques)} picture(s): none scores {threshold:g} or more."
+    return (
+        f"Pick Best keeps none of {len(critiques)} picture(s): none could be judged. The critic says: "
+        f"{notes[0] if notes else critiques[0].status}"
+    )
+
+
+def _settled(
+    pool: list[Entry],
+    ranked: tuple[int, ...],
+    count: int,
+    order: Order,
+    critic: ManagedCritic,
+    sources: list[torch.Tensor],
+    node: str,
+) -> tuple[list[int], list[str]]:
+    """The ranking with those that share a score put in the order in which duels leave them, as far as it
+    bears on what is kept; and what to tell of it."""
+    settled, notes = list(ranked), []
+    for equals in tied([entry.critique for entry in pool], ranked, count, order):
+        asked = pool[equals[0]].critique
+        names = ", ".join(str(index + 1) for index in equals)
+        if any(pool[index].critique.request != asked.request for index in equals):
+            notes.append(
+                f"Images {names} share a score but not their request, so the earlier one is in front."
+            )
+            continue
+        start = settled.index(equals[0])
+        places = min(len(equals), count - start)
+        ring = Ring(critic, asked.request, sources)
+        try:
+            ranking, told = ring.fight([pool[i].image[0] for i in equals], places, node=node, names=equals)
+        except CriticError as error:
+            log.error("Pick Best: %s", error)
+            notes.append(
+                f"Images {names} share a score; the duel failed, so the earlier one is in front: {error}"
+            )
+            continue
+        settled[start : start + len(equals)] = [equals[place] for place in ranking]
+        notes.append(f"Images {names} share a score. {ring.cost(len(equals), places)}. In their order:")
+        notes += told
+    return settled, notes

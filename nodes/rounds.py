@@ -12,7 +12,7 @@ from comfy.cli_args import args
 from PIL.PngImagePlugin import PngInfo
 
 from ..rr_models.images import to_pil
-from ..rr_models.refine import State
+from ..rr_models.loop_state import State
 
 SUBFOLDER = "RationalRewards"
 

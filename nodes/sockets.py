@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from comfy_api.latest import io
 
-from ..rr_models.refine import SEEDS
+from ..rr_models.loop_state import SEEDS
 
 CATEGORY = "RationalRewards"
 MAX_SEED = SEEDS - 1
@@ -19,7 +19,7 @@ CritiqueSocket = io.Custom("RATIONAL_REWARDS_CRITIQUE")
 LoopSocket = io.Custom("RATIONAL_REWARDS_LOOP")
 """Where a refine loop stands: nodes.loop_parts.Carried."""
 HistorySocket = io.Custom("RATIONAL_REWARDS_HISTORY")
-"""All rounds of a finished refine loop: rr_models.refine.State."""
+"""All rounds of a finished refine loop: rr_models.loop_state.State."""
 
 
 def batch_size(image: torch.Tensor, name: str = "image") -> int:

@@ -1,4 +1,4 @@
-"""The command line: judge pictures, compare two, read an answer, show what a critic is asked.
+"""The command line: judge pictures, compare two, read answers and what was saved, show what is asked.
 
 Exit status: 0 all was judged; 1 a judgement could not be made; 2 the input was bad; 130 stopped by the user.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import custom, rubric
 from .aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS
+from .commands import show
 from .critique import COMPLETE, report
 from .errors import CriticError, RationalRewardsError
 from .parse import parse, parse_pair, summary_dict
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--model-dir", type=Path, help="model folder whose card may bring its wording")
     asked.add_argument("--sources", type=int, default=1, help="how many pictures an edit starts from")
     _wording(asked)
+    show.add(commands)
     return parser
 
 
@@ -125,7 +127,8 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str]) -> None:
         "--models",
         action="append",
         type=Path,
-        help="folder of model folders (default: models/LLM of the ComfyUI that this pack is installed in)",
+        help="folder of model folders (default: models/LLM of the ComfyUI that this pack is in); the "
+        "Hugging Face cache is searched too",
     )
     _wording(command)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default auto)")
@@ -232,7 +235,7 @@ def _load(options):
 
 
 def _folder(options) -> Path:
-    from . import weights
+    from . import hub, weights
 
     if options.critic == SHAPES:
         print(
@@ -244,14 +247,15 @@ def _folder(options) -> Path:
     if Path(options.critic).is_dir():
         return Path(options.critic)
     searched = options.models or [Path(__file__).resolve().parents[3] / "models" / "LLM"]
-    found = weights.find(searched)
-    if options.critic not in found:
-        known = ", ".join(found) or "none"
-        raise ValueError(
-            f"--critic: {options.critic!r} is neither a folder nor a Qwen3-VL model under "
-            f"{', '.join(map(str, searched))} (there: {known}). Give its folder, or its name with --models."
-        )
-    return found[options.critic]
+    found = hub.catalogue(searched)
+    if folder := hub.resolve(options.critic, found):
+        return folder
+    known = ", ".join(name for name, folder in found.items() if folder) or "none"
+    raise ValueError(
+        f"--critic: {options.critic!r} is neither a folder nor a Qwen3-VL model under "
+        f"{', '.join(map(str, searched))} or in the Hugging Face cache (there: {known}). Give its folder, or "
+        "its name with --models."
+    )
 
 
 def _asked(options) -> dict:

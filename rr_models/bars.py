@@ -5,10 +5,10 @@ Pure rules over critiques; knows nothing of loops, pictures or ComfyUI.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .aspects import BEST, WORST
 from .critique import COMPLETE, Critique
 from .custom import numbers_by_aspect
 
@@ -26,19 +26,24 @@ class Bars:
     overall: float = OFF
 
     def __post_init__(self):
-        for name, bar in (("bar", self.every), *((f"bars: {key}", bar) for key, bar in self.named.items())):
-            if not WORST <= bar <= BEST:
-                raise ValueError(
-                    f"{name} must lie between {WORST:g} (worst) and {BEST:g} (best), not at {bar}."
-                )
-        if self.overall != OFF and not WORST <= self.overall <= BEST:
-            raise ValueError(
-                f"overall_bar must lie between {WORST:g} (worst) and {BEST:g} (best), or be 0 for no bar, "
-                f"not {self.overall}."
-            )
+        for name, bar in self._by_name():
+            if not math.isfinite(bar):
+                raise ValueError(f"{name} must be a score, not {bar}.")
+
+    def _by_name(self) -> list[tuple[str, float]]:
+        named = [(f"bars: {key}", bar) for key, bar in self.named.items()]
+        return [("bar", self.every), *named, ("overall_bar", self.overall)]
 
     def check(self, critique: Critique) -> None:
-        """ValueError where a bar is named for an aspect that is not judged: it could never be missed."""
+        """ValueError where a bar lies off the critique's scale, or is named for an aspect that is not judged:
+        it could never be reached, or never be missed."""
+        worst, best = critique.scale
+        for name, bar in self._by_name():
+            if not worst <= bar <= best and not (name == "overall_bar" and bar == OFF):
+                off = " (0: no bar)" if name == "overall_bar" else ""
+                raise ValueError(
+                    f"{name} must lie between {worst:g} (worst) and {best:g} (best){off}, not at {bar:g}."
+                )
         keys = [aspect.key for aspect in critique.aspects]
         for key in self.named:
             if key not in keys:
@@ -50,18 +55,23 @@ class Bars:
         if critique.status != COMPLETE:
             return (f"the critique is {critique.status}",)
         low = [
-            f"{a.name} {a.score:.1f} (bar {bar:g})"
+            f"{a.name} {_exact(a.score)} (bar {bar:g})"
             for a in critique.aspects
             if a.score is not None and a.score < (bar := self.named.get(a.key, self.every))
         ]
         if self.overall != OFF and critique.overall is None:
             low.append("there is no overall score")
         elif self.overall != OFF and critique.overall < self.overall:
-            low.append(f"overall {critique.overall:.2f} (bar {self.overall:g})")
+            low.append(f"overall {_exact(critique.overall)} (bar {self.overall:g})")
         return tuple(low)
 
     def reached(self, critique: Critique) -> bool:
         return not self.missed(critique)
+
+
+def _exact(score: float) -> str:
+    """2.8 or 2.9604: never rounded up to the bar that it misses."""
+    return f"{score:.1f}" if round(score, 1) == score else f"{score:.5g}"
 
 
 def read(text: str) -> dict[str, float]:

@@ -7,10 +7,10 @@ exact inverses.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
-from .aspects import BEST, WORST
+from .aspects import BEST, WORST, Aspect
 
 SCORED, NOT_APPLICABLE, MISSING = "scored", "not_applicable", "missing"
 COMPLETE, INCOMPLETE, TRUNCATED, REFUSED = "complete", "incomplete", "truncated", "refused"
@@ -133,6 +133,19 @@ class Critique:
 
     def __repr__(self):
         return f"Critique({self.task}: {self.scores_line()})"
+
+
+def unjudged(
+    task: str,
+    request: str,
+    aspects: Sequence[Aspect],
+    why: str,
+    critic: str = "",
+    scale: tuple[float, float] = (WORST, BEST),
+) -> Critique:
+    """The critique of a picture that the critic could not judge: no score, and `why` in its notes."""
+    missing = tuple(AspectScore(aspect.key, aspect.name) for aspect in aspects)
+    return Critique(task, request, missing, INCOMPLETE, notes=(why,), source={"critic": critic}, scale=scale)
 
 
 def report(found) -> str:

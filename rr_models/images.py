@@ -118,6 +118,31 @@ def from_pil(picture: Image.Image) -> torch.Tensor:
     return _bytes_of(picture.convert("RGB")).float() / 255
 
 
+def pictures(made: object) -> list[tuple[object, torch.Tensor]]:
+    """What a generator made, as pairs: each picture as it came, and as an IMAGE tensor [H, W, C].
+
+    Takes a PIL picture, a numpy array or a tensor, or a list of these. Arrays are [H, W], [H, W, C] or
+    [C, H, W], or a batch of one of the last two, floats 0..1 or whole bytes.
+    """
+    if isinstance(made, list | tuple):
+        return [pair for one in made for pair in pictures(one)]
+    if hasattr(made, "convert"):
+        return [(made, from_pil(made))]
+    if not isinstance(made, torch.Tensor) and not hasattr(made, "__array_interface__"):
+        raise ValueError(
+            f"A picture must be a PIL image, a numpy array or a tensor, not {type(made).__name__}. Of a "
+            "diffusers pipeline, take `.images`."
+        )
+    if len(made.shape) == 4:
+        return [pair for one in made for pair in pictures(one)]
+    values = torch.as_tensor(made)
+    if values.dim() == 2:
+        values = values[..., None]
+    if values.dim() == 3 and values.shape[-1] not in (1, 3, 4) and values.shape[0] in (1, 3, 4):
+        values = values.movedim(0, -1)
+    return [(made, values.float() / 255 if values.dtype == torch.uint8 else values)]
+
+
 def image_hash(image: torch.Tensor) -> str:
     """SHA-256 of a picture's bytes and size: equal for what would be saved as equal files."""
     pixels = _bytes(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import ModelFolderError
@@ -28,9 +28,19 @@ def find(folders: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in map(Path, folders):
         for config in (*root.glob("*/config.json"), *root.glob("*/*/config.json")):
-            if _model_type(config) == MODEL_TYPE:
+            if is_critic(config.parent):
                 found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
     return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+
+
+def is_critic(folder: Path) -> bool:
+    """Whether the folder's config.json says that it holds a Qwen3-VL."""
+    try:
+        return read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+    except ModelFolderError as error:
+        if (folder / "config.json").exists():
+            log.info("passed over: %s", error)
+        return False
 
 
 def check(folder: Path) -> None:
@@ -38,14 +48,36 @@ def check(folder: Path) -> None:
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelFolderError(f"There is no model folder {folder}. Give the folder that holds config.json.")
+    if not (folder / "config.json").is_file():
+        raise ModelFolderError(
+            f"{folder} lacks config.json, which every model folder has. Give the folder that holds it, or "
+            "download the model again."
+        )
     _check_config(folder)
-    for file, tensors in _shards(folder).items():
+    files = shards(folder)
+    if lost := missing(folder, files):
+        raise ModelFolderError(
+            f"{folder} is incomplete: it lacks {', '.join(lost)}. Copy what is missing from where the model "
+            "was downloaded."
+        )
+    for file, tensors in files.items():
         _check_shard(folder / file, tensors)
-    if not (folder / "tokenizer.json").is_file():
-        _require(folder, "vocab.json", "a tokenizer needs tokenizer.json, or vocab.json with merges.txt")
-        _require(folder, "merges.txt", "a tokenizer needs tokenizer.json, or vocab.json with merges.txt")
     preprocessing(folder)
     chat_template(folder)
+
+
+def missing(folder: Path, files: Iterable[str]) -> list[str]:
+    """The files that a folder still needs to be whole, its weights being `files`."""
+    lost = [file for file in files if not (folder / file).is_file()]
+    if not (folder / "tokenizer.json").is_file():
+        parts = [file for file in ("vocab.json", "merges.txt") if not (folder / file).is_file()]
+        lost += ["tokenizer.json"] if len(parts) == 2 else parts
+    if not any((folder / file).is_file() for file in ("preprocessor_config.json", "processor_config.json")):
+        lost.append("preprocessor_config.json")
+    templates = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+    if not any((folder / file).is_file() for file in templates):
+        lost.append("chat_template.json")
+    return lost
 
 
 def preprocessing(folder: Path) -> dict:
@@ -108,16 +140,7 @@ def read_json(file: Path) -> dict:
     return data
 
 
-def _model_type(config: Path) -> str | None:
-    try:
-        return read_json(config).get("model_type")
-    except ModelFolderError as error:
-        log.info("passed over: %s", error)
-        return None
-
-
 def _check_config(folder: Path) -> None:
-    _require(folder, "config.json", "every Qwen3-VL folder has one")
     config = read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind != MODEL_TYPE:
@@ -132,15 +155,15 @@ def _check_config(folder: Path) -> None:
         )
 
 
-def _shards(folder: Path) -> dict[str, set[str]]:
+def shards(folder: Path) -> dict[str, set[str]]:
     """Weight files the folder must have, and the tensors each must hold (none named without an index)."""
     if (folder / _INDEX).is_file():
-        shards: dict[str, set[str]] = {}
+        files: dict[str, set[str]] = {}
         for tensor, file in (read_json(folder / _INDEX).get("weight_map") or {}).items():
-            shards.setdefault(file, set()).add(tensor)
-        if not shards:
+            files.setdefault(file, set()).add(tensor)
+        if not files:
             raise ModelFolderError(f"{folder / _INDEX} names no weights. Download it again.")
-        return shards
+        return files
     if (folder / _WHOLE).is_file():
         return {_WHOLE: set()}
     pickled = sorted(f.name for f in folder.iterdir() if f.suffix in _PICKLED)
@@ -149,41 +172,51 @@ def _shards(folder: Path) -> dict[str, set[str]]:
             f"{folder} holds its weights as {pickled[0]}, a format that can run code when it is read. "
             "Only safetensors are loaded; download or convert the model as safetensors."
         )
-    raise ModelFolderError(
-        f"{folder} has no weights: neither {_WHOLE} nor {_INDEX}. Download the model again."
-    )
+    parts = any(folder.glob("*-of-*.safetensors"))
+    lacks = f"has no weights: neither {_WHOLE} nor {_INDEX}" if not parts else f"lacks {_INDEX}"
+    raise ModelFolderError(f"{folder} {lacks}. Download the model again.")
 
 
-def _check_shard(file: Path, tensors: set[str]) -> None:
+def tensors(folder: Path) -> Iterator[tuple[str, str, dict]]:
+    """(file, name, entry of the header with "dtype" and "shape") of every tensor in a checked folder."""
+    for file in shards(folder):
+        _, _, entries = _header(folder / file)
+        for name, entry in entries.items():
+            yield file, name, entry
+
+
+def _check_shard(file: Path, named: set[str]) -> None:
     """A safetensors file says in its header how long it is and what it holds; compare."""
-    if not file.is_file():
-        raise ModelFolderError(
-            f"{file} is missing, though the index of the weights names it. Download it again."
-        )
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        # a pointer file of git-lfs, a web page or half a header all fail here
-        raw = stream.read(length) if size >= 8 and length <= min(_HEADER_LIMIT, size) else b""
-    try:
-        header = json.loads(raw)
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in entries.values()]
-    except (ValueError, AttributeError, TypeError, LookupError) as error:
-        raise ModelFolderError(
-            f"{file} ({size} bytes) is no safetensors file: its header cannot be read. Download it again."
-        ) from error
-    whole = 8 + length + max(ends, default=0)
+    size, start, entries = _header(file)
+    whole = start + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size != whole:
         raise ModelFolderError(
             f"{file} has {size} bytes instead of {whole}: it is cut short or damaged. Download it again."
         )
-    if lost := sorted(tensors - entries.keys()):
+    if lost := sorted(named - entries.keys()):
         raise ModelFolderError(
             f"{file} lacks {lost[0]} ({len(lost)} in all), which the index promises. Download both."
         )
 
 
-def _require(folder: Path, file: str, why: str) -> None:
-    if not (folder / file).is_file():
-        raise ModelFolderError(f"{folder} lacks {file}: {why}. Download the model again.")
+def _header(file: Path) -> tuple[int, int, dict[str, dict]]:
+    """(bytes of the file, where its data begins, tensor -> entry)."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            # a pointer file of git-lfs, a web page or half a header all fail here
+            raw = stream.read(length) if size >= 8 and length <= min(_HEADER_LIMIT, size) else b""
+    except OSError as error:
+        raise ModelFolderError(
+            f"{file} cannot be read ({error.strerror or error}). Give this user the right to read it."
+        ) from error
+    try:
+        entries = {name: entry for name, entry in json.loads(raw).items() if name != "__metadata__"}
+        for entry in entries.values():
+            entry["data_offsets"][1] + len(entry["shape"])
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
+        raise ModelFolderError(
+            f"{file} ({size} bytes) is no safetensors file: its header cannot be read. Download it again."
+        ) from error
+    return size, 8 + length, entries

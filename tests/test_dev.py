@@ -15,7 +15,7 @@ import pytest
 from dev_env import Trouble
 from rr_tests.made import critique
 
-from rr_models import refine
+from rr_models import loop_state
 
 
 def test_an_archive_that_was_changed_is_not_unpacked(tmp_path: Path):
@@ -72,7 +72,7 @@ def test_torch_is_never_taken_from_a_given_comfyui(tmp_path: Path):
 
 def test_the_demo_names_prompt_seed_and_every_score():
     judged = critique(2.0, None)  # one scored, one missing, one not applicable
-    state = refine.observe(refine.start(judged.request, 7), [judged])
+    state = loop_state.observe(loop_state.start(judged.request, 7), [judged])
     told = dev_demo.describe(state.to_dict()["rounds"][0])
     assert "Round 1, seed 7" in told and judged.request in told
     for aspect in judged.aspects:

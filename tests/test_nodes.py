@@ -121,11 +121,14 @@ def test_schemas_promise_what_saved_workflows_rely_on(classes):
         "indices",
         "report",
     ]
+    assert ends["RationalRewardsGate"][:4] == ["pass", "fail", "passed", "report"]
 
 
 def test_models_are_offered_by_folder_and_the_built_in_one_always(classes):
     (model, *_) = classes["RationalRewardsLoadCritic"].GET_SCHEMA().inputs
-    assert model.options == ["tiny", "Shapes critic (built in, demo)"]
+    here, absent = model.options[:2], model.options[2:]
+    assert here == ["tiny", "Shapes critic (built in, demo)"]
+    assert "RationalRewards-8B-T2I (17.5 GB, not downloaded)" in absent
 
 
 def test_nonsense_is_an_incomplete_critique_with_no_number(core):
@@ -168,7 +171,7 @@ def test_stop_ends_a_critique_at_the_next_token(core):
     seen = []
 
     def press_stop(name, data):
-        if name == "progress" and data["node"] == "judge":
+        if name == "progress" and data["node"] == "judge" and data["max"] <= 4096:
             seen.append(data["value"])
             if len(seen) == 5:
                 core.interrupt()
@@ -185,7 +188,8 @@ def test_the_progress_bar_counts_tokens(core):
         on_event=lambda name, data: seen.append((data["value"], data["max"])) if name == "progress" else None,
     )
     assert run.success, run.complaint
-    assert seen[-1] == (100, 100) and seen == sorted(seen)
+    tokens = [value for value, total in seen if total == 100]
+    assert tokens[-1] == 100 and tokens == sorted(tokens)
 
 
 @pytest.mark.parametrize(
@@ -279,42 +283,6 @@ def test_more_work_is_expected_to_need_more_memory(core):
         assert estimate(critic.critic.model, **{**base, **more}) > few
 
 
-@pytest.mark.parametrize("when", ["the weights move", "it judges"])
-@pytest.mark.parametrize(
-    "error",
-    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")],
-    ids=["CUDA", "MPS"],
-)
-def test_a_lack_of_memory_gives_critiques_without_scores_and_empties_the_card(core, monkeypatch, when, error):
-    import comfy.model_management as management
-
-    executor = core.executor()
-    critic = core.run(judged(), executor).value("critic")
-    management.unload_all_models()
-    place, name = (
-        (critic.critic.model.lm_head, "_apply")
-        if when == "the weights move"
-        else (critic.critic.model.lm_head, "forward")
-    )
-
-    def fail(*args, **options):
-        # The way back off the card needs no room there.
-        if name == "_apply":
-            monkeypatch.undo()
-        raise error
-
-    monkeypatch.setattr(place, name, fail)
-    short = core.run(judged(batch=2, request="another cat"), executor)
-    monkeypatch.undo()
-    assert short.success, short.complaint
-    assert [one.status for one in short.value("judge")] == ["incomplete", "incomplete"]
-    assert math.isnan(short.value("judge", 1)) and "Lower max_pixels" in short.value("judge", 7)
-    assert not any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
-    again = core.run(judged(request="a third cat"), executor)
-    assert again.success and again.value("critic") is critic, again.complaint
-    assert again.value("judge")[0].text
-
-
 def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):
     executor = core.executor()
     critic = core.run(judged(), executor).value("critic")
@@ -344,56 +312,6 @@ def test_precisions(core):
     assert memory.critic_precision("auto", card) in ("bfloat16", "float16")
 
 
-def picked(count: int, batch: int = 3, **inputs) -> dict:
-    return {
-        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
-        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
-        "pick": node(
-            "RationalRewardsPickBest",
-            **{
-                "image": ["paint", 0],
-                "critiques": ["judge", 0],
-                "count": count,
-                "by": "overall",
-                "latent": ["paint", 1],
-                "mask": ["paint", 2],
-            }
-            | inputs,
-        ),
-        "best": node("PreviewImage", images=["pick", 0]),
-        "rest": node("PreviewImage", images=["pick", 1]),
-    }
-
-
-def test_pick_best_keeps_together_what_belongs_together(core):
-    run = core.run(picked(2))
-    assert run.success, run.complaint
-    shades = [one.mean().item() for one in run.value("pick", 0)]
-    assert shades == pytest.approx([0.25, 0.20])
-    assert [one.mean().item() for one in run.value("pick", 1)] == pytest.approx([0.15])
-    assert run.value("pick", 2)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
-    assert run.value("pick", 3)[:, 0, 0].tolist() == pytest.approx(shades)
-    assert [one.overall for one in run.value("pick", 4)] == pytest.approx([1.75, 1.6])
-    assert run.value("pick", 5) == "2, 1"
-    assert len(run.value("pick", 6).splitlines()) == 3
-
-
-def test_pick_best_runs_nothing_after_an_empty_rest(core):
-    run = core.run(picked(9))
-    assert run.success, run.complaint
-    assert not run.errors and list(run.outputs) == ["best"]
-
-
-def test_pick_best_of_none_is_an_error_that_quotes_the_critic(core):
-    prompt = picked(1)
-    prompt["judge"]["inputs"]["blind_above"] = 0.0
-    run = core.run(prompt)
-    assert not run.success
-    assert "none of the 3 picture(s) could be judged" in run.complaint and "Too bright" in run.complaint
-    prompt["judge"]["inputs"]["blind_above"] = 0.16
-    assert core.run(prompt).value("pick", 5) == "0"
-
-
 def test_noise_masks_go_along_however_many_there_are(core):
     sockets = core.library("nodes.sockets")
     for count in (1, 2, 4, 5):
@@ -403,15 +321,11 @@ def test_noise_masks_go_along_however_many_there_are(core):
         assert taken[:, 0, 0, 0].tolist() == [3 % count, 1 % count]
 
 
-def test_pick_best_refuses_what_does_not_belong_together(core):
-    prompt = picked(1, latent=["other", 1])
-    prompt["other"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
-    run = core.run(prompt)
-    assert not run.success and "latent holds 2 items for 3 pictures" in run.complaint
-
-
 def test_revise_prompt(core):
-    prompt = picked(1)
+    prompt = {
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=3, fail_on=""),
+        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
+    }
     prompt["revise"] = node(
         "RationalRewardsRevisePrompt",
         critiques=["judge", 0],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.made import critique
 
-from rr_models.revise import count_words, kept_terms, revise
-
-WORDS = st.lists(st.sampled_from(["red", "circle,", "left.", "Big", "sks", "a", "猫。", "dog!"]), max_size=30)
+from rr_models.kept import holds, kept_terms, syntax
+from rr_models.revise import revise
+from rr_models.shorten import count_words, estimate_tokens
 
 
 def test_the_refined_request_as_it_is():
@@ -35,22 +37,53 @@ def test_an_unchanged_refinement_is_said():
 
 
 @pytest.mark.parametrize(
-    ("refined", "term", "added"),
+    ("refined", "term", "prompt", "told"),
     [
-        ("a photo of sks dog", "sks", False),
-        ("a photo of SKS dog", "sks", False),
-        ("a wide category of dogs", "cat", True),
-        ("a dog.", "blue hat", True),
-        ("一只猫坐着", "猫", False),
-        ("see C++ code", "C++", False),
-        ("(sks:1.2) dog", "(sks:1.2)", False),
+        ("a photo of sks dog", "sks", "a photo of sks dog", "there"),
+        ("a photo of SKS dog", "sks", "a photo of sks dog", "written as they were"),
+        ("a wide category of dogs", "cat", "a wide category of dogs, cat", "added"),
+        ("a dog.", "blue hat", "a dog, blue hat", "added"),
+        ("一只猫坐着", "猫", "一只猫坐着", "there"),
+        ("see C++ code", "C++", "see C++ code", "there"),
+        ("(sks:1.2) dog", "(sks:1.2)", "(sks:1.2) dog", "there"),
+        ("a red hat on a dog", "(red hat:1.2)", "a (red hat:1.2) on a dog", "written as they were"),
+        ("a (Red Hat:1.5), a dog", "(red hat:1.2)", "a (red hat:1.2), a dog", "written as they were"),
+        ("a (red hat) on a dog", "(red hat:1.2)", "a (red hat:1.2) on a dog", "written as they were"),
+        ("a red hat-trick", "(big hat:1.2)", "a red hat-trick, (big hat:1.2)", "added"),
+        ("a dog", "<lora:dog_v2:0.8>", "a dog, <lora:dog_v2:0.8>", "added"),
+        ("a dog my_style_2", "my_style", "a dog my_style_2, my_style", "added"),
     ],
 )
-def test_a_kept_term_is_added_only_where_it_is_lost(refined, term, added):
+def test_kept_terms_stand_word_for_word_and_are_told(refined, term, prompt, told):
     revision = revise(critique(3.0, refined=refined), keep=[term])
-    assert (revision.prompt != refined) == added
-    assert term.casefold() in revision.prompt.casefold()
-    assert any(term in note for note in revision.notes) == added
+    assert revision.prompt == prompt
+    assert f"Kept terms {told}: {term}." in revision.notes
+
+
+def test_what_means_something_to_programs_survives_without_being_named():
+    request = "a {red|blue} __animal__ in (a big, dark forest:1.3) <lora:ink:0.7>, embedding:good_v2, (plain)"
+    tokens = "{red|blue}", "__animal__", "(a big, dark forest:1.3)", "<lora:ink:0.7>", "embedding:good_v2"
+    assert syntax(request) == tokens
+    revision = revise(critique(3.0, request=request, refined="An animal in a big, dark forest."))
+    assert revision.prompt == (
+        "An animal in (a big, dark forest:1.3), {red|blue}, __animal__, <lora:ink:0.7>, embedding:good_v2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("((a:1.1) b:1.2)", ("((a:1.1) b:1.2)",)),
+        ("{a|{b|c}} {no choice} {2$$x|y}", ("{a|{b|c}}", "{2$$x|y}")),
+        ("at (12:30) she", ("(12:30)",)),  # core reads it as a weight too
+        ("(open {a|b", ()),
+        ("1 < 2 > 0, a <b>", ()),
+        ("__init__ and __a/b*__", ("__init__", "__a/b*__")),
+        ("", ()),
+    ],
+)
+def test_syntax(text, found):
+    assert syntax(text) == found
 
 
 def test_a_kept_term_in_the_prefix_is_not_lost():
@@ -61,6 +94,12 @@ def test_a_kept_term_in_the_prefix_is_not_lost():
 
 def test_lists_of_terms():
     assert kept_terms(" sks, blue hat\n\nsks，红色 ,") == ("sks", "blue hat", "红色")
+    assert kept_terms("(red, blue:1.2), {a,b|c}\n<lora:x:1>,(open, x") == (
+        "(red, blue:1.2)",
+        "{a,b|c}",
+        "<lora:x:1>",
+        "(open, x",
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,8 +108,9 @@ def test_lists_of_terms():
         (0, "A red circle, on the left. A blue square. Sharp edges."),
         (11, "A red circle, on the left. A blue square. Sharp edges."),
         (10, "A red circle, on the left. A blue square."),
-        (8, "A red circle, on the left."),
-        (5, "A red circle"),
+        (8, "A red circle, on the left. Sharp edges."),
+        (5, "A red circle. Sharp edges."),
+        (4, "A red circle"),
         (2, "A red"),
     ],
 )
@@ -104,22 +144,154 @@ def test_chinese_is_cut_at_its_own_full_stops():
     assert revise(critique(3.0, refined="一只红猫。一只蓝狗。"), max_words=6).prompt == "一只红猫。"
 
 
-@given(WORDS, WORDS, st.lists(st.sampled_from(["sks", "hat", "big dog"]), max_size=3), st.integers(0, 20))
-def test_laws(refined, prefix, keep, limit):
-    whole = " ".join(refined) or "x"
-    revision = revise(critique(3.0, refined=whole), prefix=" ".join(prefix), keep=keep, max_words=limit)
-    for term in keep:
-        assert term.casefold() in revision.prompt.casefold()
-    alone = count_words(" ".join(prefix)) + count_words(" ".join(dict.fromkeys(keep)))
-    if limit:
-        assert count_words(revision.prompt) <= max(limit, alone)
-    pieces = whole.replace(",", " ").replace(".", " ").replace("!", " ").replace("。", " ").split()
-    own = revision.prompt.removeprefix(" ".join(prefix))
-    known = {*pieces, *" ".join(keep).split()}
-    for word in own.replace(",", " ").replace(".", " ").replace("!", " ").replace("。", " ").split():
-        assert word in known, "a word was cut in two"
+def test_the_least_relevant_sentences_go_first():
+    revision = revise(
+        critique(
+            3.0,
+            request="a red circle and a blue square",
+            refined="A calm mood. A red circle. Soft light, fine grain. A blue square. Crisp lines.",
+            refinement_comments="The lines must be crisp.",
+        ),
+        max_words=8,
+    )
+    assert revision.prompt == "A red circle. A blue square. Crisp lines."
+    assert revision.notes == ("Shortened from 15 to 8 words to fit 8 words.",)
+
+
+def test_a_cut_leaves_no_small_words_hanging():
+    revision = revise(critique(3.0, refined="A red circle stands on the left of the picture"), max_words=6)
+    assert revision.prompt == "A red circle stands"
+
+
+def test_a_budget_in_tokens():
+    refined = "A red circle, on the left. A blue square. Sharp edges."
+    revision = revise(critique(3.0, refined=refined), max_tokens=8, count_tokens=lambda text: len(text) // 4)
+    assert revision.prompt == "A red circle, on the left."
+    assert "The prompt has 6 tokens." in revision.notes
+    assert "about" in revise(critique(3.0, refined=refined), max_tokens=8).notes[1]
+
+
+def test_tags():
+    refined = "There is a large red circle on the left and a small blue star. Black and white, a red circle."
+    revision = revise(critique(3.0, refined=refined), form="tags", prefix="masterpiece,", keep=["sks"])
+    assert revision.prompt == (
+        "masterpiece, large red circle on the left, small blue star, Black and white, red circle, sks"
+    )
+    assert revise(critique(3.0, refined="一只猫，一条狗。"), form="tags").prompt == "一只猫, 一条狗"
+
+
+def test_tags_are_left_out_by_relevance():
+    made = critique(3.0, request="a cat and a dog", refined="fog, a cat, rain, a dog, snow")
+    assert revise(made, form="tags", max_words=2).prompt == "cat, dog"
+
+
+def test_append_keeps_the_last_prompt():
+    made = critique(3.0, request="a cat", refined="A cat. It wears a red hat. The cat.")
+    assert revise(made, merge="append").prompt == "a cat. It wears a red hat."
+    assert revise(made, merge="append", form="tags").prompt == "a cat, It wears a red hat"
+    again = revise(made, merge="append", prefix="ink", suffix="8k", last="ink a dog 8k")
+    assert again.prompt == "ink a dog. A cat. It wears a red hat. The cat. 8k"
+    nothing = revise(critique(3.0, request="a red cat", refined="A cat, red."), merge="append")
+    assert nothing.prompt == "a red cat" and "says nothing that the last prompt does not" in nothing.notes[0]
+
+
+def test_the_difference_to_the_last_prompt():
+    made = critique(3.0, request="a green cat", refined="a red cat on a chair")
+    assert revise(made).difference == "green → red\n+ on a chair"
+    assert revise(made, last="a red old cat on a chair").difference == "- old"
+    same = revise(made, last="a red cat on a chair")
+    assert same.difference == "" and "unchanged: only a new seed" in same.notes[-1]
+
+
+TERM = st.sampled_from(["sks", "Big Dog", "(red hat:1.2)", "<lora:a:1>", "{x|y}", "__w__", "猫", "sks dog"])
+TEXT = st.lists(
+    st.sampled_from(
+        ["red", "circle,", "left.", "Big", "SKS", "a", "猫。", "dog!", "hat", "(red", "{x|y}", "\n"]
+    ),
+    max_size=30,
+).map(" ".join)
+
+
+def bare(text):
+    return [word.casefold() for word in re.findall(r"[A-Za-z0-9]+|[\u4e00-\u9fff]", text)]
+
+
+@given(
+    TEXT,
+    TEXT,
+    st.lists(TERM, max_size=3),
+    st.lists(TERM, max_size=2).map(" ".join),
+    st.integers(0, 20),
+    st.sampled_from(["sentences", "tags"]),
+    st.sampled_from(["replace", "append"]),
+)
+def test_laws(refined, prefix, keep, wanted, limit, form, merge):
+    made = critique(3.0, refined=refined, request=f"a request {wanted}".strip())
+    revision = revise(made, prefix=prefix, keep=keep, max_words=limit, form=form, merge=merge)
+    for term in (*keep, *syntax(made.request)):
+        assert holds(revision.prompt, term), "a kept term is lost"
+    if limit and count_words(revision.prompt) > limit:
+        assert any("must be kept alone is longer" in note for note in revision.notes)
+    allowed = {*bare(refined), *bare(prefix), *bare(" ".join(keep)), *bare(made.request)}
+    assert set(bare(revision.prompt)) <= allowed, "a word was cut in two"
+    told = " ".join(revision.notes)
+    assert all(term in told for term in keep)
+    assert bool(revision.difference) == (revision.prompt.split() != made.request.split())
+    if not refined.strip():
+        assert "no refined request" in told
+    if (
+        not limit
+        and form == "sentences"
+        and merge == "replace"
+        and refined.strip()
+        and not keep
+        and not wanted
+    ):
+        assert revision.prompt.split() == [*prefix.split(), *refined.split()], "something was lost"
+
+
+@given(TEXT, st.integers(1, 12))
+def test_what_is_left_stands_in_its_old_order(refined, limit):
+    prompt = revise(critique(3.0, refined=refined or "x"), max_words=limit).prompt
+    rest = iter(bare(refined or "x"))
+    assert all(word in rest for word in bare(prompt))
+
+
+PROMPTS = (
+    ("masterpiece, best quality, 1girl, solo, long hair, blue eyes, cinematic lighting, 8k uhd", 0.9, 1.15),
+    (
+        "A close-up portrait of an elderly fisherman with weathered skin, at golden hour; 85mm, f/1.8",
+        0.9,
+        1.15,
+    ),
+    ('a small yellow star and a large purple triangle on the right with the word "SUN" below', 0.9, 1.15),
+    (
+        "An isometric illustration of a futuristic greenhouse laboratory: hydroponic towers, soft pastel",
+        0.9,
+        1.25,
+    ),
+    ("Keep the woman's face exactly; replace the background. Don't change the lighting.", 0.9, 1.15),
+    ("sks dog, ohwx man, (red hat:1.2), <lora:myStyle_v2:0.8>, __animal__, {cat|dog}", 0.9, 1.15),
+    ("一只戴着红色帽子的猫坐在木椅上，背景是大海，电影光效", 1.0, 1.4),
+    ("Ein rotes Fahrrad lehnt an einer alten Backsteinmauer, Frühlingslicht, Überbelichtung", 1.0, 1.4),
+)
+
+
+def test_the_estimate_of_tokens_is_near_to_clip(core_folder):
+    from transformers import CLIPTokenizer
+
+    clip = CLIPTokenizer.from_pretrained(core_folder / "comfy" / "sd1_tokenizer")
+    for prompt, least, most in PROMPTS:
+        true = len(clip(prompt)["input_ids"]) - 2
+        assert least <= estimate_tokens(prompt) / true <= most, f"{estimate_tokens(prompt)} {true} {prompt}"
 
 
 def test_a_negative_limit_is_an_error():
     with pytest.raises(ValueError, match="max_words"):
         revise(critique(3.0), max_words=-1)
+    with pytest.raises(ValueError, match="max_tokens"):
+        revise(critique(3.0), max_tokens=-1)
+    with pytest.raises(ValueError, match="form must be one of sentences, tags, not 'poem'"):
+        revise(critique(3.0), form="poem")
+    with pytest.raises(ValueError, match="merge"):
+        revise(critique(3.0), merge="mix")

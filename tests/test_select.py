@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.made import critique
 
-from rr_models.critique import COMPLETE
-from rr_models.select import rank, top_k
+from rr_models.critique import COMPLETE, SCORED, AspectScore, Critique
+from rr_models.select import EXPECTED, Order, pick, rank, tied
 
 SCORE = st.none() | st.sampled_from([1.0, 2.0, 2.9, 3.0, 3.5, 4.0])
 CRITIQUES = st.lists(st.builds(critique, SCORE, SCORE), min_size=1, max_size=8)
@@ -28,13 +28,13 @@ def test_incomplete_comes_last_whatever_it_scored():
 
 def test_by_one_aspect():
     both = [critique(4.0, 1.0), critique(1.0, 2.0)]
-    assert rank(both, "physical_quality") == (1, 0)
-    assert rank(both, "text_faithfulness") == (0, 1)
+    assert rank(both, Order("physical_quality")) == (1, 0)
+    assert rank(both, Order("text_faithfulness")) == (0, 1)
 
 
 def test_where_an_aspect_does_not_apply_comes_after_those_it_applies_to():
     assert rank(
-        [critique(4.0, 4.0), critique(1.0, 1.0, 1.0), critique(1.0, None, 1.0)], "text_rendering"
+        [critique(4.0, 4.0), critique(1.0, 1.0, 1.0), critique(1.0, None, 1.0)], Order("text_rendering")
     ) == (1, 0, 2)
 
 
@@ -46,15 +46,18 @@ def test_with_a_bar_the_accepted_come_first():
 
 def test_an_aspect_that_is_not_judged_is_an_error_that_names_those_that_are():
     with pytest.raises(ValueError, match="image_faithfulness.*text_rendering"):
-        rank([critique(3.0)], "image_faithfulness")
+        rank([critique(3.0)], Order("image_faithfulness"))
 
 
-@given(CRITIQUES, st.integers(1, 10))
-def test_top_k_parts_the_batch(critiques, k):
-    best, rest = top_k(critiques, k)
-    assert sorted(best + rest) == list(range(len(critiques)))
-    assert len(best) == min(k, len(critiques))
-    assert best + rest == rank(critiques)
+@given(CRITIQUES, st.integers(1, 10), st.none() | st.floats(1, 4))
+def test_picking_parts_the_batch_and_keeps_no_more_than_is_good_enough(critiques, count, threshold):
+    picked = pick(critiques, count, threshold=threshold)
+    assert sorted(picked.kept + picked.rest) == list(range(len(critiques)))
+    fit = [i for i in rank(critiques) if critiques[i].status == COMPLETE]
+    if threshold is not None:
+        fit = [i for i in fit if critiques[i].overall >= threshold]
+    assert picked.kept == tuple(fit[:count])
+    assert [i for i in rank(critiques) if i in picked.rest] == list(picked.rest)
 
 
 @given(CRITIQUES)
@@ -67,7 +70,52 @@ def test_order_holds_between_all_neighbours(critiques):
             assert first.overall > second.overall or (first.overall == second.overall and one < other)
 
 
-@pytest.mark.parametrize("k", [0, -1])
-def test_best_of_none_is_an_error(k):
+@pytest.mark.parametrize("count", [0, -1])
+def test_best_of_none_is_an_error(count):
     with pytest.raises(ValueError, match="count"):
-        top_k([critique(3.0)], k)
+        pick([critique(3.0)], count)
+
+
+def test_weights_rank_without_changing_the_critiques():
+    both = [critique(4.0, 1.0), critique(2.0, 2.5)]
+    assert rank(both) == (0, 1)
+    order = Order(weights={"physical_quality": 3})
+    assert rank(both, order) == (1, 0) and order.score(both[1]) == (2.0 + 3 * 2.5) / 4
+    assert both[1].overall == 2.25
+    # weights that a critique carries count until others are given
+    assert rank([critique(4.0, 1.0, weights={"text_faithfulness": 0.0}), critique(2.0, 2.0)]) == (1, 0)
+    with pytest.raises(ValueError, match="'mood' is not judged"):
+        rank(both, Order(weights={"mood": 1}))
+    with pytest.raises(ValueError, match="set by to 'overall'"):
+        Order("text_faithfulness", {"text_faithfulness": 2})
+
+
+def test_equal_means_are_equal_whatever_the_order_of_their_scores():
+    assert (1.0 + 1.2 + 1.1) / 3 != (1.1 + 1.2 + 1.0) / 3
+    assert rank([critique(1.1, 1.2, 1.0), critique(1.0, 1.2, 1.1)]) == (0, 1)
+    assert rank([critique(1.0, 1.2, 1.1), critique(1.1, 1.2, 1.0)]) == (0, 1)
+
+
+def likely(score: float, expected: float | None, request: str = "r") -> Critique:
+    scored = AspectScore("text_faithfulness", "Text Faithfulness", SCORED, score, expected=expected)
+    return Critique("t2i", request, (scored,), COMPLETE)
+
+
+def test_ties_by_the_expected_score():
+    three = [likely(3.0, 2.6), likely(3.0, 3.2), likely(3.5, 1.0)]
+    assert rank(three) == (2, 0, 1)
+    assert rank(three, Order(ties=EXPECTED)) == (2, 1, 0)
+    # where one of the equals has none, it would be unjust to ask the others
+    assert rank([*three, likely(3.0, None)], Order(ties=EXPECTED)) == (2, 0, 1, 3)
+    with pytest.raises(ValueError, match="ties must be one of"):
+        Order(ties="dice")
+
+
+def test_only_ties_that_bear_on_what_is_kept_are_named():
+    many = [critique(score) for score in (3.0, 4.0, 3.0, 2.0, 2.0)]
+    ranked = rank(many)
+    assert ranked == (1, 0, 2, 3, 4)
+    assert tied(many, ranked, 1, Order()) == []
+    assert tied(many, ranked, 2, Order()) == [(0, 2)]
+    assert tied(many, ranked, 4, Order()) == [(0, 2), (3, 4)]
+    assert tied([critique(None), critique(None)], (0, 1), 2, Order()) == []

@@ -102,7 +102,7 @@ def test_a_pointer_file_instead_of_weights(folder: Path):
 def test_a_missing_shard(shards: Path):
     lost = sorted(shards.glob("*.safetensors"))[1]
     lost.unlink()
-    refused(shards, lost.name, "missing")
+    refused(shards, f"it lacks {lost.name}.")
 
 
 def test_shards_that_do_not_fit_the_index(shards: Path):
@@ -128,7 +128,21 @@ def test_no_weights(folder: Path):
 
 def test_no_tokenizer(folder: Path):
     (folder / "tokenizer.json").unlink()
-    refused(folder, "tokenizer.json")
+    refused(folder, "it lacks tokenizer.json.")
+    (folder / "vocab.json").touch()
+    refused(folder, "it lacks merges.txt.")
+
+
+def test_all_that_is_missing_is_told_at_once(shards: Path):
+    lost = sorted(shards.glob("*.safetensors"))[1]
+    for file in (lost, shards / "tokenizer.json", shards / "preprocessor_config.json"):
+        file.unlink()
+    refused(shards, f"it lacks {lost.name}, tokenizer.json, preprocessor_config.json.")
+
+
+def test_parts_without_their_index(shards: Path):
+    (shards / "model.safetensors.index.json").unlink()
+    refused(shards, "lacks model.safetensors.index.json")
 
 
 def test_no_picture_settings(folder: Path):

@@ -31,6 +31,11 @@ def config(folder: Path):
     return Qwen3VLConfig.from_dict(told)
 
 
+def tied(config) -> bool:
+    """Whether the model writes with its reading vocabulary, so that a folder needs no lm_head."""
+    return bool(config.tie_word_embeddings or getattr(config.get_text_config(), "tie_word_embeddings", False))
+
+
 def tokenizer(folder: Path):
     """The folder's tokenizer: tokenizer.json with the special tokens that the folder names.
 
@@ -51,6 +56,22 @@ def tokenizer(folder: Path):
         ) from error
     found.chat_template = weights.chat_template(folder)
     return found
+
+
+def ends(folder: Path, tokenizer, config) -> list[int]:
+    """The tokens that end an answer, as the tokenizer, generation_config.json and config.json name them."""
+    file = folder / "generation_config.json"
+    told = [tokenizer.eos_token_id, getattr(config.get_text_config(), "eos_token_id", None)]
+    told.append(getattr(config, "eos_token_id", None))
+    if file.is_file():
+        told.append(weights.read_json(file).get("eos_token_id"))
+    flat = [one for each in told for one in (each if isinstance(each, (list, tuple)) else [each])]
+    if found := sorted({int(one) for one in flat if one is not None}):
+        return found
+    raise ModelFolderError(
+        f"{folder} says nowhere which token ends an answer (eos_token in tokenizer_config.json). "
+        "Copy that file from where the model was downloaded."
+    )
 
 
 def precision(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:

@@ -86,6 +86,19 @@ class Work:
     said: int = 0
 
 
+@dataclass(frozen=True)
+class SoFar:
+    """Answers in the making: tokens that stand, how many answers there are and are done, and of the one that
+    is furthest of the others the scores that stand, by aspect (one each, or A's and B's; None is N/A).
+    `names` are the aspects' names by key."""
+
+    tokens: int = 0
+    answers: int = 0
+    done: int = 0
+    scores: Mapping[str, list[float | None]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
 class Writer:
     """Writes answers with one model, in one wording. `name` is the critic's, for messages."""
 
@@ -95,6 +108,7 @@ class Writer:
         self.eyes = Eyes(model, layout)
         self.layout = layout
         self.work = Work()
+        self.under_way: Sequence[Answer] = ()
 
     def write(
         self, questions: Sequence[Question], hashes: Mapping[int, str], wish: Wish, watch: Watch | None
@@ -146,6 +160,33 @@ class Writer:
             return read(text, question.task, question.request, truncated=cut, profile=profile)
         read = written.verdict if pair else written.critique
         return read(answer.record, question.task, question.request, profile, text, cut, wish.score_mode)
+
+    def so_far(self) -> SoFar:
+        """What stands of the answers that are being written; to be called by a watch."""
+        if not self.under_way:
+            return SoFar()
+        tokens = sum(len(answer.job.written.ids) for answer in self.under_way)
+        waiting = [answer for answer in self.under_way if not answer.job.written.done]
+        furthest = max(waiting, key=lambda answer: len(answer.job.written.ids), default=self.under_way[-1])
+        question = furthest.question
+        scores: dict[str, list[float | None]] = {}
+        if furthest.form:
+            for (key, *rest), _ in furthest.record.choices.items():
+                if rest and rest[0].startswith("score"):
+                    scores.setdefault(key, []).append(furthest.record.scores.get((key, *rest)))
+        else:
+            pair = question.task in PAIR_TASKS
+            read = parse_pair if pair else parse
+            text = self.lexicon.decode(furthest.job.written.ids)
+            profile = self.wording.profile
+            for aspect in read(
+                text, question.task, question.request, truncated=True, profile=profile
+            ).aspects:
+                if aspect.status != MISSING:
+                    scores[aspect.key] = [aspect.score_a, aspect.score_b] if pair else [aspect.score]
+        names = {aspect.key: aspect.name for aspect in self.wording.profile.aspects(question.task)}
+        done = len(self.under_way) - len(waiting)
+        return SoFar(tokens, len(self.under_way), done, scores, names)
 
     @property
     def _scale(self) -> tuple[float, float]:
@@ -207,6 +248,7 @@ class Writer:
             invariant = self.model.dtype != torch.float32
         rows, looks = wish.batch_size, self.eyes.looks
         lines = max(rows, LINES) if invariant else 0
+        self.under_way = answers
         tell()
         try:
             while waiting := [job for job in jobs if not job.written.done]:
@@ -235,6 +277,7 @@ class Writer:
                     self.work.forwards += decoder.forwards
         finally:
             self.eyes.rest()
+            self.under_way = ()  # they hold on to their pictures
         tell()
         self.work.looks += self.eyes.looks - looks
         self.work.tokens += sum(len(job.written.ids) for job in jobs)

@@ -103,18 +103,21 @@ class RRTestPaint(io.ComfyNode):
                 io.Int.Input("seed", default=0),
                 io.Int.Input("batch_size", default=1),
                 io.String.Input("fail_on", default="", tooltip="Fail if the prompt holds this."),
+                io.Int.Input("size", default=16, optional=True),
             ],
             outputs=[io.Image.Output(), io.Latent.Output(), io.Mask.Output()],
         )
 
     @classmethod
-    def execute(cls, prompt: str, seed: int, batch_size: int = 1, fail_on: str = "") -> io.NodeOutput:
+    def execute(
+        cls, prompt: str, seed: int, batch_size: int = 1, fail_on: str = "", size: int = 16
+    ) -> io.NodeOutput:
         if fail_on and fail_on in prompt:
             raise RuntimeError("the generator fell over")
         shade = min(1.0, 0.25 * (1 + prompt.count("brighter"))) - 0.01 * (seed % 10)
         shades = torch.tensor([shade - 0.05 * (batch_size - 1 - i) for i in range(batch_size)])
         latent = {"samples": shades.reshape(-1, 1, 1, 1).expand(batch_size, 4, 2, 2).clone()}
-        image = shades.reshape(-1, 1, 1, 1).expand(batch_size, 16, 16, 3).clone()
+        image = shades.reshape(-1, 1, 1, 1).expand(batch_size, size, size, 3).clone()
         return io.NodeOutput(image, latent, image[..., 0])
 
 
@@ -205,9 +208,26 @@ class RRTestList(io.ComfyNode):
         return io.NodeOutput(text.splitlines())
 
 
+class RRTestInts(io.ComfyNode):
+    """The numbers of a text as a list."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestInts",
+            category="tests",
+            inputs=[io.String.Input("text")],
+            outputs=[io.Int.Output(is_output_list=True)],
+        )
+
+    @classmethod
+    def execute(cls, text: str) -> io.NodeOutput:
+        return io.NodeOutput([int(word) for word in text.split()])
+
+
 class TestNodes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList]
+        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList, RRTestInts]
 
 
 async def comfy_entrypoint() -> TestNodes:

@@ -8,36 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from rr_tests.histories import CRITIQUES, PROMPT, SETTINGS
 from rr_tests.made import critique
 
 from rr_models.critique import COMPLETE
-from rr_models.loop_settings import SEED_POLICIES, Settings
-from rr_models.refine import SEED_STEP, SEEDS, observe, replay, start
+from rr_models.loop_settings import Settings
+from rr_models.loop_state import SEED_STEP, SEEDS, end, observe, replay, start
 from rr_models.select import rank
-
-SCORE = st.sampled_from([1.0, 2.0, 2.5, 2.9, 3.0, 3.5, 4.0])
-PROMPT = st.sampled_from(["", "one", "two", "three", " padded "])
-CRITIQUES = st.lists(st.builds(critique, st.none() | SCORE, SCORE, refined=PROMPT), min_size=1, max_size=3)
-SETTINGS = st.builds(
-    lambda policies, **others: Settings(seed_policy=policies[0], prompt_policy=policies[1], **others),
-    st.sampled_from(
-        [
-            *((seed, "refined") for seed in SEED_POLICIES),
-            ("new", "as written"),
-            ("new on stall", "as written"),
-        ]
-    ),
-    rounds=st.integers(1, 6),
-    bar=st.sampled_from([1.0, 3.0, 4.0]),
-    bars=st.sampled_from([{}, {"physical_quality": 2.0}, {"text_faithfulness": 4.0}]),
-    overall_bar=st.sampled_from([0.0, 2.75, 3.5]),
-    want=st.integers(1, 3),
-    max_seconds=st.sampled_from([0.0, 10.0, 25.0]),
-    failures=st.integers(0, 2),
-    patience=st.integers(0, 3),
-    min_gain=st.sampled_from([0.0, 0.05, 1.0]),
-    next_from=st.sampled_from(["best", "latest"]),
-)
 
 
 def run(*rounds, **options):
@@ -216,13 +193,11 @@ def test_report_has_one_line_per_round_and_the_reason():
     ("wrong", "named"),
     [
         ({"rounds": 0}, "rounds"),
-        ({"bar": 4.5}, "bar"),
         ({"seed_policy": "random"}, "seed_policy"),
         ({"patience": -1}, "patience"),
         ({"next_from": "worst"}, "next_from"),
         ({"want": 0}, "want"),
-        ({"bars": {"text_faithfulness": 5}}, "bars: text_faithfulness"),
-        ({"overall_bar": 0.5}, "overall_bar"),
+        ({"bar": float("nan")}, "bar must be a score"),
         ({"max_seconds": float("nan")}, "max_seconds"),
         ({"failures": -1}, "failures"),
         ({"prompt_policy": "as written"}, "again and again.*seed_policy"),
@@ -231,6 +206,20 @@ def test_report_has_one_line_per_round_and_the_reason():
 def test_settings_out_of_range_are_errors_that_name_them(wrong, named):
     with pytest.raises(ValueError, match=named):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"bar": 4.5}, "bar must lie between 1 .worst. and 4 .best., not at 4.5"),
+        ({"bars": {"text_faithfulness": 5}}, "bars: text_faithfulness must lie"),
+        ({"overall_bar": 0.5}, "overall_bar must lie .* .0: no bar."),
+    ],
+)
+def test_bars_lie_on_the_critics_scale(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        run(critique(3.0), **wrong)
+    assert run(critique(3.0, scale=(0.0, 10.0)), bar=8.0).done is False
 
 
 def test_bars_of_single_aspects_and_of_the_overall():
@@ -289,6 +278,8 @@ def test_wrong_use_is_an_error():
         observe(start("a request", 0), [critique(2.0)], ["a", "b"])
     with pytest.raises(ValueError, match='Round 1: .*"a better request".*"a request".*not to the .* prompt'):
         observe(start("a request", 0), [critique(2.0), critique(2.0, request="a better request")])
+    with pytest.raises(ValueError, match="has ended already: Every aspect"):
+        end(run(critique(4.0, 4.0)), "Stopped.")
     with pytest.raises(ValueError, match="has ended"):
         observe(run(critique(4.0, 4.0)), [critique(2.0)])
 
@@ -316,6 +307,13 @@ class Laws(RuleBasedStateMachine):
             before, critiques, [(before.number, i) for i in range(len(critiques))], next_prompt, self.clock
         )
         assert before.history == self.state.history[:-1], "the past was changed"
+
+    @precondition(lambda self: not self.state.done)
+    @rule()
+    def stop(self):
+        before = self.state
+        self.state = end(before, "Stopped.")
+        assert (self.state.best, self.state.kept) == (before.best, before.kept)
 
     @precondition(lambda self: self.state.done)
     @rule(chosen=SETTINGS, seed=st.integers(0, SEEDS - 1))

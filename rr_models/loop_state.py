@@ -70,6 +70,13 @@ class Round:
             "seconds": self.seconds,
         }
 
+    @classmethod
+    def from_dict(cls, data: dict) -> Round:
+        """Inverse of `to_dict`; what is worked out is worked out anew."""
+        critiques = [Critique.from_dict(one) for one in data["others"]]
+        critiques.insert(data["chosen"], Critique.from_dict(data["critique"]))
+        return cls(**known(cls, data), critiques=tuple(critiques))
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -93,7 +100,7 @@ class State:
     `number`, `prompt` and `seed` are those of the round to be generated now, or, once `done`, of the last
     one. `best` is the best round so far and `kept` what was handed in for its chosen candidate; `stale`
     counts the rounds since the last gain. `accepted` holds at most `settings.want` pictures, in the order in
-    which they came.
+    which they came. `ended` says why it was ended from outside, see `end`.
     """
 
     request: str
@@ -108,6 +115,7 @@ class State:
     done: bool = False
     reason: str = ""
     accepted: tuple[Accepted, ...] = ()
+    ended: str = ""
 
     def report(self) -> str:
         """One line per round, then what was accepted if several were wanted, the best, and why it stopped."""
@@ -117,6 +125,8 @@ class State:
             lines.append(f"{len(self.accepted)} of {self.settings.want} wanted pictures are accepted.")
         if self.best is not None:
             lines.append(f"Best: round {self.best.number}. {self.reason}".rstrip())
+        elif self.reason:
+            lines.append(self.reason)
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -128,9 +138,31 @@ class State:
             "best": self.best.number if self.best else None,
             "accepted": [{"round": one.number, "candidate": one.candidate} for one in self.accepted],
             "next": {"number": self.number, "prompt": self.prompt, "seed": self.seed},
+            "stale": self.stale,
             "done": self.done,
             "reason": self.reason,
+            "ended": self.ended,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> State:
+        """Inverse of `to_dict`, which is believed (`replay` checks it); without what was kept."""
+        rounds = {past["number"]: Round.from_dict(past) for past in data["rounds"]}
+        accepted = []
+        for told in data.get("accepted", ()):
+            past, candidate = rounds[told["round"]], told["candidate"]
+            critique = past.critiques[candidate]
+            accepted.append(Accepted(past.number, candidate, past.prompt, past.seed, critique))
+        return cls(
+            **known(cls, data)
+            | known(cls, data["next"])
+            | {
+                "settings": Settings(**known(Settings, data["settings"])),
+                "history": tuple(rounds.values()),
+                "best": rounds.get(data["best"]),
+                "accepted": tuple(accepted),
+            }
+        )
 
     def __repr__(self):
         best = f", best {self.best.number}" if self.best else ""
@@ -209,6 +241,14 @@ def observe(
     return replace(after, done=True, reason=stop) if stop else _propose(after, latest)
 
 
+def end(state: State, why: str) -> State:
+    """The state with the loop ended from outside, such as by Stop or a generator that failed; what was gained
+    stays. `number`, `prompt` and `seed` are then those of the round that was not finished."""
+    if state.done:
+        raise ValueError(f"The loop has ended already: {state.reason}")
+    return replace(state, done=True, reason=why, ended=why)
+
+
 def replay(data: dict) -> State:
     """The state that a history came from (`State.to_dict`, read back from JSON), without what was kept.
 
@@ -219,10 +259,11 @@ def replay(data: dict) -> State:
     state = start(data["request"], (rounds[0] if rounds else data["next"])["seed"], settings)
     for told in rounds:
         _agree(state, told, f"round {told['number']}")
-        critiques = [Critique.from_dict(one) for one in told["others"]]
-        critiques.insert(told["chosen"], Critique.from_dict(told["critique"]))
+        past = Round.from_dict(told)
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
-        state = observe(state, critiques, (), told["next_prompt"], told["seconds"])
+        state = observe(state, past.critiques, (), past.next_prompt, past.seconds)
+    if why := data.get("ended"):
+        state = end(state, why)
     _agree(state, data["next"], "what comes next")
     _agree(state, {"done": data["done"], "reason": data["reason"]}, "the end")
     return state

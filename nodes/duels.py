@@ -1,0 +1,125 @@
+"""Duels between pictures of one request, fought before a critic: what they cost, and who comes out where."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import comfy.model_management as management
+import comfy.utils
+import torch
+from server import PromptServer
+
+from ..rr_models.critics.local import BOTH_ORDERS, ONE_BY_ONE, ONE_ORDER
+from ..rr_models.guide import SCORES
+from ..rr_models.tournament import KNOCKOUT, Tournament, duels, play
+from ..rr_models.verdict import TIE, of_critiques
+from ..rr_models.written import EXPECTED
+from .memory import ManagedCritic
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+HOW = (AUTO, BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE)
+
+
+@dataclass
+class Ring:
+    """Where pictures meet. Each duel asks for scores alone, and takes the expected ones, which are seldom
+    equal.
+
+    Judged one by one, every picture is judged once and not once a duel.
+    """
+
+    critic: ManagedCritic
+    request: str
+    sources: Sequence[torch.Tensor] = ()
+    how: str = AUTO
+    tie: float = 0.0
+    options: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.how == AUTO:
+            self.how = ONE_BY_ONE if self.critic.critic.learned else BOTH_ORDERS
+        self.options = {"detail": SCORES, "score_mode": EXPECTED, "max_new_tokens": 2048} | self.options
+
+    def cost(self, count: int, places: int, form: str = KNOCKOUT) -> str:
+        """What ranking so many takes, in words."""
+        if self.how == ONE_BY_ONE:
+            return f"{count} pictures, judged one by one: {count} answers of the critic"
+        most = duels(count, places, form)
+        answers = most * (2 if self.how == BOTH_ORDERS else 1)
+        return f"{count} pictures: at most {most} duel(s), {answers} answer(s) of the critic"
+
+    def fight(
+        self,
+        images: Sequence[torch.Tensor],
+        places: int,
+        form: str = KNOCKOUT,
+        node: str | None = None,
+        names: Sequence[int] | None = None,
+    ) -> tuple[tuple[int, ...], list[str]]:
+        """Places of the `images` [H, W, C], best first, and what happened in each duel. Of equals the earlier
+        one is in front. Progress and the cost beforehand show on `node`; `names` are the numbers, from 0, by
+        which the pictures are told of."""
+        names = names or range(len(images))
+        cost = self.cost(len(images), places, form)
+        log.info("%s", cost)
+        tell(cost, node)
+        told: list[str] = []
+        if self.how == ONE_BY_ONE:
+            bar = Bar(1)
+            task = "edit" if self.sources else "t2i"
+            judged = self.critic.critique(
+                list(images), self.request, task, sources=self.sources, watch=bar.watch(0), **self.options
+            )
+        else:
+            bar = Bar(duels(len(images), places, form))
+
+        def meet(a: int, b: int) -> float:
+            if self.how == ONE_BY_ONE:
+                verdict = of_critiques(judged[a], judged[b], self.tie)
+            else:
+                verdict = self.critic.compare(
+                    images[a],
+                    images[b],
+                    self.request,
+                    "edit-pair" if self.sources else "t2i-pair",
+                    sources=self.sources,
+                    how=self.how,
+                    tie=self.tie,
+                    watch=bar.watch(len(told)),
+                    **self.options,
+                )
+            named = f"Image {names[a] + 1} against image {names[b] + 1}"
+            if verdict.winner is None:
+                told.append(f"{named}: not decided, {verdict.scores_line()}")
+                return 0.0
+            told.append(f"{named}: {verdict.overall_a:.2f} : {verdict.overall_b:.2f}")
+            return 0.0 if verdict.winner == TIE else verdict.margin
+
+        ranking = play(Tournament(len(images), places, form), meet).ranking
+        return ranking, told
+
+
+class Bar:
+    """One progress bar for several pieces of work; ends it when Stop is pressed."""
+
+    STEPS = 1000
+
+    def __init__(self, pieces: int):
+        self.bar = comfy.utils.ProgressBar(max(1, pieces) * self.STEPS)
+
+    def watch(self, piece: int) -> Callable[[int, int], None]:
+        def watch(done: int, total: int) -> None:
+            management.throw_exception_if_processing_interrupted()
+            self.bar.update_absolute(int(self.STEPS * (piece + done / max(1, total))))
+
+        return watch
+
+
+def tell(text: str, node: str | None) -> None:
+    """Show a line on a node while it works."""
+    if node is not None and (server := getattr(PromptServer, "instance", None)) is not None:
+        server.send_progress_text(text, node)

@@ -1,0 +1,63 @@
+"""rational-rewards show: what was saved of a judgement, read out of pictures, histories and logs."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from ..critique import COMPLETE, report
+from ..loop_state import State
+from ..records import Record, read
+
+OK, UNJUDGED = 0, 1
+
+
+def add(commands) -> None:
+    show = commands.add_parser(
+        "show",
+        help="show the critique in a picture, a history or a log",
+        description="Show what Save Image with Critique, Refine End or --json have saved.",
+    )
+    show.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help=".png, .webp, .jpg, .json or .jsonl"
+    )
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Prints all records of the files; 1 if one of them is no complete judgement."""
+    found = [(file, record) for file in options.files for record in read(file)]
+    if options.json:
+        print(json.dumps([{"file": str(file), **record.to_dict()} for file, record in found], indent=1))
+    else:
+        print("\n\n".join(_told(file, record) for file, record in found))
+    return OK if all(_judged(record) for _, record in found) else UNJUDGED
+
+
+def _judged(record: Record) -> bool:
+    found = record.critique if isinstance(record.found, State) else record.found
+    return found is not None and found.status == COMPLETE
+
+
+def _told(file: Path, record: Record) -> str:
+    """One record for people: what it is of, then what the critic said."""
+    found = record.found
+    facts = {"request": found.request}
+    if record.prompt and record.prompt != found.request:
+        facts["prompt"] = record.prompt
+    if record.seed is not None:
+        number = "" if record.batch_index is None else f", picture {record.batch_index + 1} of its batch"
+        facts["seed"] = f"{record.seed}{number}"
+    source = {} if isinstance(found, State) else found.source
+    facts |= {name: source[name] for name in ("critic", "wording") if source.get(name)}
+    if record.saved:
+        facts["saved"] = record.saved
+    lines = [f"{file}", *(f"  {name}: {' '.join(str(fact).split())}" for name, fact in facts.items())]
+    if record.changed:
+        lines.append("  The picture was changed after it was judged.")
+    if isinstance(found, State):
+        lines += ["", found.report()]
+    judged = record.critique if isinstance(found, State) else found
+    return "\n".join([*lines, "", report(judged)] if judged else lines)

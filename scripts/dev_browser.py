@@ -1,0 +1,176 @@
+"""ComfyUI's real frontend in a browser: open a workflow in either rendering, press Run, take pictures.
+
+Playwright drives it; the browser is the machine's own Chromium, Chrome or Edge, or the one that
+`playwright install chromium` fetches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dev_core import PACK_FOLDER
+from dev_env import Trouble
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page, Playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+VUE, LITEGRAPH = "vue", "litegraph"
+RENDERINGS = (LITEGRAPH, VUE)
+OURS = re.compile(rf"extensions/{PACK_FOLDER}|RationalRewards|rational_rewards")
+NO_COMPLAINTS = (
+    "Failed to load resource",
+    "Content Security Policy",
+    "Error loading core workflow templates",
+    "Error loading fuse options",
+)
+READY = """
+    () => window.app?.extensionManager && app.graph && document.querySelector("[data-testid=queue-button]")
+        && Object.keys(LiteGraph.registered_node_types).some(name => name.startsWith("RationalRewards"))
+"""
+LISTEN = """
+    window.rrEnded = {};
+    for (const name of ["execution_success", "execution_error", "execution_interrupted"])
+        comfyAPI.api.api.addEventListener(name, ({ detail }) => { rrEnded[detail.prompt_id] ??= name });
+"""
+# Straight there: the command "fit view" takes its time.
+FIT = """
+    () => {
+        const boxes = app.graph.nodes.map(node => node.getBounding());
+        const [left, top] = [0, 1].map(side => Math.min(...boxes.map(box => box[side])));
+        const [right, bottom] = [0, 1].map(side => Math.max(...boxes.map(box => box[side] + box[side + 2])));
+        app.canvas.ds.fitToBounds([left, top, right - left, bottom - top], {zoom: 0.8});
+        app.canvas.draw(true, true);
+        return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+    }
+"""
+DRAWN = {
+    LITEGRAPH: "count => { app.canvas.draw(true, true); return app.graph.nodes.length === count }",
+    VUE: "count => document.querySelectorAll('.lg-node[data-node-id]').length === count",
+}
+# In graph units, with the title bar, as drawn: nodes grow beyond the size that a workflow stores.
+BOXES = {
+    LITEGRAPH: "app.graph.nodes.map(node => [node.title, ...node.getBounding()])",
+    VUE: """
+        [...document.querySelectorAll(".lg-node[data-node-id]")].map(element => {
+            const box = element.getBoundingClientRect(), scale = app.canvas.ds.scale;
+            const node = app.graph.getNodeById(element.dataset.nodeId);
+            return [node.title, box.x / scale, box.y / scale, box.width / scale, box.height / scale];
+        })
+    """,
+}
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """A running browser; Trouble where there is none, or no playwright to drive it."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise Trouble("playwright is not installed: pip install -r requirements-dev.txt") from error
+    with sync_playwright() as playwright:
+        found = _launch(playwright)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+def _launch(playwright: Playwright) -> Browser:
+    from playwright.sync_api import Error
+
+    # Chromium's sandbox refuses to run as root, which is what containers run as.
+    root = sys.platform == "linux" and os.geteuid() == 0
+    arguments = ["--disable-gpu", "--disable-background-networking", *(["--no-sandbox"] if root else [])]
+    installed = [{"executable_path": path} for name in NAMES if (path := shutil.which(name))]
+    for choice in (*installed, {"channel": "chrome"}, {"channel": "msedge"}, {}):
+        with contextlib.suppress(Error):
+            return playwright.chromium.launch(args=arguments, **choice)
+    raise Trouble(
+        "no Chromium, Chrome or Edge could be started here. Install one, such as with "
+        "`apt install chromium` or `python -m playwright install chromium`."
+    )
+
+
+class Frontend:
+    """One browser tab with the frontend of a server.
+
+    `complaints` holds uncaught errors and console errors: all that are of our making, and those of others
+    since the first workflow was opened. What an empty ComfyUI lacks (user.css, core's templates) is no
+    complaint.
+    """
+
+    def __init__(
+        self, browser: Browser, url: str, language: str = "en", size: tuple[int, int] = (1600, 1000)
+    ):
+        self.url, self.complaints, self.opened = url, [], False
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+        self.page: Page = context.new_page()
+        # core's first workflow asks a model's host for its size; nothing here may leave this machine
+        self.page.route(lambda address: not address.startswith(url), lambda route: route.abort())
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        for setting, value in {"Comfy.TutorialCompleted": True, "Comfy.Locale": language}.items():
+            self.page.request.post(f"{url}/api/settings/{setting}", data=json.dumps(value))
+        self.page.goto(url)
+        self.page.wait_for_function(READY, timeout=120_000)
+        self.ask(f"() => {{{LISTEN}}}")
+
+    def _heard(self, message) -> None:
+        where = message.location.get("url", "")
+        others = not self.opened or any(words in message.text for words in NO_COMPLAINTS)
+        if message.type == "error" and (OURS.search(where + message.text) or not others):
+            self.complaints.append(f"{message.text} ({where})")
+
+    def close(self) -> None:
+        self.page.context.close()
+
+    def ask(self, script: str, argument: object = None) -> object:
+        """What a piece of JavaScript evaluates to; a promise is waited for."""
+        return self.page.evaluate(script, argument)
+
+    def wait(self, script: str, argument: object = None, timeout: float = 60) -> object:
+        """Wait until a JavaScript function returns something true, and return that."""
+        return self.page.wait_for_function(script, arg=argument, timeout=1000 * timeout).json_value()
+
+    def open(self, workflow: dict, rendering: str = LITEGRAPH) -> None:
+        """Open a workflow in a tab of its own and wait until it is drawn, all of it in view."""
+        self.opened = True
+        self.ask("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", rendering == VUE)
+        self.ask("workflow => app.loadGraphData(workflow)", workflow)
+        self.wait(DRAWN[rendering], len(workflow["nodes"]))
+        self.ask(FIT)
+
+    def unknown(self) -> list[str]:
+        """Types of the open workflow's nodes that the frontend does not know."""
+        return self.ask("app.graph.nodes.map(n => n.type).filter(t => !LiteGraph.registered_node_types[t])")
+
+    def boxes(self, rendering: str) -> list[tuple[str, float, float, float, float]]:
+        """Title, x, y, width and height of every node, in graph units, as drawn."""
+        return [tuple(box) for box in self.ask(BOXES[rendering])]
+
+    def prompt(self) -> dict:
+        """The API form of the open workflow, as the frontend makes it, without the titles it adds."""
+        prompt = self.ask("app.graphToPrompt().then(made => made.output)")
+        return {name: {key: node[key] for key in ("class_type", "inputs")} for name, node in prompt.items()}
+
+    def press_run(self) -> str:
+        """Press Run, wait for the end, and return core's word for how it went, such as execution_success."""
+        with self.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as answer:
+            self.page.get_by_test_id("queue-button").click()
+        name = answer.value.json()["prompt_id"]
+        return self.wait("name => rrEnded[name]", name, timeout=180)
+
+    def picture(self, file: Path, part: Locator | None = None) -> Path:
+        """A screenshot of the window, or of a part of it."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (part or self.page).screenshot(path=file)
+        return file

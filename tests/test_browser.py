@@ -1,0 +1,142 @@
+"""ComfyUI's real frontend on the real core: the shipped workflows open in both renderings, Run runs them, and
+what we bring to the screen is there. Screenshots are left in .cache/browser.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from dev_browser import LITEGRAPH, RENDERINGS, VUE, Frontend, browser
+from dev_env import Trouble
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / ".cache" / "browser"
+NAMES = sorted(file.stem for file in (ROOT / "workflows").glob("*.json"))
+DEMO = "refine_shapes_demo"
+
+pytestmark = [pytest.mark.core, pytest.mark.browser]
+
+
+def load(name: str, folder: str = "") -> dict:
+    return json.loads((ROOT / "workflows" / folder / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def running_browser():
+    try:
+        with browser() as found:
+            yield found
+    except Trouble as trouble:
+        pytest.skip(str(trouble))
+
+
+@pytest.fixture(scope="module")
+def frontend(running_browser, core_folder, serve):
+    frontend = Frontend(running_browser, serve(core_folder).url)
+    yield frontend
+    frontend.close()
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(frontend):
+    yield
+    complaints, frontend.complaints = frontend.complaints, []
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_workflow_opens_whole(frontend, name, rendering):
+    frontend.open(load(name), rendering)
+    frontend.picture(PICTURES / f"{name}_{rendering}.png")
+    assert not frontend.unknown()
+    assert frontend.ask("app.graph.links.size") == len(load(name)["links"])
+    assert frontend.prompt() == load(name, "api")
+
+
+def faces(frontend, kind: str) -> str:
+    """What the node of this class shows on its face, as text; "" where it is not drawn."""
+    find = "kind => app.graph.nodes.find(n => n.type === kind).rationalRewardsFace.element"
+    return frontend.ask(
+        f"kind => {{ const e = ({find})(kind); return e.isConnected ? e.innerText : '' }}", kind
+    )
+
+
+def saved_widgets(workflow: dict) -> dict[int, list]:
+    return {node["id"]: node.get("widgets_values", []) for node in workflow["nodes"]}
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_run_runs_the_demo_and_the_nodes_show_their_scores(frontend, rendering):
+    workflow = load(DEMO)
+    frontend.open(workflow, rendering)
+    frontend.ask("window.rrLive = []")
+    frontend.ask("comfyAPI.api.api.addEventListener('rational_rewards.live', got => rrLive.push(got.detail))")
+    before = faces(frontend, "RationalRewardsRefineEnd")
+    assert frontend.press_run() == "execution_success"
+    shown = frontend.wait("() => app.graph.nodes.find(n => n.type === 'PreviewAny').widgets[0].value")
+    assert re.search(r"Round 2 .*overall 4\.00", shown) and "Every aspect stands at 3" in shown
+    frontend.picture(PICTURES / f"run_{rendering}.png")
+    assert "after a run" in before
+    end = faces(frontend, "RationalRewardsRefineEnd")
+    assert re.search(r"Round 1\s+2\.20\s+Round 2 · best\s+4\.00", end) and "Every aspect stands at 3" in end
+    assert re.search(r"Overall\s+\d\.\d\d / 4", faces(frontend, "RationalRewardsCritique"))
+    assert saved_widgets(frontend.ask("app.graph.serialize()")) == saved_widgets(workflow)
+    if rendering == RENDERINGS[0]:  # the second run comes from the cache
+        live = frontend.ask("rrLive")
+        assert any(said["per_second"] for said in live) and any(said["scores"] for said in live)
+
+
+def test_faces_come_back_from_the_cache_and_from_the_history(running_browser, serve, core_folder):
+    """In a new window, as after a reload: what ran before is shown without running again."""
+    frontend = Frontend(running_browser, serve(core_folder).url, "zh")
+    try:
+        frontend.open(load(DEMO), VUE)
+        assert "评分" in faces(frontend, "RationalRewardsRefineEnd")
+        assert frontend.press_run() == "execution_success"
+        frontend.picture(PICTURES / "cached_zh.png")
+        for kind in ("RationalRewardsRefineEnd", "RationalRewardsCritique"):
+            assert "文本忠实度" in faces(frontend, kind)
+        frontend.open(load(DEMO), LITEGRAPH)
+        assert "评分" in faces(frontend, "RationalRewardsRefineEnd")
+        latest = "fetch('api/history?max_items=1').then(got => got.json()).then(all => Object.values(all)[0])"
+        frontend.ask(f"{latest}.then(run => {{ app.nodeOutputs = run.outputs }})")
+        assert "最佳" in faces(frontend, "RationalRewardsRefineEnd")
+        assert not frontend.complaints
+    finally:
+        frontend.close()
+
+
+def test_words_of_a_model_are_never_markup(frontend):
+    frontend.open(load(DEMO))
+    evil = "<img src=x onerror='window.rrEvil = 1'><b>bold</b>"
+    aspect = {"key": evil, "name": evil, "status": "scored", "score": 2.0, "text": evil}
+    face = {
+        **{"kind": "critique", "image": "", "overall": 2.0, "status": "complete", "scale": [1, 4]},
+        **{"aspects": [aspect], "summary": evil, "refined": evil, "notes": [evil]},
+    }
+    past = {"number": 1, "seed": evil, "overall": 2.0, "status": "complete", "candidates": 1, "prompt": evil}
+    loop = {
+        **{"kind": "loop", "rounds": [past], "best": 1, "accepted": 0, "want": 1, "limit": 4, "done": True},
+        **{"reason": evil, "scale": [1, 4], "critique": face},
+    }
+    show = """faces => {
+        const found = app.graph.nodes.find(n => n.type === "RationalRewardsRefineEnd").rationalRewardsFace;
+        found.show({ rational_rewards: [faces] });
+        return [found.element.querySelectorAll("img, b").length, found.element.innerText, window.rrEvil ?? 0];
+    }"""
+    elements, text, ran = frontend.ask(show, [face, loop])
+    assert not elements and not ran and evil in text
+
+
+def test_the_help_panel_shows_ours(frontend):
+    frontend.open(load(DEMO))
+    frontend.ask("app.canvas.selectNode(app.graph.nodes.find(n => n.type === 'RationalRewardsRefineEnd'))")
+    frontend.page.get_by_test_id("info-button").click()
+    page = frontend.page.locator(".node-help-content .markdown-content")
+    page.wait_for()
+    assert page.locator("h1").inner_text() == "Refine End"
+    frontend.picture(PICTURES / "help.png")

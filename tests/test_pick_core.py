@@ -1,0 +1,288 @@
+"""Pick Best in the real core: what belongs together stays together, over batches and lists of any sizes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+TESTONLY = Path(__file__).parent / "nodes_testonly"
+BEST, REST, LATENT, MASK, CRITIQUES, INDICES, REPORT, PROMPTS, SEEDS, SCORES, INDEX = range(11)
+REST_LATENT, REST_MASK, REST_CRITIQUES, REST_PROMPTS, REST_SEEDS = range(11, 16)
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    return comfy_core
+
+
+def picked(batch: int = 3, **inputs) -> dict:
+    return {
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
+        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
+        "pick": node(
+            "RationalRewardsPickBest",
+            **{
+                "image": ["paint", 0],
+                "critiques": ["judge", 0],
+                "by": "overall",
+                "latent": ["paint", 1],
+                "mask": ["paint", 2],
+            }
+            | inputs,
+        ),
+        "best": node("PreviewImage", images=["pick", 0]),
+        "rest": node("PreviewImage", images=["pick", 1]),
+    }
+
+
+def test_pick_best_keeps_together_what_belongs_together(core):
+    run = core.run(picked(count=2))
+    assert run.success, run.complaint
+    shades = [one.mean().item() for one in run.value("pick", 0)]
+    assert shades == pytest.approx([0.25, 0.20])
+    assert [one.mean().item() for one in run.value("pick", 1)] == pytest.approx([0.15])
+    assert run.value("pick", 2)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
+    assert run.value("pick", 3)[:, 0, 0].tolist() == pytest.approx(shades)
+    assert [one.overall for one in run.value("pick", 4)] == pytest.approx([1.75, 1.6])
+    assert run.value("pick", 5) == "2, 1"
+    assert len(run.value("pick", 6).splitlines()) == 3
+
+
+def test_pick_best_runs_nothing_after_an_empty_rest(core):
+    run = core.run(picked(count=9))
+    assert run.success, run.complaint
+    assert not run.errors and list(run.outputs) == ["best"]
+
+
+def test_pick_best_refuses_what_does_not_belong_together(core):
+    prompt = picked(count=1, latent=["other", 1])
+    prompt["other"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
+    run = core.run(prompt)
+    assert not run.success and "latent holds 2 items for 3 pictures" in run.complaint
+
+
+def listed(
+    count: int, prompts: str = "grey\nbrighter\nbrighter brighter", sizes: str = "16 24 32", **pick
+) -> dict:
+    """A list of pictures of different sizes, from a list of prompts and one of seeds."""
+    prompt = picked(**{"count": count, "prompts": ["prompts", 0], "seeds": ["seeds", 0]} | pick)
+    prompt |= {
+        "prompts": node("RRTestList", text=prompts),
+        "sizes": node("RRTestInts", text=sizes),
+        "seeds": node("RRTestInts", text="10 20 30"),
+    }
+    prompt["paint"]["inputs"] |= {
+        "prompt": ["prompts", 0],
+        "size": ["sizes", 0],
+        "seed": ["seeds", 0],
+        "batch_size": 1,
+    }
+    prompt["judge"]["inputs"] |= {"request": ["prompts", 0]}
+    return prompt
+
+
+def shades(images) -> list[float]:
+    return [round(one.mean().item(), 3) for image in images for one in image]
+
+
+def test_a_list_of_different_sizes_is_chosen_among_as_a_whole(core):
+    run = core.run(listed(2))
+    assert run.success, run.complaint
+    assert [tuple(one.shape) for one in run.slot("pick", BEST)] == [(1, 32, 32, 3), (1, 24, 24, 3)]
+    assert run.slot("pick", PROMPTS) == ["brighter brighter", "brighter"]
+    assert run.slot("pick", SEEDS) == [30, 20] and run.slot("pick", INDEX) == [2, 1]
+    assert [one[0].request for one in run.slot("pick", CRITIQUES)] == ["brighter brighter", "brighter"]
+    assert run.slot("pick", SCORES) == pytest.approx([one[0].overall for one in run.slot("pick", CRITIQUES)])
+    assert shades(run.slot("pick", BEST)) == [
+        round(one["samples"].mean().item(), 3) for one in run.slot("pick", LATENT)
+    ]
+    assert [tuple(one.shape) for one in run.slot("pick", MASK)] == [(1, 32, 32), (1, 24, 24)]
+    # and so does the rest
+    assert run.value("pick", REST).shape == (1, 16, 16, 3)
+    assert run.value("pick", REST_PROMPTS) == "grey" and run.value("pick", REST_SEEDS) == 10
+    assert run.value("pick", REST_CRITIQUES)[0].request == "grey"
+    assert run.value("pick", REST_LATENT)["samples"].mean().item() == pytest.approx(0.25)
+    assert run.value("pick", REST_MASK).shape == (1, 16, 16)
+    assert run.value("pick", INDICES) == "2, 1"
+
+
+def test_a_list_of_batches_is_one_pool_or_each_for_itself(core):
+    prompt = listed(1, sizes="16 16 16")
+    prompt["paint"]["inputs"]["batch_size"] = 2
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.slot("pick", INDEX) == [5] and run.value("pick", PROMPTS) == "brighter brighter"
+    assert len(run.slot("pick", REST)) == 5
+    prompt["pick"]["inputs"]["among"] = "each batch"
+    run = core.run(prompt)
+    assert run.slot("pick", INDEX) == [1, 1, 1] and run.slot("pick", SEEDS) == [10, 20, 30]
+    assert run.slot("pick", INDICES) == ["1", "1", "1"]
+    assert shades(run.slot("pick", BEST)) == pytest.approx([0.25, 0.5, 0.75])
+    prompt["pick"]["inputs"]["count"] = 2
+    run = core.run(prompt)
+    assert [len(one) for one in run.slot("pick", BEST)] == [2, 2, 2]
+
+
+def test_a_batch_may_go_out_as_a_list(core):
+    run = core.run(
+        picked(count=2, as_list=True, prompts=["text", 0]) | {"text": node("RRTestList", text="grey")}
+    )
+    assert run.success, run.complaint
+    assert [len(one) for one in run.slot("pick", BEST)] == [1, 1]
+    assert run.slot("pick", PROMPTS) == ["grey", "grey"] and len(run.slot("pick", LATENT)) == 2
+
+
+def test_below_the_threshold_nothing_is_kept_and_it_says_so(core):
+    run = core.run(picked(count=3, threshold=1.5))
+    assert run.success and run.value("pick", INDICES) == "2, 1"
+    run = core.run(picked(count=3, threshold=3.9))
+    assert run.success and list(run.outputs) == ["rest"], "nothing but the rest was shown"
+    assert "keeps none of 3 picture(s): none scores 3.9 or more" in run.complaint
+    assert run.value("pick", REPORT).startswith("Pick Best keeps none") and run.value("pick", INDICES) == ""
+    assert len(run.value("pick", REST)) == 3
+
+
+def test_where_nothing_could_be_judged_nothing_is_kept_and_the_critic_is_quoted(core):
+    prompt = picked(count=1)
+    prompt["judge"]["inputs"]["blind_above"] = 0.0
+    run = core.run(prompt)
+    assert run.success and list(run.outputs) == ["rest"]
+    assert "none could be judged" in run.complaint and "Too bright" in run.complaint
+    # one that could be judged is kept, and no other beside it
+    prompt["judge"]["inputs"]["blind_above"] = 0.16
+    prompt["pick"]["inputs"]["count"] = 3
+    assert core.run(prompt).value("pick", INDICES) == "0"
+
+
+def test_an_empty_batch_among_several_blocks_only_its_own_place(core):
+    prompt = listed(1, sizes="16 16 16", among="each batch", threshold=2.0)
+    run = core.run(prompt)
+    assert run.success and len(run.slot("pick", BEST)) == 3
+    assert len(run.outputs["best"]["images"]) == 2
+
+
+def test_an_output_whose_input_is_open_says_which(core):
+    prompt = picked(count=1)
+    prompt["show"] = node("PreviewAny", source=["pick", PROMPTS])
+    run = core.run(prompt)
+    assert "connect its prompts input" in run.complaint and "best" in run.outputs
+    del prompt["pick"]["inputs"]["mask"]
+    prompt["show"] = node("MaskPreview", mask=["pick", MASK])
+    assert "connect its mask input" in core.run(prompt).complaint
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"prompts": ["two", 0]}, "prompts holds 2 items for 3 pictures"),
+        ({"weights": "mood=1"}, "'mood' is not judged here"),
+        ({"weights": "text_rendering=1", "by": "text_rendering"}, "weights are for the overall score"),
+        ({"ties": "duel"}, "connect critic"),
+        ({"count": ["counts", 0]}, "count: one value is wanted"),
+        ({"by": "image_faithfulness"}, "has no aspect 'image_faithfulness'"),
+    ],
+)
+def test_bad_input_is_an_error_that_names_it(core, change, said):
+    prompt = picked(**{"count": 1} | change)
+    prompt["two"] = node("RRTestList", text="a\nb")
+    prompt["counts"] = node("RRTestInts", text="1 2")
+    run = core.run(prompt)
+    assert not run.success and said in run.complaint
+
+
+def test_one_mask_and_one_seed_serve_all(core):
+    prompt = picked(count=2, seeds=7, mask=["one", 2])
+    prompt["one"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=1, fail_on="")
+    prompt["pick"]["inputs"]["seeds"] = ["number", 0]
+    prompt["number"] = node("RRTestInts", text="7")
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.slot("pick", SEEDS) == [7, 7] and run.value("pick", MASK).shape == (2, 16, 16)
+
+
+SHAPES = "a large red circle on the left and a small blue star on the right"
+
+
+def shaped(**pick) -> dict:
+    """Two right pictures of one request between wrong ones, judged by the built-in critic: a real tie."""
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic",
+            model="Shapes critic (built in, demo)",
+            precision="auto",
+            device="auto",
+            max_pixels=802816,
+        ),
+        "texts": node("RRTestList", text=f"a small green square in the middle\n{SHAPES}\n{SHAPES}"),
+        "seeds": node("RRTestInts", text="1 1 1"),
+        "paint": node(
+            "RationalRewardsShapesGenerator", prompt=["texts", 0], seed=["seeds", 0], size=128, batch_size=1
+        ),
+        "judge": node(
+            "RationalRewardsCritique",
+            critic=["critic", 0],
+            image=["paint", 0],
+            request=SHAPES,
+            task="auto",
+            temperature=0.0,
+            seed=0,
+            max_new_tokens=2048,
+            detail="scores",
+        ),
+        "pick": node(
+            "RationalRewardsPickBest",
+            **{
+                "image": ["paint", 0],
+                "critiques": ["judge", 0],
+                "count": 1,
+                "by": "overall",
+                "ties": "duel",
+                "critic": ["critic", 0],
+            }
+            | pick,
+        ),
+        "show": node("PreviewAny", source=["pick", REPORT]),
+    }
+
+
+def test_a_tie_is_settled_by_the_critic_and_its_cost_told_beforehand(core):
+    said = []
+    run = core.run(
+        shaped(), on_event=lambda name, data: said.append(data["text"]) if name == "progress_text" else 0
+    )
+    assert run.success, run.complaint
+    report = run.value("pick", REPORT)
+    assert said == ["2 pictures, judged one by one: 2 answers of the critic"] and said[0] in report
+    assert "Images 2, 3 share a score" in report and "Image 2 against image 3:" in report
+    assert run.slot("pick", INDEX) == [1], "the very same picture twice: the earlier one"
+    assert not math.isnan(run.value("pick", SCORES))
+
+
+def test_a_tie_between_pictures_of_different_requests_is_no_duel(core):
+    prompt = shaped()
+    prompt["wishes"] = node("RRTestList", text=f"{SHAPES}\n{SHAPES}\n{SHAPES}.")
+    prompt["judge"]["inputs"]["request"] = ["wishes", 0]
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert "share a score but not their request" in run.value("pick", REPORT)
+
+
+def test_the_shipped_workflow_keeps_the_best_two(core):
+    file = Path(__file__).parents[1] / "workflows" / "api" / "best_of_shapes_demo.json"
+    prompt = json.loads(file.read_text("utf-8"))
+    (pick,) = (name for name, one in prompt.items() if one["class_type"] == "RationalRewardsPickBest")
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    best, rest = run.value(pick, CRITIQUES), run.value(pick, REST_CRITIQUES)
+    assert len(run.value(pick, BEST)) == len(best) == 2 and len(rest) == 4
+    assert min(one.overall for one in best) >= max(one.overall for one in rest)
+    assert best[0].overall > rest[-1].overall, "the demo should show a difference"

@@ -1,0 +1,246 @@
+"""Refining and best-of in plain Python: what generator and critic get to see, failures, Stop, the README."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from rr_tests.made import critique
+
+from rr_models import Settings, best_of, refine
+from rr_models.errors import CriticError
+from rr_models.images import pictures
+from rr_models.loop_state import SEED_STEP, replay
+from rr_models.revise import revise
+from rr_models.select import rank
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+class Light:
+    """Judges brightness, black 1 to white 4, and asks for more light. Notes what it was shown."""
+
+    name = "light"
+
+    def __init__(self, fails=()):
+        self.fails, self.seen = fails, []
+
+    def critique(self, images, request, task, sources, watch=None, **options):
+        self.seen.append((request, task, len(sources), options))
+        if len(self.seen) in self.fails:
+            raise CriticError("too dark to see")
+        if watch:
+            watch(1, 2)
+            watch(2, 2)
+        return [
+            critique(1 + 3 * one.mean().item(), request=request, refined=f"{request} {len(self.seen)}")
+            for one in images
+        ]
+
+
+def paint(prompt: str, seed: int) -> Image.Image:
+    return Image.new("L", (8, 8), min(250, 50 * len(prompt.split())))
+
+
+def test_refines_until_the_bar():
+    state = refine(paint, Light(), "a cat", settings=Settings(bar=2.7))
+    assert [past.prompt for past in state.history] == ["a cat", "a cat 1"]
+    assert state.kept.getpixel((0, 0)) == 150 and state.best.number == 2
+    assert "2.7 or above in round 2" in state.report()
+
+
+def test_the_judge_sees_the_request_and_the_options():
+    critic = Light()
+    refine(paint, critic, "a cat", settings=Settings(rounds=2), temperature=0.5)
+    assert critic.seen == [("a cat", "t2i", 0, {"temperature": 0.5})] * 2
+
+
+def test_an_edit_is_judged_with_its_source():
+    critic = Light()
+    refine(paint, critic, "more", sources=Image.new("RGB", (4, 4)), settings=Settings(rounds=1))
+    assert critic.seen == [("more", "edit", 1, {})]
+
+
+def test_the_next_prompt_may_be_ones_own():
+    def mine(critique):
+        return revise(critique, keep=["sks"]).prompt
+
+    state = refine(paint, Light(), "a cat", settings=Settings(rounds=2), next_prompt=mine)
+    assert state.history[1].prompt == "a cat 1, sks"
+
+
+def test_several_candidates():
+    def three(prompt, seed):
+        return [Image.new("L", (8, 8), light) for light in (10, 90, 50)]
+
+    state = refine(three, Light(), "a cat", settings=Settings(rounds=1))
+    assert state.best.chosen == 1 and state.kept.getpixel((0, 0)) == 90
+
+
+def test_a_later_failure_keeps_the_best(caplog):
+    def failing(prompt, seed):
+        if "1" in prompt:
+            raise RuntimeError("no memory")
+        return paint(prompt, seed)
+
+    state = refine(failing, Light(), "a cat")
+    assert state.done and state.best.number == 1 and state.kept is not None
+    assert state.reason == "Round 2 failed: RuntimeError: no memory." and "no memory" in caplog.text
+    assert replay(json.loads(json.dumps(state.to_dict()))).reason == state.reason
+
+
+def test_a_failure_in_the_first_round_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        refine(lambda prompt, seed: 1 / 0, Light(), "a cat")
+    with pytest.raises(ValueError, match="no picture"):
+        refine(lambda prompt, seed: [], Light(), "a cat")
+    with pytest.raises(ValueError, match="a numpy array or a tensor, not str"):
+        refine(lambda prompt, seed: "a.png", Light(), "a cat")
+    with pytest.raises(ValueError, match="request is empty"):
+        refine(paint, Light(), " ")
+
+
+def test_a_critic_that_fails_costs_its_round():
+    state = refine(paint, Light(fails=[2]), "a cat")
+    assert state.best.number == 1 and "round 2 is incomplete: too dark to see." in state.reason
+    passed_over = Settings(rounds=3, seed_policy="new", failures=1, patience=0)
+    assert len(refine(paint, Light(fails=[2]), "a cat", settings=passed_over).history) == 3
+    first = refine(paint, Light(fails=[1]), "a cat")
+    assert first.kept is not None and first.best.critique.overall is None
+
+
+@pytest.mark.parametrize(("calls", "judged"), [(1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (6, 1), (9, 2)])
+def test_stop_ends_the_loop_with_the_best_so_far(calls, judged):
+    asked = []
+
+    def stop():
+        asked.append(True)
+        return len(asked) >= calls
+
+    state = refine(paint, Light(), "a cat", stop=stop)
+    assert len(asked) == calls and len(state.history) == judged
+    assert state.reason == f"Stopped in round {judged + 1}." and state.reason in state.report()
+    assert (state.kept is None) == (judged == 0)
+
+
+def test_progress_hears_of_every_round_and_may_raise():
+    heard = []
+    state = refine(paint, Light(), "a cat", settings=Settings(rounds=3), progress=heard.append)
+    assert [one.history for one in heard] == [state.history[: i + 1] for i in range(len(state.history))]
+    with pytest.raises(ZeroDivisionError):
+        refine(paint, Light(), "a cat", progress=lambda state: 1 / 0)
+
+
+def test_the_watch_of_the_critic_still_hears():
+    heard = []
+    refine(
+        paint,
+        Light(),
+        "a cat",
+        settings=Settings(rounds=1),
+        watch=lambda *at: heard.append(at),
+        stop=lambda: False,
+    )
+    assert heard == [(1, 2), (2, 2)]
+
+
+def test_best_of_draws_the_request_as_it_is_with_new_seeds():
+    drawn = []
+
+    def by_seed(prompt, seed):
+        drawn.append((prompt, seed))
+        return Image.new("L", (8, 8), [10, 90, 50][len(drawn) - 1])
+
+    state = best_of(by_seed, Light(fails=[1]), "a cat", 3, seed=7)
+    assert drawn == [("a cat", 7 + i * SEED_STEP) for i in range(3)]
+    assert state.best.number == 2 and state.kept.getpixel((0, 0)) == 90
+
+
+def test_best_of_stops_at_a_picture_that_none_can_beat():
+    state = best_of(lambda prompt, seed: Image.new("L", (8, 8), 255), Light(), "a cat", 9)
+    assert len(state.history) == 1 and "4 or above" in state.reason
+    critic = Light()
+    critic.profile = type("Profile", (), {"scale": (0.0, 10.0)})
+    assert critic.profile.scale[1] == 10
+    with pytest.raises(ValueError, match="bar must lie between 1 .* not at 10"):
+        best_of(paint, critic, "a cat", 2)  # it says one scale and judges on another
+
+
+GREY = np.full((6, 5, 3), 51, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("made", "count"),
+    [
+        (Image.fromarray(GREY), 1),
+        (GREY, 1),
+        (GREY[..., 0], 1),
+        (GREY / np.float32(255), 1),
+        (np.stack([GREY, GREY]), 2),
+        (torch.full((6, 5, 3), 0.2), 1),
+        (torch.full((3, 6, 5), 0.2), 1),
+        (torch.full((2, 3, 6, 5), 0.2, dtype=torch.float16), 2),
+        (torch.full((2, 6, 5, 3), 51, dtype=torch.uint8), 2),
+        ([Image.fromarray(GREY), GREY, (torch.full((2, 6, 5, 3), 0.2),)], 4),
+    ],
+)
+def test_pictures_of_any_kind(made, count):
+    found = pictures(made)
+    assert len(found) == count
+    for _, tensor in found:
+        assert tensor.shape[:2] == (6, 5) and tensor.is_floating_point()
+        assert torch.allclose(tensor.float(), torch.tensor(0.2), atol=1e-3)
+
+
+ROUNDS = st.lists(st.sampled_from([0.0, 0.3, 0.5, 0.9, "generator", "critic"]), min_size=6, max_size=6)
+
+
+@given(ROUNDS, st.integers(1, 6), st.sampled_from(["fixed", "new"]), st.integers(0, 3), st.integers(0, 2))
+def test_laws(plan, rounds, policy, patience, failures):
+    drawn, judged = [], []
+
+    def generate(prompt, seed):
+        drawn.append((prompt, seed))
+        if plan[len(drawn) - 1] == "generator":
+            raise RuntimeError("fell over")
+        return torch.full((4, 4, 3), 0.5 if plan[len(drawn) - 1] == "critic" else plan[len(drawn) - 1])
+
+    class Critic(Light):
+        def critique(self, images, request, task, sources, **options):
+            judged.append(request)
+            if plan[len(drawn) - 1] == "critic":
+                raise CriticError("cannot see")
+            return super().critique(images, request, task, sources, **options)
+
+    settings = Settings(rounds=rounds, seed_policy=policy, patience=patience, failures=failures)
+    try:
+        state = refine(generate, Critic(), "a cat", settings=settings)
+    except RuntimeError:
+        assert plan[0] == "generator" and len(drawn) == 1
+        return
+    assert state.done and len(drawn) <= rounds and set(judged) == {"a cat"}
+    assert len(state.history) == len(drawn) - ("generator" in plan[: len(drawn)])
+    order = rank([past.critique for past in state.history], bar=settings.goal)
+    assert state.best is state.history[order[0]]
+    assert replay(json.loads(json.dumps(state.to_dict()))).to_dict() == state.to_dict()
+
+
+def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (loop,) = [block for block in blocks if "best_of(" in block]
+    (tmp_path / "example.py").write_text(loop, "utf-8")
+    space = runpy.run_path("example.py")
+    result, others = space["result"], space["others"]
+    assert result.best.critique.reaches(3.0) and len(result.history) > 1
+    assert not result.history[0].critique.reaches(3.0)
+    assert (tmp_path / "best.png").is_file() and "Round 1" in capsys.readouterr().out
+    assert {past.prompt for past in others.history} == {result.request}
