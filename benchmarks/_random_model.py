@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import torch
@@ -23,8 +23,10 @@ from rr_models.critics.writing import Writer
 from rr_models.images import Preprocessing, pixel_values
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
-import tiny  # noqa: E402
+# by its file: a folder on the path would bring all helpers of the tests with it
+_spec = spec_from_file_location("tiny", ROOT / "tests" / "tiny.py")
+tiny = module_from_spec(_spec)
+_spec.loader.exec_module(tiny)
 
 SHAPES = {
     #        hidden, inner, layers, heads, groups, vocabulary | vision: depth, hidden, inner, deepstack
@@ -90,7 +92,7 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
     ends = [number("<|im_end|>"), number("<|endoftext|>")]
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
     model.eval().requires_grad_(False)
-    return LocalCritic(f"random {shape}", model, tokenizer, Preprocessing())
+    return LocalCritic(f"random {shape}", model, None, tokenizer, Preprocessing())  # no files
 
 
 def lead(critic: LocalCritic) -> None:

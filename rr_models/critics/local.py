@@ -22,7 +22,7 @@ from ..wording import Wording, choose
 from . import PAIR_TASKS, Question, reading
 from .layout import Layout
 from .loading import Weights, skeleton
-from .room import ROOM, out_of_memory
+from .room import ROOM, Room, out_of_memory
 from .writing import Answer, SoFar, Watch, Wish, Writer
 
 log = logging.getLogger(__name__)
@@ -239,6 +239,11 @@ class LocalCritic:
     def so_far(self) -> SoFar:
         """How far the call under way has got; for a `watch` that wants to show it."""
         return self.writer.so_far()
+
+    def room(self, questions: Sequence[Question], **wishes) -> Room:
+        """Memory that judging these takes beside the weights; options as for `judge` or `critique`."""
+        detail = FULL if wishes.get("detail") == BEST else wishes.get("detail", FULL)
+        return self.writer.room(questions, Wish(**wishes | {"detail": detail}))
 
     def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
         """(answer, what it says) for each question."""

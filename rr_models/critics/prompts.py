@@ -73,7 +73,11 @@ class Prompts:
         self._pieces: dict[tuple, list[list[int]]] = {}
 
     def length(self, question: Question) -> int:
-        return sum(map(len, self._told(question))) + sum(h * w for h, w in self._grids(question))
+        return sum(map(len, self._told(question))) + sum(self.pictures(question))
+
+    def pictures(self, question: Question) -> list[int]:
+        """Tokens of each picture."""
+        return [rows * columns for rows, columns in self._grids(question)]
 
     def shared(self, question: Question) -> tuple:
         """What stands before the pictures that are judged: equal for all candidates of one request."""

@@ -50,7 +50,12 @@ class Decoder:
 
 def width(job: Job) -> int:
     """Columns of the cache that a job takes: every token's, and those of words to choose from behind them."""
-    return -(-(job.length + job.budget + DUMP) // WIDTH) * WIDTH
+    return columns_of(job.length, job.budget)
+
+
+def columns_of(prompt: int, answer: int) -> int:
+    """The same from the tokens of a prompt and the most that its answer may have."""
+    return -(-(prompt + answer + DUMP) // WIDTH) * WIDTH
 
 
 class _Pool:
@@ -193,8 +198,8 @@ class _Pool:
         hidden = self.runner.step(ids, positions, columns, mask, first)
         each = torch.arange(lines, device=device)[:, None]
         logits = self.runner.logits(hidden[each, where.to(device)])
-        for row in group:
-            row.was_fed(logits[row.place - first][: len(row.step.wanted)])
+        for row in group:  # a copy, or each row would keep the logits of all alive
+            row.was_fed(logits[row.place - first, : len(row.step.wanted)].clone())
 
     def _close_ranks(self) -> None:
         """Move rows to the lowest places, so that steps get smaller as rows get done."""
