@@ -9,6 +9,7 @@ from .pick import RationalRewardsPickBest
 from .reading import RationalRewardsLoadCritique
 from .revise import RationalRewardsRevisePrompt
 from .save import RationalRewardsSaveImage
+from .scorecard import RationalRewardsScorecard
 from .shapes import RationalRewardsShapesGenerator
 
 NODES = (
@@ -20,6 +21,7 @@ NODES = (
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
     RationalRewardsGate,
+    RationalRewardsScorecard,
     RationalRewardsSaveImage,
     RationalRewardsLoadCritique,
     RationalRewardsShapesGenerator,

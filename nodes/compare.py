@@ -13,7 +13,7 @@ from ..rr_models.critique import report
 from ..rr_models.verdict import B
 from . import face
 from .memory import ManagedCritic
-from .sockets import CATEGORY, MAX_SEED, CriticSocket, batch_size, number
+from .sockets import CATEGORY, MAX_SEED, CriticSocket, VerdictSocket, batch_size, number
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class RationalRewardsCompare(io.ComfyNode):
                     "orders were judged.",
                 ),
                 io.String.Output(display_name="report", tooltip="All scores and reasons as text."),
+                VerdictSocket.Output(display_name="verdict", tooltip="The whole comparison, for Scorecard."),
             ],
         )
 
@@ -181,5 +182,6 @@ class RationalRewardsCompare(io.ComfyNode):
             number(verdict.overall_b),
             number(verdict.position_bias),
             told,
+            verdict,
             ui=face.ui([face.verdict(verdict)]),
         )

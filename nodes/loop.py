@@ -20,6 +20,7 @@ from ..rr_models import loop_settings, loop_state
 from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
+from ..rr_models.images import thumbnail
 from . import face, graph, rounds
 from .loop_parts import Carried, Picture, accepted, candidates, or_block
 from .sockets import CATEGORY, MAX_SEED, CritiqueSocket, HistorySocket, LoopSocket
@@ -317,7 +318,8 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             raise ValueError(f"Refine End, round {loop.state.number}: {error}") from error
         loop = loop.in_run(cls.hidden.dynprompt)
         seconds = time.monotonic() - loop.began
-        state = loop_state.observe(loop.state, critiques, pictures, next_prompt, seconds)
+        small = [thumbnail(one.image[0]) for one in pictures]
+        state = loop_state.observe(loop.state, critiques, pictures, next_prompt, seconds, small)
         latest = state.history[-1]
         log.info("Refine loop: %s", latest.line())
         carried = replace(loop, state=state, shown=loop.shown if loop.state.history else [])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import comfy.model_management as management
 import comfy.model_patcher
@@ -17,8 +18,9 @@ import comfy.utils
 import torch
 
 from ..rr_models.aspects import Profile
-from ..rr_models.critics import Question
+from ..rr_models.critics import Question, precision
 from ..rr_models.critics.local import ROOM, LocalCritic, Wish, out_of_memory
+from ..rr_models.critics.precision import Precision
 from ..rr_models.critique import Critique
 from ..rr_models.errors import CriticError
 from ..rr_models.verdict import Verdict
@@ -151,14 +153,14 @@ def critic_device(choice: str) -> torch.device:
     return torch.device("cpu") if choice == "cpu" else management.get_torch_device()
 
 
-PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-
-
-def critic_precision(choice: str, device: torch.device) -> str:
-    """What `local.load` calls the widget's choice. What "auto" means on a card, ComfyUI knows best."""
-    if choice == "auto" and device.type != "cpu":
-        choice = "bf16" if management.should_use_bf16(device) else "fp16"
-    return PRECISIONS.get(choice, choice)
+def critic_precision(choice: str, device: torch.device, folder: Path) -> Precision:
+    """The precision for the widget's choice; what "auto" may take is what core could make free."""
+    if device.type == "cpu":
+        return precision.choose(choice, device, folder)
+    ours = [entry for entry in management.current_loaded_models if entry.device == device]
+    held = sum(entry.model_loaded_memory() for entry in ours if entry.model is not None)
+    room = management.get_free_memory(device) + held - management.extra_reserved_memory()
+    return precision.choose(choice, device, folder, int(room), management.should_use_bf16(device))
 
 
 def _lack_of_memory(error: BaseException) -> bool:

@@ -35,8 +35,8 @@ class RationalRewardsLoadCritique(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=_choices(),
-                    optional=True,
+                    # uploads are offered for required inputs only, so there must be something to choose
+                    options=_choices() or [""],
                     upload=io.UploadType.image,
                     image_folder=io.FolderType.input,
                     tooltip="A picture of Save Image with Critique, or a .json, in ComfyUI's input folder. "

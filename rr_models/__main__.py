@@ -23,7 +23,7 @@ from .wording import choose
 
 OK, UNJUDGED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 SHAPES = "shapes"
-PRECISIONS = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+PRECISIONS = ("auto", "bf16", "fp16", "fp32", "fp8", "int8", "4-bit")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,7 +227,7 @@ def _load(options):
     return local.load(
         folder,
         options.device,
-        PRECISIONS[options.precision],
+        options.precision,
         options.max_pixels,
         name="Shapes critic" if options.critic == SHAPES else "",
         wording=_chosen(options, folder),

@@ -7,6 +7,7 @@ training shrank a picture to the cap first and rounded its sides to whole tokens
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -141,6 +142,15 @@ def pictures(made: object) -> list[tuple[object, torch.Tensor]]:
     if values.dim() == 3 and values.shape[-1] not in (1, 3, 4) and values.shape[0] in (1, 3, 4):
         values = values.movedim(0, -1)
     return [(made, values.float() / 255 if values.dtype == torch.uint8 else values)]
+
+
+def thumbnail(image: torch.Tensor, side: int = 320) -> bytes:
+    """A picture as a JPEG of at most `side` pixels, some 20 kB: enough to remember it by."""
+    picture = to_pil(torch.nan_to_num(image))
+    picture.thumbnail((side, side))
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=88)
+    return data.getvalue()
 
 
 def image_hash(image: torch.Tensor) -> str:

@@ -10,7 +10,7 @@ earlier. A history is plain data, and `replay` comes to the same decisions from 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from .critique import COMPLETE, Critique, known
 from .loop_settings import Settings
@@ -27,6 +27,7 @@ _ROUNDING = 1e-9
 class Round:
     """One finished round: `chosen` is its best candidate's index, `next_prompt` what that one calls for,
     `changed` what is new against the round before, `seconds` the time since the loop began when it ended.
+    `thumbnail` is what was handed in to remember its best picture by; it is not written to JSON.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Round:
     next_prompt: str = ""
     changed: str = ""
     seconds: float = 0.0
+    thumbnail: object = field(default=None, compare=False, repr=False)
 
     @property
     def critique(self) -> Critique:
@@ -182,12 +184,14 @@ def observe(
     keep: Sequence[object] = (),
     next_prompt: str | None = None,
     seconds: float = 0.0,
+    thumbnails: Sequence[object] = (),
 ) -> State:
     """The state after the round's critiques, one per candidate.
 
     `keep` holds one opaque value per candidate; those of the best candidate of the best round and of the
     accepted ones are kept. `next_prompt` replaces the critique's own refined request. `seconds` is the time
-    since the loop began.
+    since the loop began. `thumbnails` holds one small opaque value per candidate; the best one's stays with
+    the round, so let it be small.
     """
     if state.done:
         raise ValueError(f"The loop has ended ({state.reason}) and takes no further round; start a new one.")
@@ -221,6 +225,7 @@ def observe(
         proposal.strip(),
         _changed(state),
         seconds,
+        thumbnails[chosen] if thumbnails else None,
     )
     fresh = [
         Accepted(state.number, i, state.prompt, state.seed, critiques[i], keep[i] if keep else None)

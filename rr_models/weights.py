@@ -109,6 +109,14 @@ def chat_template(folder: Path) -> str:
     )
 
 
+def quantised(folder: Path) -> str | None:
+    """The method by which a folder's weights were quantised before they were saved, such as "fp8"."""
+    told = read_json(folder / "config.json").get("quantization_config")
+    if not isinstance(told, dict):
+        return None
+    return str(told.get("quant_method") or "an unnamed method")
+
+
 def learned(folder: Path) -> dict[str, str] | None:
     """The wording of each task that a critic trained by this project knows (its training.json); None of
     others, which may be asked anything."""
@@ -147,11 +155,6 @@ def _check_config(folder: Path) -> None:
         raise ModelFolderError(
             f"{folder} holds a model of type {kind!r}; a critic must be {MODEL_TYPE!r} (Qwen3-VL), "
             "for example RationalRewards-8B-T2I."
-        )
-    if config.get("quantization_config"):
-        raise ModelFolderError(
-            f"{folder} holds quantised weights (quantization_config in config.json). This version loads "
-            "weights of 16 or 32 bits only: download the model unquantised."
         )
 
 

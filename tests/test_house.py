@@ -34,6 +34,8 @@ PURE = (
     "refining",
     "select",
     "tournament",
+    "store",
+    "fingerprint",
     "revise",
     "kept",
     "shorten",
@@ -75,6 +77,8 @@ LAYERS = {
     "passes": 1,
     "select": 1,
     "tournament": 0,
+    "store": 0,
+    "fingerprint": 0,
     "critics": 2,
     "loop_settings": 3,
     "loop_state": 3,
@@ -85,8 +89,9 @@ LAYERS = {
     "embed": 0,
     "logs": 0,
     "records": 3,
-    "commands": 4,
-    "__main__": 5,
+    "scorecard": 4,
+    "commands": 5,
+    "__main__": 6,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from rr_tests import tiny
 
-from rr_models.critics import loading, local
+from rr_models.critics import loading, local, precision
 from rr_models.errors import ModelFolderError
 
 CPU = torch.device("cpu")
@@ -146,5 +146,5 @@ def test_nothing_is_filled_with_random_numbers(folder, monkeypatch):
         return real(tensor, *args, **options)
 
     monkeypatch.setattr(torch.Tensor, "normal_", draw)
-    model = loading.skeleton(folder, torch.float32)
+    model = loading.skeleton(folder, precision.choose("fp32", CPU, folder))
     assert not drawn and all(p.is_meta for p in model.parameters())

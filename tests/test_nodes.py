@@ -317,12 +317,19 @@ def test_the_built_in_critic_has_a_name(classes):
     assert load.execute("Shapes critic (built in, demo)", "auto", "cpu").result[0].name == "Shapes critic"
 
 
-def test_precisions(core):
-    memory = core.library("nodes.memory")
+def test_precisions(core, monkeypatch):
+    """What "auto" may take is what is free and what core's own models hold."""
+    import comfy.model_management as management
+
+    memory, folder = core.library("nodes.memory"), core.base / "models" / "LLM" / "tiny"
     cpu, card = torch.device("cpu"), torch.device("cuda")
-    assert [memory.critic_precision(choice, cpu) for choice in ("auto", "fp16")] == ["auto", "float16"]
-    assert memory.critic_precision("fp32", card) == "float32"
-    assert memory.critic_precision("auto", card) in ("bfloat16", "float16")
+    assert memory.critic_precision("auto", cpu, folder).name == "fp32"
+    monkeypatch.setattr(management, "get_free_memory", lambda device: 7e9)
+    monkeypatch.setattr(management, "should_use_bf16", lambda device: False)
+    monkeypatch.setattr(management, "extra_reserved_memory", lambda: 0.5e9)
+    assert str(memory.critic_precision("auto", card, folder)).startswith("fp16, because 6.5 GB can be free")
+    assert str(memory.critic_precision("fp32", card, folder)) == "fp32"
+    assert memory.critic_precision("int8", card, folder).dtype == torch.float16
 
 
 def test_noise_masks_go_along_however_many_there_are(core):

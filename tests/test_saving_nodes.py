@@ -79,7 +79,9 @@ def test_what_is_saved_is_loaded_again(core, kind):
     assert run.success, run.complaint
     (file,) = files_of(core, run)
     name = file.relative_to(core.base / "output").as_posix()
-    again = core.run({"load": node("RationalRewardsLoadCritique", output_file=name), **kept_by("load")})
+    again = core.run(
+        {"load": node("RationalRewardsLoadCritique", file="", output_file=name), **kept_by("load")}
+    )
     assert again.success, again.complaint
     critiques, image, request, prompt, _, refined, overall, report = (
         again.slot("load", i)[0] for i in range(8)
@@ -119,7 +121,9 @@ def test_a_loop_is_saved_with_its_history_and_gone_on_with(core):
     assert told.found.to_dict() == run.value("end", HISTORY).to_dict()
 
     name = file.with_suffix(".json").relative_to(core.base / "output").as_posix()
-    again = core.run({"load": node("RationalRewardsLoadCritique", output_file=name), **kept_by("load")})
+    again = core.run(
+        {"load": node("RationalRewardsLoadCritique", file="", output_file=name), **kept_by("load")}
+    )
     assert again.success, again.complaint
     assert again.value("load", 3) == "grey brighter brighter" and again.value("load", 4) == 0
     assert again.value("load", 8).to_dict() == told.found.to_dict()
@@ -246,7 +250,7 @@ def test_galleries_are_told_what_the_graph_says_beyond_doubt(core):
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_runs(core, inputs, complaint):
-    run = core.run({"load": node("RationalRewardsLoadCritique", **inputs), **kept_by("load")})
+    run = core.run({"load": node("RationalRewardsLoadCritique", **{"file": ""} | inputs), **kept_by("load")})
     assert not run.success and complaint in run.complaint
 
 

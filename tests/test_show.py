@@ -77,3 +77,24 @@ def test_a_file_without_a_record_exits_with_2(capsys, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     status, out, err = show(capsys, tmp_path / "plain.png")
     assert status == 2 and not out and "plain.png" in err and "no critique in this picture" in err
+
+
+def test_a_scorecard_is_drawn_of_a_picture_a_folder_and_a_history(capsys, tmp_path):
+    files = [saved(tmp_path, Record(critique(2.0, score), seed=1), f"{score}.png") for score in (3.0, 4.0)]
+    state = finished([[critique(2.0, 2.0, refined="better")], [critique(4.0, 4.0)]])
+    Image.new("RGB", (64, 64), "#123456").save(tmp_path / "round_01.png")
+    history = tmp_path / "history.json"
+    history.write_text(json.dumps(state.to_dict()), "utf-8")
+    for given in (files[:1], files, [history]):
+        assert show(capsys, *given, "--card", tmp_path / "card.png")[0] == 0
+        with Image.open(tmp_path / "card.png") as card:
+            assert card.width == 1200
+            colors = {color for _, color in card.getcolors(1 << 24)}
+        (tmp_path / "card.png").unlink()
+    assert (0x12, 0x34, 0x56) in colors, "the history's own picture of round 1"
+    status, _, err = show(capsys, *files, history, "--card", tmp_path / "card.png")
+    assert status == 2 and "drawn by itself" in err
+    status, _, err = show(capsys, files[0], "--card", tmp_path / "card.txt")
+    assert status == 2 and "card.txt" in err
+    status, _, err = show(capsys, files[0], "--card", tmp_path / "no folder" / "card.png")
+    assert status == 2 and "card.png cannot be written" in err

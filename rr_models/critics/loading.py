@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import nn
@@ -19,14 +20,16 @@ from torch import nn
 from .. import weights as files
 from ..errors import CriticError, ModelFolderError
 from . import reading
+from .precision import Packed, Precision, pack
+from .room import out_of_memory
 
 log = logging.getLogger(__name__)
 
 META = torch.device("meta")
 
 
-def skeleton(folder: Path, dtype: torch.dtype) -> nn.Module:
-    """The folder's Qwen3-VL with all parameters on the meta device, in `dtype`; buffers are real."""
+def skeleton(folder: Path, precision: Precision) -> nn.Module:
+    """The folder's Qwen3-VL with all parameters on the meta device; buffers are real."""
     try:  # transformers takes seconds to import, so it waits until a model is really wanted
         from accelerate import init_empty_weights
         from transformers import Qwen3VLForConditionalGeneration
@@ -40,7 +43,9 @@ def skeleton(folder: Path, dtype: torch.dtype) -> nn.Module:
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                _put([(module, name)], torch.empty_like(parameter, dtype=dtype, device=META))
+                _put([(module, name)], torch.empty_like(parameter, dtype=precision.dtype, device=META))
+    if precision.packed:
+        pack(model, precision.name, precision.dtype)
     return model.eval()
 
 
@@ -57,7 +62,9 @@ class Weights:
         self._plan = _plan(folder, model)
         self._buffers = {name: buffer for name, buffer in model.named_buffers()}
         self._empty()
-        self.size = sum(p.numel() * p.element_size() for p in model.parameters())
+        # empty packed layers have no weight as a parameter yet
+        packed = [module.nbytes for module in model.modules() if isinstance(module, Packed)]
+        self.size = sum(p.numel() * p.element_size() for p in model.parameters()) + sum(packed)
 
     def read(self, device: torch.device, watch: Callable[[int, int], None] | None = None) -> None:
         """Bring the weights to `device`; does nothing where they are there already.
@@ -88,7 +95,10 @@ class Weights:
         for tensors in self._plan.values():
             for places in tensors.values():
                 (module, name), *_ = places
-                _put(places, torch.empty_like(module._parameters[name], device=META))
+                if isinstance(module, Packed) and name == "weight":
+                    module.empty()
+                else:
+                    _put(places, torch.empty_like(module._parameters[name], device=META))
 
     def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
         from safetensors import safe_open
@@ -118,15 +128,78 @@ class Weights:
             self.model.get_submodule(owner)._buffers[own] = buffer.to(device)
 
 
+class Quantised(Weights):
+    """Weights that were quantised before they were saved: transformers reads them, all at once, with the
+    package that their method takes."""
+
+    PACKAGES: Final = {
+        "bitsandbytes": "bitsandbytes",
+        "compressed-tensors": "compressed-tensors",
+        "gptq": "gptqmodel",
+        "awq": "gptqmodel",
+        "torchao": "torchao",
+        "hqq": "hqq",
+        "fp8": "kernels",
+    }
+
+    def __init__(self, folder: Path, model: nn.Module):
+        self.folder, self.model, self.dtype, self.device = folder, model, model.dtype, None
+        self._bare = dict(model.__dict__)
+        self.size = sum((folder / file).stat().st_size for file in files.shards(folder))
+
+    def drop(self) -> None:
+        self.model.__dict__.update(self._bare)
+        self.device = None
+
+    def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
+        from transformers import Qwen3VLForConditionalGeneration
+
+        watch(0, self.size)
+        try:
+            read, told = Qwen3VLForConditionalGeneration.from_pretrained(
+                self.folder,
+                config=reading.config(self.folder),
+                dtype=self.dtype,
+                device_map={"": device},
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            if getattr(read, "hf_quantizer", None) is None:
+                raise ValueError("it knows no such method and would take the weights for plain ones")
+            if lost := sorted(told["missing_keys"]):
+                raise ValueError(f"{len(lost)} tensors are missing, such as {lost[0]}")
+        except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
+            if out_of_memory(error):
+                raise
+            method = files.quantised(self.folder)
+            package = self.PACKAGES.get(method or "")
+            mend = (
+                f"It takes the package {package}" if package else "This transformers does not know the method"
+            )
+            raise CriticError(
+                f"{self.folder.name} is quantised by {method}, and transformers cannot read it on {device} "
+                f"({str(error).splitlines()[0]}). {mend}; the unquantised model needs nothing."
+            ) from error
+        # the parts that write answers hold on to the model itself, so it takes over what was read
+        read.eval().requires_grad_(False)
+        self.model.__dict__.update(
+            read.__dict__ | {name: self._bare[name] for name in ("generation_config",) if name in self._bare}
+        )
+        watch(self.size, self.size)
+
+
 def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.Module, str]]]]:
     """file -> tensor -> the places in the model that it goes to. Reads headers only."""
     places: dict[str, list[tuple[nn.Module, str]]] = {}
     shapes = {}
     for path, module in model.named_modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                full = f"{path}.{name}" if path else name
-                places[full], shapes[full] = [(module, name)], tuple(parameter.shape)
+        wanted = {name: tuple(one.shape) for name, one in module._parameters.items() if one is not None}
+        if isinstance(module, Packed):
+            wanted["weight"] = (module.out_features, module.in_features)
+        for name, shape in wanted.items():
+            full = f"{path}.{name}" if path else name
+            places[full], shapes[full] = [(module, name)], shape
     kept = {name: (file, entry["shape"]) for file, name, entry in files.tensors(folder)}
     head, embedding = "lm_head.weight", "model.language_model.embed_tokens.weight"
     if head not in kept and reading.tied(model.config):
@@ -153,7 +226,11 @@ def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.M
 
 
 def _put(places: Sequence[tuple[nn.Module, str]], tensor: torch.Tensor) -> None:
-    """One parameter for all of these places; several share it where a model is tied."""
+    """One parameter for all of these places, or a weight to be packed. Where a model is tied, several share
+    it."""
+    (module, name), *_ = places
+    if isinstance(module, Packed) and name == "weight":
+        return module.take(tensor)
     parameter = nn.Parameter(tensor, requires_grad=False)
     for module, name in places:
         module._parameters[name] = parameter

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from .. import fingerprint
 from .. import weights as files
 from ..aspects import Aspect, Profile
 from ..critique import Critique, check_weights
@@ -21,7 +22,9 @@ from ..verdict import Verdict, averaged, of_critiques
 from ..wording import Wording, choose
 from . import PAIR_TASKS, Question, reading
 from .layout import Layout
-from .loading import Weights, skeleton
+from .loading import Quantised, Weights, skeleton
+from .precision import Precision
+from .precision import choose as choose_precision
 from .room import ROOM, Room, out_of_memory
 from .writing import Answer, SoFar, Watch, Wish, Writer
 
@@ -47,7 +50,7 @@ def load(
     """Load a model folder, after checking that it is whole.
 
     `device` may be "auto", which takes the graphics card if there is one; `dtype` is "auto" or one of
-    reading.DTYPES; `max_pixels` caps the pictures (see images.py); `name` is what
+    precision.NAMES; `max_pixels` caps the pictures (see images.py); `name` is what
     critiques record as their critic, by default the folder's name; `wording` is how it is asked, by default
     as its model card says, or in this project's words if it says nothing (see wording.py);
     `watch(done, total)` hears of the bytes that are read.
@@ -67,7 +70,7 @@ def load(
 def prepare(
     folder: Path | str,
     device: torch.device,
-    dtype: torch.dtype | str = "auto",
+    dtype: torch.dtype | str | Precision = "auto",
     max_pixels: int | None = None,
     name: str = "",
     wording: Wording | None = None,
@@ -75,8 +78,10 @@ def prepare(
     """As `load`, but the weights stay in their files until `critic.weights.read(device)`."""
     folder = Path(folder)
     files.check(folder)
+    precision = dtype if isinstance(dtype, Precision) else choose_precision(dtype, device, folder)
+    log.info("%s is loaded in %s", name or folder.name, precision)
     preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
-    model = skeleton(folder, reading.precision(dtype, device))
+    model = skeleton(folder, precision)
     from transformers import GenerationConfig
 
     tokenizer = reading.tokenizer(folder)
@@ -89,32 +94,38 @@ def prepare(
     wording = wording or choose(folder)
     for notice in wording.notices:
         log.warning("%s", notice)
-    weights = Weights(folder, model)
-    return LocalCritic(
-        name or folder.name, model, weights, tokenizer, preprocessing, wording, files.learned(folder)
-    )
+    weights = (Quantised if files.quantised(folder) else Weights)(folder, model)
+    settings = (precision.name, tokenizer, preprocessing, wording, files.learned(folder))
+    return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder(folder))
 
 
 class LocalCritic:
-    """A Qwen3-VL that looks at pictures and writes critiques, while its `weights` are on a device."""
+    """A Qwen3-VL that looks at pictures and writes critiques, while its `weights` are on a device.
+
+    `identity` is the fingerprint of the folder they come from (see fingerprint.py), "" where there is none.
+    """
 
     def __init__(
         self,
         name: str,
         model: torch.nn.Module,
         weights: Weights,
+        precision: str,
         tokenizer,
         preprocessing: Preprocessing,
         wording: Wording | None = None,
         learned: Mapping[str, str] | None = None,
+        identity: str = "",
     ):
         self.name = name
         self.model = model
         self.weights = weights
+        self.precision = precision
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
         self.wording = wording or Wording()
         self.learned = learned
+        self.identity = identity
         self.layout = Layout(
             tokenizer,
             preprocessing,
@@ -125,9 +136,7 @@ class LocalCritic:
         self.writer = Writer(name, model, tokenizer, self.wording, self.layout)
 
     def __repr__(self):
-        return (
-            f"LocalCritic({self.name}, {self.model.device}, {str(self.model.dtype).removeprefix('torch.')})"
-        )
+        return f"LocalCritic({self.name}, {self.model.device}, {self.precision})"
 
     @property
     def profile(self) -> Profile:
@@ -268,6 +277,7 @@ class LocalCritic:
         question, written = answer.question, answer.job.written
         source = {
             "critic": self.name,
+            "precision": self.precision,
             "wording": self.wording.name(question.task),
             "style": self.wording.style,
             "guided": wish.guided,

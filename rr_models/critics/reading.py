@@ -1,19 +1,14 @@
-"""What a model folder and the user's choices mean for transformers: configuration, tokenizer, precision and
+"""What a model folder and the user's choices mean for transformers: configuration, tokenizer and
 device."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
 
 from .. import weights
 from ..errors import ModelFolderError
-
-log = logging.getLogger(__name__)
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def config(folder: Path):
@@ -72,26 +67,6 @@ def ends(folder: Path, tokenizer, config) -> list[int]:
         f"{folder} says nowhere which token ends an answer (eos_token in tokenizer_config.json). "
         "Copy that file from where the model was downloaded."
     )
-
-
-def precision(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
-    """The data type of the weights; "auto" is the best that the device is fast in."""
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype in DTYPES:
-        return DTYPES[dtype]
-    if dtype != "auto":
-        raise ValueError(f"dtype must be auto, {', '.join(DTYPES)} or a torch.dtype, not {dtype!r}.")
-    if device.type == "cpu":
-        log.info("float32, because most CPUs are slow in half precision")
-        return torch.float32
-    if device.type == "mps" or (
-        device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        log.info("float16, because %s has no fast bfloat16", device)
-        return torch.float16
-    log.info("bfloat16, the precision these models were trained in")
-    return torch.bfloat16
 
 
 def device(choice: torch.device | str) -> torch.device:

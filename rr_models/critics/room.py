@@ -9,7 +9,7 @@ import torch
 from ..decode.loop import LINES, SHAPES
 from ..decode.text import DUMP
 
-ROOM = "Lower max_pixels, load it in a lighter precision or on the CPU, or free what other models hold."
+ROOM = "Lower max_pixels, choose a lighter precision (int8, 4-bit) in Load Critic, or set its device to cpu."
 """What to do when memory runs out."""
 
 

@@ -85,7 +85,7 @@ const STYLE = `
 .rr-scroll:focus { outline: 1px solid var(--border-color, #666); }
 .rr-quiet { opacity: 0.65; }
 .rr-entry + .rr-entry { margin-top: 8px; padding-top: 6px; border-top: 1px solid var(--border-color, #555); }
-.rr-row { display: grid; grid-template-columns: minmax(0, 1fr) 38% 5.5em; gap: 6px; align-items: center; }
+.rr-row { display: grid; grid-template-columns: minmax(0, 1fr) 28% 5.2em; gap: 6px; align-items: center; }
 .rr-row > :last-child { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .rr-row > :first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .rr-head { font-weight: 600; margin-bottom: 2px; }
@@ -162,7 +162,7 @@ function drawVerdict(face) {
   return el(
     "div",
     "rr-entry",
-    row(word(winner), null, pair(...face.overall), face.winner ? "rr-head rr-best" : "rr-head rr-bad"),
+    row(word(winner), null, pair(...face.overall), face.winner ? "rr-head" : "rr-head rr-bad"),
     ...face.aspects.map((aspect) => {
       const scored = aspect.status === "scored";
       const middle = el("span", "rr-quiet", scored && aspect.winner !== "tie" ? aspect.winner : "");
