@@ -54,6 +54,7 @@ LAYERS = {
     "images": 0,
     "weights": 0,
     "hub": 1,
+    "download": 2,
     "card_values": 0,
     "card_library": 0,
     "card_expressions": 0,
