@@ -7,7 +7,6 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..rr_models import scorecard
-from ..rr_models.aspects import BEST, WORST
 from ..rr_models.critique import Critique
 from ..rr_models.images import from_pil, to_pil
 from ..rr_models.loop_state import State
@@ -68,8 +67,8 @@ class RationalRewardsScorecard(io.ComfyNode):
                 io.Float.Input(
                     "bar",
                     default=3.0,
-                    min=WORST,
-                    max=BEST,
+                    min=0.0,
+                    max=100.0,
                     step=0.1,
                     tooltip="The score to reach, 1 (worst) to 4 (best): what lies below is told by colour "
                     "and, on a contact sheet, dimmed. A history has its own bar.",

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from dev_browser import LITEGRAPH, RENDERINGS, VUE, Frontend, browser
+from dev_core import PACK_FOLDER
 from dev_env import Trouble
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / ".cache" / "browser"
 NAMES = sorted(file.stem for file in (ROOT / "workflows").glob("*.json"))
 DEMO = "refine_shapes_demo"
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
+TESTONLY = {"rr-nodes-testonly": ROOT / "tests" / "nodes_testonly"}
 
 pytestmark = [pytest.mark.core, pytest.mark.browser]
 
@@ -34,8 +37,13 @@ def running_browser():
 
 
 @pytest.fixture(scope="module")
-def frontend(running_browser, core_folder, serve):
-    frontend = Frontend(running_browser, serve(core_folder).url)
+def server(core_folder, serve):
+    return serve(core_folder, TESTONLY)
+
+
+@pytest.fixture(scope="module")
+def frontend(running_browser, server):
+    frontend = Frontend(running_browser, server.url)
     yield frontend
     frontend.close()
 
@@ -96,9 +104,9 @@ def test_run_runs_the_demo_and_the_nodes_show_their_scores(frontend, rendering):
         assert any(said["per_second"] for said in live) and any(said["scores"] for said in live)
 
 
-def test_faces_come_back_from_the_cache_and_from_the_history(running_browser, serve, core_folder):
+def test_faces_come_back_from_the_cache_and_from_the_history(running_browser, server):
     """In a new window, as after a reload: what ran before is shown without running again."""
-    frontend = Frontend(running_browser, serve(core_folder).url, "zh")
+    frontend = Frontend(running_browser, server.url, "zh")
     try:
         frontend.open(load(DEMO), VUE)
         assert "评分" in faces(frontend, "RationalRewardsRefineEnd")
@@ -159,3 +167,72 @@ def test_the_help_panel_shows_ours(frontend):
     assert page.locator("h1").inner_text() == "Refine End"
     frontend.wait("() => document.querySelector('.node-help-content img')?.naturalWidth > 100")
     frontend.picture(PICTURES / "help.png")
+
+
+def test_core_offers_the_blueprints(server):
+    offered = server.get("/global_subgraphs").values()
+    ours = [one["name"] for one in offered if one["info"]["node_pack"] == f"custom_nodes.{PACK_FOLDER}"]
+    assert sorted(ours) == [file.stem for file in BLUEPRINTS] == ["Best of N", "Refine until good"]
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+@pytest.mark.parametrize("file", BLUEPRINTS, ids=[file.stem for file in BLUEPRINTS])
+def test_a_blueprint_opens_whole(frontend, file, rendering):
+    blueprint = json.loads(file.read_text("utf-8"))
+    frontend.open(blueprint, rendering)
+    inside = blueprint["definitions"]["subgraphs"][0]["nodes"]
+    kinds = frontend.ask("Object.keys(LiteGraph.registered_node_types)")
+    assert {node["type"] for node in inside} <= set(kinds)
+    assert {node["properties"]["cnr_id"] for node in inside} == {"rational-rewards", "comfy-core"}
+    assert sorted(node["class_type"] for node in frontend.prompt().values()) == sorted(
+        node["type"] for node in inside
+    )
+    frontend.picture(PICTURES / f"{file.stem}_{rendering}.png")
+
+
+@pytest.mark.parametrize("file", BLUEPRINTS, ids=[file.stem for file in BLUEPRINTS])
+def test_a_blueprint_runs(frontend, server, file):
+    """As the frontend hands it over, with a tiny random model connected to its inputs."""
+    frontend.open(json.loads(file.read_text("utf-8")))
+    prompt = frontend.prompt()
+    outside = {
+        "model": ["tiny", 0],
+        "clip": ["tiny", 1],
+        "vae": ["tiny", 2],
+        "negative": ["negative", 0],
+        "latent_image": ["latent", 0],
+        "critic": ["critic", 0],
+    }
+    for name, node in prompt.items():
+        known = server.get(f"/object_info/{node['class_type']}")[node["class_type"]]["input"]["required"]
+        node["inputs"] |= {key: outside[key] for key in known if key not in node["inputs"]}
+        if node["class_type"] == "KSampler":
+            node["inputs"]["steps"] = 2
+        if node["class_type"] == "RationalRewardsRefineStart":
+            node["inputs"] |= {"request": "a large red circle on the left", "rounds": 2}
+        if node["class_type"] == "RationalRewardsPickBest":
+            last = name
+        for key in ("text", "request"):
+            if node["inputs"].get(key) == "":
+                node["inputs"][key] = "a large red circle on the left"
+    prompt |= {
+        "tiny": {"class_type": "RRTestTinyModel", "inputs": {"weights_seed": 0}},
+        "negative": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["tiny", 1], "text": "blurry"}},
+        "latent": {
+            "class_type": "EmptySD3LatentImage",
+            "inputs": {"width": 64, "height": 64, "batch_size": 2},
+        },
+        "critic": {
+            "class_type": "RationalRewardsLoadCritic",
+            "inputs": {
+                **{"model": "Shapes critic (built in, demo)", "precision": "auto", "device": "auto"},
+                "max_pixels": 802816,
+            },
+        },
+    }
+    if file.stem == "Best of N":
+        prompt["show"] = {"class_type": "PreviewImage", "inputs": {"images": [last, 0]}}
+    entry = server.run(prompt, timeout=180)
+    assert entry["status"]["completed"], entry["status"]
+    shown = json.dumps(entry["outputs"])
+    assert ('"images": [{' if file.stem == "Best of N" else "Best: round") in shown

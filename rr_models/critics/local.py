@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from .. import fingerprint
 from .. import weights as files
 from ..aspects import Aspect, Profile
 from ..critique import Critique, check_weights
@@ -94,14 +95,15 @@ def prepare(
     for notice in wording.notices:
         log.warning("%s", notice)
     weights = (Quantised if files.quantised(folder) else Weights)(folder, model)
-    learned = files.learned(folder)
-    return LocalCritic(
-        name or folder.name, model, weights, precision.name, tokenizer, preprocessing, wording, learned
-    )
+    settings = (precision.name, tokenizer, preprocessing, wording, files.learned(folder))
+    return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder(folder))
 
 
 class LocalCritic:
-    """A Qwen3-VL that looks at pictures and writes critiques, while its `weights` are on a device."""
+    """A Qwen3-VL that looks at pictures and writes critiques, while its `weights` are on a device.
+
+    `identity` is the fingerprint of the folder they come from (see fingerprint.py), "" where there is none.
+    """
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class LocalCritic:
         preprocessing: Preprocessing,
         wording: Wording | None = None,
         learned: Mapping[str, str] | None = None,
+        identity: str = "",
     ):
         self.name = name
         self.model = model
@@ -122,6 +125,7 @@ class LocalCritic:
         self.preprocessing = preprocessing
         self.wording = wording or Wording()
         self.learned = learned
+        self.identity = identity
         self.layout = Layout(
             tokenizer,
             preprocessing,

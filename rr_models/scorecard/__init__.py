@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
+from ..bars import Bars
 from ..critique import Critique
 from ..loop_state import State
 from ..verdict import Verdict
@@ -27,7 +28,7 @@ def draw(
     pictures: Sequence[Image.Image | None] | Mapping[int, Image.Image] = (),
     *,
     sources: Sequence[Image.Image] = (),
-    bar: float = 3.0,
+    bar: float | None = None,
     seeds: Sequence[str] = (),
     theme: str = "light",
 ) -> Image.Image:
@@ -39,8 +40,9 @@ def draw(
     * the state of a loop: its story; `pictures` by the number of the round, or else the thumbnails that the
       loop has kept; the bar is the loop's own
 
-    Pictures may be missing or None; their places say so. `bar` is the score to reach. ValueError where
-    pictures and critiques are not as many, or there is nothing to show.
+    Pictures may be missing or None; their places say so. `bar` is the score to reach; left out, it
+    stands two thirds up the scale: at 3 of 1 to 4. ValueError where it is off the scale, where pictures and
+    critiques are not as many, or where there is nothing to show.
     """
     if theme not in THEMES:
         raise ValueError(f"theme must be one of {', '.join(THEMES)}, not {theme!r}.")
@@ -61,9 +63,11 @@ def draw(
     labels = list(seeds) or [""] * len(critiques)
     if len(labels) != len(critiques):
         raise ValueError(f"{len(labels)} seeds but {len(critiques)} critiques; give one each.")
+    worst, best = critiques[0].scale
+    goal = Bars(worst + (best - worst) * 2 / 3 if bar is None else bar)
     if len(critiques) == 1:
-        return paint(single(shown[0], critiques[0], sources, bar, labels[0]), WIDTH, how)
-    return paint(sheet(shown, critiques, bar, labels), WIDTH, how)
+        return paint(single(shown[0], critiques[0], sources, goal, labels[0]), WIDTH, how)
+    return paint(sheet(shown, critiques, goal, labels), WIDTH, how)
 
 
 def _thumbnails(state: State) -> dict[int, Image.Image]:

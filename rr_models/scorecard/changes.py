@@ -7,17 +7,18 @@ from difflib import SequenceMatcher
 
 from .typeset import ADDED, REMOVED, SAME
 
-_WORD = re.compile(
-    r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]|[^\W\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+|\s+|.", re.S
-)
+_IDEOGRAPH = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"
+# blanks go with the word before them: as words of their own they would be most of all words, and all the same
+_WORD = re.compile(rf"(?:[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+|\s|.)\s*", re.S)
 _NEAR = 5
 """Words kept beside a change, so that it can be found again."""
-_COMPARED = 4000
+_COMPARED = 2000
 """Words of either text that are compared; time grows with their product."""
 
 
 def changes(before: str, after: str, brief: bool = False) -> list[tuple[str, str]]:
-    """Spans that read as both texts: those not ADDED are `before`, those not REMOVED are `after`.
+    """Spans that read as both texts: those not ADDED are `before`, those not REMOVED are `after`. Blanks are
+    not compared, and are those of `after`.
 
     `brief`: long stretches of the same words become " … ". Texts of more than some thousand words are not
     compared: all of one is removed, all of the other added.
@@ -26,11 +27,13 @@ def changes(before: str, after: str, brief: bool = False) -> list[tuple[str, str
     if max(len(old), len(new)) > _COMPARED:
         return [(before, REMOVED), (after, ADDED)]
     spans: list[tuple[str, str]] = []
-    steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    steps = SequenceMatcher(
+        None, *([word.strip() for word in text] for text in (old, new)), autojunk=False
+    ).get_opcodes()
     for number, (kind, a, b, c, d) in enumerate(steps):
         if kind == "equal":
             first, last = number == 0, number == len(steps) - 1
-            spans.append((_shortened(old[a:b], first, last) if brief else "".join(old[a:b]), SAME))
+            spans.append((_shortened(new[c:d], first, last) if brief else "".join(new[c:d]), SAME))
             continue
         if a < b:
             spans.append(("".join(old[a:b]), REMOVED))
@@ -41,9 +44,8 @@ def changes(before: str, after: str, brief: bool = False) -> list[tuple[str, str
 
 def _shortened(words: list[str], first: bool, last: bool) -> str:
     """The words next to what comes before and behind, and a sign for the rest."""
-    head = 0 if first else 2 * _NEAR
-    tail = 0 if last else 2 * _NEAR
+    head, tail = 0 if first else _NEAR, 0 if last else _NEAR
     if len(words) <= head + tail + 4:
         return "".join(words)
     behind = "".join(words[len(words) - tail :]) if tail else ""
-    return f"{''.join(words[:head])} … {behind}"
+    return f"{''.join(words[:head])}… {behind}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..bars import Bars
 from ..critique import COMPLETE, NOT_APPLICABLE, AspectScore, Critique
 from .canvas import Canvas
 from .layout import Block, Column, Row, Rule, Space, Text
@@ -50,16 +51,22 @@ def color_of(score: float | None, bar: float) -> str:
     return "soft" if score is None else "good" if score >= bar else "bad"
 
 
-def shown(aspect: AspectScore) -> tuple[str, str]:
-    """An aspect's score in words, and whether they are quiet."""
+def shown(aspect: AspectScore, bar: float) -> tuple[str, str]:
+    """An aspect's score in words, and their colour if it is not that of a score."""
     if aspect.score is not None:
-        return f"{aspect.score:.1f}", ""
+        # never rounded up to the bar that it misses
+        missed = aspect.score < bar <= round(aspect.score, 1)
+        return f"{aspect.score:.4g}" if missed else f"{aspect.score:.1f}", ""
     return ("N/A", "soft") if aspect.status == NOT_APPLICABLE else ("missing", "bad")
+
+
+def _bar(goal: Bars, aspect: AspectScore) -> float:
+    return goal.named.get(aspect.key, goal.every)
 
 
 def score_line(aspect: AspectScore, scale: Scale, bar: float, size: int = SMALL, dim: bool = False) -> Column:
     """Name, number and bar of one aspect."""
-    number, color = shown(aspect)
+    number, color = shown(aspect, bar)
     color = color or ("soft" if dim else color_of(aspect.score, bar))
     count = Text(number, size, color, bold=True, align="right")
     name = Text(aspect.name, size, "soft" if dim or size == SMALL else "ink", size > SMALL, most=1)
@@ -70,17 +77,18 @@ def score_line(aspect: AspectScore, scale: Scale, bar: float, size: int = SMALL,
     )
 
 
-def score_lines(critique: Critique, bar: float, dim: bool = False) -> Column:
+def score_lines(critique: Critique, goal: Bars, dim: bool = False) -> Column:
     """All aspects, small."""
-    return Column(*(score_line(a, critique.scale, bar, dim=dim) for a in critique.aspects), gap=10)
+    lines = (score_line(a, critique.scale, _bar(goal, a), dim=dim) for a in critique.aspects)
+    return Column(*lines, gap=10)
 
 
-def overall(critique: Critique, bar: float, size: int = BIG, dim: bool = False) -> Block:
+def overall(critique: Critique, goal: Bars, size: int = BIG, dim: bool = False) -> Block:
     """The overall score, large, or why there is none."""
     if critique.overall is None:
         word = critique.status if critique.status != COMPLETE else "nothing applies"
         return Text(word, round(size * 0.55), "soft" if dim else "bad", bold=True)
-    color = "soft" if dim else "good" if critique.reaches(bar) else "bad"
+    color = "soft" if dim else "good" if goal.reached(critique) else "bad"
     number = Text(f"{critique.overall:.2f}", size, color, bold=True)
     of = Text(f"of {critique.scale[1]:g}", max(SMALL, size // 3), "soft")
     lifted = Column(Space(round(size * 1.1) - round(max(SMALL, size // 3) * 1.1)), of, gap=0)
@@ -100,12 +108,12 @@ def labelled(label: str, text: str | Sequence[tuple[str, str]], most: int = 0) -
     return Column(Text(label, SMALL, "soft", bold=True), Text(text, BODY, most=most), gap=3)
 
 
-def reasons(critique: Critique, bar: float, most: int = 8) -> Column:
+def reasons(critique: Critique, goal: Bars, most: int = 8) -> Column:
     """All aspects with the critic's reasons."""
     return Column(
         *(
             Column(
-                score_line(aspect, critique.scale, bar, HEAD),
+                score_line(aspect, critique.scale, _bar(goal, aspect), HEAD),
                 Text(aspect.justification, BODY, "soft", most=most) if aspect.justification else None,
                 gap=7,
             )
@@ -120,9 +128,11 @@ def notes(critique: Critique) -> Column | None:
     return labelled("Notes", "\n".join(critique.notes), most=6) if critique.notes else None
 
 
-def footer(source: dict, scale: Scale, bar: float | None, more: str = "") -> Column:
+def footer(source: dict, scale: Scale, goal: Bars | None, more: str = "") -> Column:
     """How to read the numbers, and who gave them."""
-    notch = "" if bar is None else f"; the notch is the bar, {bar:.1f}"
+    notch = "; the notch is the bar to reach" if goal else ""
+    notch += f" ({goal.every:.3g})" if goal and not goal.named else ""
+    notch += f"; the overall bar is {goal.overall:.3g}" if goal and goal.overall else ""
     told = [f"Scores from {scale[0]:g} (worst) to {scale[1]:g} (best){notch}.", *([more] if more else [])]
     if critic := source.get("critic"):
         told.append(f"Judged by {critic}.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from ..bars import Bars
 from ..critique import Critique
 from ..select import rank
 from .layout import Block, Column, Panel, Picture, Row, Text, grid
@@ -17,12 +18,12 @@ MOST = 24
 
 
 def sheet(
-    pictures: Sequence[Image.Image | None], critiques: Sequence[Critique], bar: float, seeds: Sequence[str]
+    pictures: Sequence[Image.Image | None], critiques: Sequence[Critique], goal: Bars, seeds: Sequence[str]
 ) -> Block:
-    order = rank(critiques, bar=bar)
-    reached = [index for index in order if critiques[index].reaches(bar)]
+    order = rank(critiques, bar=goal)
+    reached = [index for index in order if goal.reached(critiques[index])]
     cells = [
-        _cell(place, index, pictures[index], critiques[index], bar, seeds[index], index in reached)
+        _cell(place, index, pictures[index], critiques[index], goal, seeds[index], index in reached)
         for place, index in enumerate(order[:MOST], 1)
     ]
     unjudged = sum(critique.overall is None for critique in critiques)
@@ -33,7 +34,7 @@ def sheet(
     return Column(
         heading(f"{len(critiques)} candidates, best first", best.request),
         grid(cells, 3 if len(cells) <= 3 else 4, PAD),
-        footer(best.source, best.scale, bar, told),
+        footer(best.source, best.scale, goal, told),
         gap=PAD,
     )
 
@@ -43,7 +44,7 @@ def _cell(
     index: int,
     picture: Image.Image | None,
     critique: Critique,
-    bar: float,
+    goal: Bars,
     seed: str,
     reached: bool,
 ) -> Panel:
@@ -56,8 +57,8 @@ def _cell(
         Column(
             Row(name, told, shares=(80, 1.0), gap=8, middle=True),
             Picture(picture, dim=dim, square=True),
-            overall(critique, bar, 28, dim),
-            score_lines(critique, bar, dim),
+            overall(critique, goal, 28, dim),
+            score_lines(critique, goal, dim),
             gap=10,
         ),
         "best" if winner else "",

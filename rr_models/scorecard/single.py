@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from ..bars import Bars
 from ..critique import Critique
 from .changes import changes
 from .layout import Block, Column, Panel, Picture, Row, Text
@@ -18,13 +19,13 @@ def body(
     picture: Image.Image | None,
     critique: Critique,
     sources: Sequence[Image.Image],
-    bar: float,
+    goal: Bars,
     seed: str = "",
 ) -> Block:
     """Pictures left, scores and reasons right; an edit has its source beside it, above all."""
     beside = Column(
-        overall(critique, bar),
-        Text(_verdict(critique, bar), SMALL, "soft"),
+        overall(critique, goal),
+        Text(_verdict(critique, goal), SMALL, "soft"),
         Text(seed, SMALL, "soft") if seed else None,
         gap=2,
     )
@@ -36,22 +37,22 @@ def body(
     )
     if not sources:
         left = Column(Picture(picture, 520), beside, gap=GAP + 2)
-        right = Column(reasons(critique, bar), words, gap=GAP + 14)
+        right = Column(reasons(critique, goal), words, gap=GAP + 14)
         return Row(Panel(left), Panel(right), shares=(430, 1.0))
     shots = [_shot("source", source) for source in sources] + [_shot("edited", picture)]
     top = Row(*shots)
-    below = Row(Panel(reasons(critique, bar)), Panel(Column(beside, words, gap=GAP + 8)), shares=(1.25, 1.0))
+    below = Row(Panel(reasons(critique, goal)), Panel(Column(beside, words, gap=GAP + 8)), shares=(1.25, 1.0))
     return Column(top, below, gap=PAD)
 
 
 def single(
-    picture: Image.Image | None, critique: Critique, sources: Sequence[Image.Image], bar: float, seed: str
+    picture: Image.Image | None, critique: Critique, sources: Sequence[Image.Image], goal: Bars, seed: str
 ) -> Block:
     kind = "Critique of an edit" if sources else "Critique"
     return Column(
         heading(kind, critique.request, most=6),
-        body(picture, critique, sources, bar, seed),
-        footer(critique.source, critique.scale, bar),
+        body(picture, critique, sources, goal, seed),
+        footer(critique.source, critique.scale, goal),
         gap=PAD,
     )
 
@@ -60,10 +61,15 @@ def _shot(label: str, picture: Image.Image | None) -> Panel:
     return Panel(Column(Text(label, SMALL, "soft", bold=True), Picture(picture, 380), gap=8), pad=14)
 
 
-def _verdict(critique: Critique, bar: float) -> str:
+def _verdict(critique: Critique, goal: Bars) -> str:
     if critique.overall is None:
         return "no overall score: a gap never counts as a number"
-    low = [a.name for a in critique.aspects if a.score is not None and a.score < bar]
+    low = [
+        a.name
+        for a in critique.aspects
+        if a.score is not None and a.score < goal.named.get(a.key, goal.every)
+    ]
+    low += ["overall"] if critique.overall < goal.overall else []
     return f"below the bar: {', '.join(low)}" if low else "every aspect reaches the bar"
 
 

@@ -80,13 +80,13 @@ class Curve:
 
 
 def story(state: State, pictures: Mapping[int, Image.Image]) -> Block:
-    bar, rounds = state.settings.bar, state.history
+    goal, rounds = state.settings.goal, state.history
     last = rounds[-1]
     top = heading(_kind(state), state.request, most=4)
     reason = Text(state.reason or "The loop goes on.", BODY, "soft")
     if len(rounds) == 1:
         seed = f"seed {last.seed}"
-        shown = body(pictures.get(1), last.critique, (), bar, seed)
+        shown = body(pictures.get(1), last.critique, (), goal, seed)
         return Column(Column(top, reason, gap=4), shown, _footer(state, ""), gap=PAD)
     shown = chosen(state)
     left_out = len(rounds) - len(shown)
@@ -135,18 +135,17 @@ def _cell(past: Round, before: Round | None, picture: Image.Image | None, state:
     name = Text(f"Round {past.number}" + (", best" if winner else ""), HEAD, color, bold=True)
     new = "new seed" if "seed" in past.changed else "seed"
     several = f"candidate {past.chosen + 1} of {len(past.critiques)}" if len(past.critiques) > 1 else ""
-    bar = state.settings.bar
     return Panel(
         Column(
             name,
             Picture(picture, 380, square=True),
             Row(
-                overall(past.critique, bar, 28),
+                overall(past.critique, state.settings.goal, 28),
                 Text("at the bar" if accepted else "", SMALL, "good", bold=True, align="right"),
                 shares=(1.6, 1.0),
                 middle=True,
             ),
-            score_lines(past.critique, bar),
+            score_lines(past.critique, state.settings.goal),
             Text(f"{new} {past.seed}" + (f", {several}" if several else ""), SMALL, "soft"),
             _prompt(past, before),
             gap=10,
@@ -176,4 +175,4 @@ def _kind(state: State) -> str:
 
 def _footer(state: State, told: str) -> Block:
     critique = state.history[-1].critique
-    return footer(critique.source, critique.scale, state.settings.bar, told)
+    return footer(critique.source, critique.scale, state.settings.goal, told)
