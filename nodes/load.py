@@ -14,7 +14,7 @@ from ..rr_models.critics.precision import NAMES
 from ..rr_models.download import download
 from ..rr_models.wording import choose
 from .duels import tell
-from .memory import AUTO, KEEP, ManagedCritic, critic_device, critic_precision, progress_watch
+from .memory import AUTO, KEEP, ManagedCritic, critic_device, critic_precision, devices, progress_watch
 from .sockets import CATEGORY, CriticSocket
 
 BUILT_IN = "Shapes critic"
@@ -55,10 +55,11 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "device",
-                    options=["auto", "cpu"],
+                    options=devices(),
                     default="auto",
                     tooltip="Where the critic runs. auto: where ComfyUI runs its models. cpu: spares the "
-                    "graphics card, but an 8B model then takes many minutes per picture.",
+                    "graphics card, but an 8B model then takes many minutes per picture. With several cards "
+                    "(cuda:1): on that one, so that the critic and the generator need not take turns.",
                 ),
                 io.Int.Input(
                     "max_pixels",
