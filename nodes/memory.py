@@ -7,6 +7,7 @@ which one half lies on the graphics card cannot run.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ import comfy.utils
 import torch
 
 from ..rr_models.aspects import Profile
-from ..rr_models.critics import precision
-from ..rr_models.critics.local import ROOM, LocalCritic, out_of_memory
+from ..rr_models.critics import Question, precision
+from ..rr_models.critics.local import ROOM, LocalCritic, Wish, out_of_memory
 from ..rr_models.critics.precision import Precision
 from ..rr_models.critique import Critique
 from ..rr_models.errors import CriticError
@@ -26,10 +27,11 @@ from ..rr_models.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
-_PROMPT_TOKENS = 1024
-_PIXELS_PER_TOKEN = 32 * 32
-_AT_ONCE = 4
-"""Pictures judged at the same time; more are faster but may not fit beside an 8B model on a 24 GB card."""
+_MOST = 8
+"""Answers that are written at a time, where the device has room for them beside the weights."""
+_SHARE = 0.9
+"""Of a device's memory; the rest is for its driver, the screen and what no estimate foresees."""
+_WISHES = {field.name for field in dataclasses.fields(Wish)}
 _OFF = torch.device("cpu")
 """Where core thinks that a critic is which is not on its device."""
 
@@ -61,36 +63,41 @@ class ManagedCritic:
 
     def critique(self, images: Sequence[torch.Tensor], request: str, task: str, **options) -> list[Critique]:
         """As `LocalCritic.critique`, with the weights where they have to be."""
-        questions = min(len(images), _AT_ONCE)
-        needed = self._needed(images, 1, questions, options)
-        return self._run(needed, self.critic.critique, images, request, task, **options)
+        sources = tuple(options.get("sources", ()))
+        questions = [Question(task, request, (image,), sources) for image in images]
+        return self._run(questions, self.critic.critique, images, request, task, **options)
 
     def compare(self, a: torch.Tensor, b: torch.Tensor, request: str, task: str, **options) -> Verdict:
         """As `LocalCritic.compare`, with the weights where they have to be."""
-        needed = self._needed([a, b], 2, 2, options)
-        return self._run(needed, self.critic.compare, a, b, request, task, **options)
+        questions = [Question(task, request, (a, b), tuple(options.get("sources", ())))] * 2
+        return self._run(questions, self.critic.compare, a, b, request, task, **options)
 
-    def _run(self, needed: int, work: Callable, *args, **options):
-        """Do the work with the model on its device and `needed` bytes free beside it.
+    def _run(self, questions: Sequence[Question], work: Callable, *args, **options):
+        """Do the work with the model on its device, and room beside it for as many answers at a time as the
+        device can hold.
 
         Where memory runs out although the library has lowered the batch as far as it goes, all other models
         leave the device and the work is tried once more, one picture at a time; after that it is a
         CriticError, and the device is empty.
         """
+        room = self.critic.room(questions, **{k: v for k, v in options.items() if k in _WISHES})
+        device = self.patcher.load_device
+        free = management.get_total_memory(device) * _SHARE - self.patcher.model_size()
+        rows = room.rows(int(free), min(len(questions), _MOST))
         try:
             try:
-                return self._attempt(needed, _AT_ONCE, work, *args, **options)
+                return self._attempt(room(rows), rows, work, *args, **options)
             except (CriticError, RuntimeError, MemoryError) as error:
                 if not _lack_of_memory(error):
                     raise
                 log.warning("%s; all other models leave %s for it", error, self.patcher.load_device)
             self._clear()  # outside of `except`, whose traceback would keep what the attempt has made
             try:
-                return self._attempt(needed, 1, work, *args, **options)
+                return self._attempt(room(1), 1, work, *args, **options)
             except (CriticError, RuntimeError, MemoryError) as error:
                 if not _lack_of_memory(error):
                     raise
-                lack = self._remedies(needed)
+                lack = self._remedies(room(1))
                 cause = error
             self._clear()
             raise CriticError(lack) from cause
@@ -124,33 +131,8 @@ class ManagedCritic:
             f"{free / 1e9:.1f} GB are free. {ROOM}"
         )
 
-    def _needed(self, images: Sequence[torch.Tensor], each: int, questions: int, options: dict) -> int:
-        """Bytes for so many questions at once, with `each` of the images and all sources in every one."""
-        sources = options.get("sources", ())
-        largest = max(picture.shape[0] * picture.shape[1] for picture in (*images, *sources))
-        return estimate_memory(
-            self.critic.model,
-            pixels=min(largest, self.critic.preprocessing.max_pixels),
-            pictures=each + len(sources),
-            answers=questions,
-            new_tokens=options["max_new_tokens"],
-        )
-
     def __repr__(self) -> str:
         return f"Critic({self.name})"
-
-
-def estimate_memory(model: torch.nn.Module, pixels: int, pictures: int, answers: int, new_tokens: int) -> int:
-    """Bytes needed beside the weights: keys and values of every token, logits, activations."""
-    text = model.config.get_text_config()
-    width = next(model.parameters()).element_size()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    image_tokens = pictures * pixels // _PIXELS_PER_TOKEN
-    tokens = _PROMPT_TOKENS + image_tokens + new_tokens
-    cache = 2 * text.num_hidden_layers * text.num_key_value_heads * head * width * tokens
-    # While the prompt is read, a few layers' activations live at once; a token is four patches.
-    reading = 8 * width * (_PROMPT_TOKENS + 4 * image_tokens) * max(text.hidden_size, text.intermediate_size)
-    return answers * (cache + reading + 4 * text.vocab_size)
 
 
 def progress_watch() -> Callable[[int, int], None]:

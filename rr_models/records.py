@@ -6,8 +6,9 @@ The form is told in docs/records.md. Knows nothing of ComfyUI.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,11 +97,16 @@ class Record:
             raise ValueError(f"its kind is {kind!r}, not one of {', '.join(_KINDS)}.{later}")
         names = ("prompt", "seed", "batch_index", "image_hash", "saved")
         try:
-            return cls(_found(kind, data[kind]), **{name: data[name] for name in names if name in data})
+            record = cls(_found(kind, data[kind]), **{name: data[name] for name in names if name in data})
         except ValueError as error:
             raise ValueError(f"{error}{later}") from error
         except KeyError as error:
             raise ValueError(f"its {error} is missing.{later}") from error
+        if not all(isinstance(number, int | None) for number in (record.seed, record.batch_index)):
+            raise ValueError("its seed and batch_index must be whole numbers or null.")
+        if not all(isinstance(text, str) for text in (record.prompt, record.image_hash, record.saved)):
+            raise ValueError("its prompt, image_hash and saved must be text.")
+        return record
 
     def row(self, file: str = "") -> dict[str, object]:
         """The record as one row of a table, for CSV. A verdict's or a loop's own numbers are not in it."""
@@ -253,9 +259,38 @@ def _bare(data: Mapping) -> Critique | Verdict | State:
 
 def _found(kind: str, data: object) -> Critique | Verdict | State:
     try:
-        return _KINDS[kind].from_dict(data)
+        found = _KINDS[kind].from_dict(data)
+        _check_forms(found)
+        if isinstance(found, State) and not all(0 <= p.chosen < len(p.critiques) for p in found.history):
+            raise ValueError("one of its rounds has chosen a candidate that is not there.")
+        return found
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"its {kind} is damaged ({type(error).__name__}: {error}).") from error
+
+
+_FORMS = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int),
+    "float": lambda value: isinstance(value, int | float) and math.isfinite(value),
+    "dict": lambda value: isinstance(value, dict),
+    "tuple[str, ...]": lambda value: all(isinstance(text, str) for text in value),
+    "tuple[float, float]": lambda value: (
+        len(value) == 2 and all(map(math.isfinite, value)) and value[0] < value[1]
+    ),
+}
+"""What a field may hold, by how its class declares it."""
+
+
+def _check_forms(found: object) -> None:
+    """ValueError where a field holds something of another kind, in `found` and all that it is made of."""
+    for one in fields(found):
+        value = getattr(found, one.name)
+        right = _FORMS.get(str(one.type), lambda value: True)
+        if not right(value):
+            raise ValueError(f"its {one.name} must be {one.type}, not {value!r}.")
+        for part in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(part):
+                _check_forms(part)
 
 
 def _quoted(value: object) -> str:

@@ -273,14 +273,27 @@ def test_the_critic_is_under_cores_memory_management(core):
     assert again.value("critic") is critic
 
 
-def test_more_work_is_expected_to_need_more_memory(core):
-    critic = core.run(judged()).value("critic")
-    estimate = core.library("nodes.memory").estimate_memory
-    base = {"pixels": 65536, "pictures": 1, "answers": 1, "new_tokens": 64}
-    few = estimate(critic.critic.model, **base)
-    assert few > 0
-    for more in ({"pixels": 802816}, {"pictures": 2}, {"answers": 4}, {"new_tokens": 4096}):
-        assert estimate(critic.critic.model, **{**base, **more}) > few
+def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
+    """And core is asked for just that room."""
+    memory = core.library("nodes.memory")
+    executor = core.executor()
+    managed = core.run(judged(), executor).value("critic")
+    critic, asked, load = managed.critic, [], memory.management.load_models_gpu
+    images = [torch.rand(64, 64, 3) for _ in range(6)]
+    options = {"detail": "scores", "max_new_tokens": 100}
+    question = core.library("rr_models.critics").Question("t2i", "a cat", (images[0],))
+    room = critic.room([question], **options)
+
+    def spy(models, memory_required=0, **rest):
+        asked.append(memory_required)
+        load(models, memory_required=memory_required, **rest)
+
+    monkeypatch.setattr(memory.management, "load_models_gpu", spy)
+    for rows in (1, 4):
+        total = (room(rows) + managed.patcher.model_size() + room.each // 2) / memory._SHARE
+        monkeypatch.setattr(memory.management, "get_total_memory", lambda *_, total=total: total)
+        managed.critique(images, "a cat", "t2i", **options)
+        assert asked.pop() == room(rows)
 
 
 def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):

@@ -172,6 +172,13 @@ def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known():
         Record.from_dict(data)
 
 
+def test_a_round_that_chose_what_is_not_there_is_told():
+    told = json.loads(json.dumps(finished([[critique(2.0, 2.0)]]).to_dict()))
+    told["rounds"][0]["chosen"] = 5
+    with pytest.raises(ValueError, match="candidate that is not there"):
+        Record.from_dict(told)
+
+
 def write(folder: Path, name: str, content: str | bytes) -> Path:
     file = folder / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -198,6 +205,18 @@ GOOD = json.dumps(Record(critique(3.0, 3.0)).to_dict())
         ("a.json", '{"rounds": [{"number": 1}]}', "history is damaged"),
         ("a.json", '{"aspects": [{"key": "a"}], "task": "t2i-pair"}', "verdict is damaged"),
         ("a.json", GOOD.replace('"score": 3.0', '"score": 30.0', 1), "30.0"),
+        (
+            "a.json",
+            GOOD.replace('"request": "a request"', '"request": null'),
+            "request must be str, not None",
+        ),
+        ("a.json", GOOD.replace('"notes": []', '"notes": [7]'), "notes must be tuple"),
+        (
+            "a.json",
+            GOOD.replace('"justification": ""', '"justification": []', 1),
+            "justification must be str",
+        ),
+        ("a.json", GOOD.replace('"seed": null', '"seed": "7"'), "whole numbers or null"),
         ("a.jsonl", GOOD + "\n\n" + GOOD[:40] + "\n", "line 3"),
     ],
 )

@@ -25,7 +25,7 @@ from .layout import Layout
 from .loading import Quantised, Weights, skeleton
 from .precision import Precision
 from .precision import choose as choose_precision
-from .room import ROOM, out_of_memory
+from .room import ROOM, Room, out_of_memory
 from .writing import Answer, SoFar, Watch, Wish, Writer
 
 log = logging.getLogger(__name__)
@@ -248,6 +248,11 @@ class LocalCritic:
     def so_far(self) -> SoFar:
         """How far the call under way has got; for a `watch` that wants to show it."""
         return self.writer.so_far()
+
+    def room(self, questions: Sequence[Question], **wishes) -> Room:
+        """Memory that judging these takes beside the weights; options as for `judge` or `critique`."""
+        detail = FULL if wishes.get("detail") == BEST else wishes.get("detail", FULL)
+        return self.writer.room(questions, Wish(**wishes | {"detail": detail}))
 
     def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
         """(answer, what it says) for each question."""

@@ -11,7 +11,7 @@ import torch
 
 from .. import guide, written
 from ..critique import MISSING, Critique
-from ..decode.loop import LINES, Decoder
+from ..decode.loop import LINES, Decoder, columns_of
 from ..decode.rows import Job, NotANumber, Prompt
 from ..decode.script import Script
 from ..errors import CriticError
@@ -21,7 +21,7 @@ from ..wording import Wording
 from . import PAIR_TASKS, Question
 from .layout import Layout
 from .prompts import Eyes, Prompts
-from .room import ROOM, out_of_memory
+from .room import ROOM, Room, out_of_memory, room
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,17 @@ class Writer:
         job.written.ids[:0] = before
         return longer
 
+    def room(self, questions: Sequence[Question], wish: Wish) -> Room:
+        """Memory that these answers take."""
+        prompts = Prompts(self.layout, self.eyes, {})
+        lengths = [prompts.length(question) for question in questions]
+        pictures = [prompts.pictures(question) for question in questions]
+        columns = max(
+            columns_of(length, self._form(question, wish)[1])
+            for length, question in zip(lengths, questions, strict=True)
+        )
+        return room(self.model, max(lengths), max(map(max, pictures)), max(map(sum, pictures)), columns)
+
     def read(self, answer: Answer, wish: Wish) -> Critique | Verdict:
         """What has been written."""
         question, profile = answer.question, self.wording.profile
@@ -197,11 +208,7 @@ class Writer:
     ) -> Answer:
         seed = str(wish.seed) if not sample else f"{wish.seed}.{sample}"
         pictures = [hashes[id(picture)] for picture in question.images]
-        budget, form = wish.max_new_tokens, ()
-        if wish.guided:
-            whole = guide.parts(question.task, self.wording.profile, self.wording.style)
-            form = guide.asked(guide.fitted(whole, self.lexicon, budget), wish.detail)
-            budget = min(budget, guide.budget(form, self.lexicon))
+        form, budget = self._form(question, wish)
 
         def script() -> Script:
             if wish.temperature:  # here, so that a second try has the same chance
@@ -214,6 +221,15 @@ class Writer:
         job = Job(lambda: prompts.prompt(question), script, prompts.length(question), budget)
         answer = Answer(question, job, form)
         return answer
+
+    def _form(self, question: Question, wish: Wish) -> tuple[tuple[guide.Part, ...], int]:
+        """The form of a guided answer, and the most tokens that it may take."""
+        limit = wish.max_new_tokens
+        if not wish.guided:
+            return (), limit
+        whole = guide.parts(question.task, self.wording.profile, self.wording.style)
+        form = guide.asked(guide.fitted(whole, self.lexicon, limit), wish.detail)
+        return form, min(limit, guide.budget(form, self.lexicon))
 
     def _enough(self, question: Question, detail: str) -> Callable[[str], bool] | None:
         """Whether a free answer holds what was asked for, so that it may stop."""
