@@ -48,7 +48,7 @@ def main() -> None:
         figures = {
             "n": n,
             "kept_at_kill": kept,
-            "judged_again": kept + judged - entries(out),
+            "judged_again": judged - (n - kept),
             "lost": n - len(ranked),
             "judged_after": judged,
             "seconds_per_picture": seconds / n,
