@@ -59,6 +59,7 @@ def test_stop_loses_nothing_and_the_next_run_goes_on(comfy_core, folder):
     )
     assert run.success, run.complaint
     assert f"{9 - kept} judged now, {kept} remembered" in run.value("rank", 4)
+    told = [text for text in told if " of 9" in text]  # loading has its own words
     assert told[0] == "0 of 9" and told[-1] == "9 of 9, 0 min 0 s left"
     assert [file[-5:] for file in run.slot("rank", 1)][0] == "3.png"
     assert [one.shape for one in run.slot("rank", 0)] == [(1, 96, 96, 3)] * 2
