@@ -6,6 +6,7 @@ from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
+from .rank_folder import RationalRewardsRankFolder
 from .reading import RationalRewardsLoadCritique
 from .revise import RationalRewardsRevisePrompt
 from .save import RationalRewardsSaveImage
@@ -21,6 +22,7 @@ NODES = (
     RationalRewardsRefineEnd,
     RationalRewardsPickBest,
     RationalRewardsGate,
+    RationalRewardsRankFolder,
     RationalRewardsScorecard,
     RationalRewardsSaveImage,
     RationalRewardsLoadCritique,
