@@ -215,6 +215,7 @@ def test_every_critique_says_where_it_came_from(critic, images):
     )[0]
     assert critique.source == {
         "critic": "tiny",
+        "precision": "fp32",
         "wording": rubric.wording("edit"),
         "style": "card",
         "guided": False,
