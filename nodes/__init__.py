@@ -3,8 +3,10 @@
 from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
 from .load import RationalRewardsLoadCritic
-from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
+from .refine_end import RationalRewardsRefineEnd
+from .refine_start import RationalRewardsRefineStart
+from .refine_step import RationalRewardsRefineStep
 from .revise import RationalRewardsRevisePrompt
 from .shapes import RationalRewardsShapesGenerator
 
@@ -15,6 +17,7 @@ NODES = (
     RationalRewardsRevisePrompt,
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,
+    RationalRewardsRefineStep,
     RationalRewardsPickBest,
     RationalRewardsShapesGenerator,
 )

@@ -104,17 +104,24 @@ class RRTestPaint(io.ComfyNode):
                 io.Int.Input("batch_size", default=1),
                 io.String.Input("fail_on", default="", tooltip="Fail if the prompt holds this."),
                 io.Int.Input("size", default=16, optional=True),
+                io.Float.Input("step", default=0.25, optional=True, tooltip='Light per "brighter".'),
             ],
             outputs=[io.Image.Output(), io.Latent.Output(), io.Mask.Output()],
         )
 
     @classmethod
     def execute(
-        cls, prompt: str, seed: int, batch_size: int = 1, fail_on: str = "", size: int = 16
+        cls,
+        prompt: str,
+        seed: int,
+        batch_size: int = 1,
+        fail_on: str = "",
+        size: int = 16,
+        step: float = 0.25,
     ) -> io.NodeOutput:
         if fail_on and fail_on in prompt:
             raise RuntimeError("the generator fell over")
-        shade = min(1.0, 0.25 * (1 + prompt.count("brighter"))) - 0.01 * (seed % 10)
+        shade = min(1.0, step * (1 + prompt.count("brighter"))) - 0.01 * (seed % 10)
         shades = torch.tensor([shade - 0.05 * (batch_size - 1 - i) for i in range(batch_size)])
         latent = {"samples": shades.reshape(-1, 1, 1, 1).expand(batch_size, 4, 2, 2).clone()}
         image = shades.reshape(-1, 1, 1, 1).expand(batch_size, size, size, 3).clone()
