@@ -2,12 +2,16 @@
 
 from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
+from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .pick import RationalRewardsPickBest
+from .reading import RationalRewardsLoadCritique
 from .refine_end import RationalRewardsRefineEnd
 from .refine_start import RationalRewardsRefineStart
 from .refine_step import RationalRewardsRefineStep
 from .revise import RationalRewardsRevisePrompt
+from .save import RationalRewardsSaveImage
+from .scorecard import RationalRewardsScorecard
 from .shapes import RationalRewardsShapesGenerator
 
 NODES = (
@@ -19,5 +23,9 @@ NODES = (
     RationalRewardsRefineEnd,
     RationalRewardsRefineStep,
     RationalRewardsPickBest,
+    RationalRewardsGate,
+    RationalRewardsScorecard,
+    RationalRewardsSaveImage,
+    RationalRewardsLoadCritique,
     RationalRewardsShapesGenerator,
 )

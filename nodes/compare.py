@@ -11,8 +11,9 @@ from comfy_execution.graph import ExecutionBlocker
 from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
 from ..rr_models.critique import report
 from ..rr_models.verdict import B
-from .memory import ManagedCritic, progress_watch
-from .sockets import CATEGORY, MAX_SEED, CriticSocket, batch_size, number
+from . import face
+from .memory import ManagedCritic
+from .sockets import CATEGORY, MAX_SEED, CriticSocket, VerdictSocket, batch_size, number
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class RationalRewardsCompare(io.ComfyNode):
             description="Compares two pictures of one request, aspect by aspect, and passes on the better "
             "one. Critics tend to favour a place, so the pair is shown in both orders and the scores are "
             "averaged.",
+            **face.SHOWN_FROM_CACHE,
             search_aliases=[
                 "reward",
                 "compare",
@@ -126,6 +128,7 @@ class RationalRewardsCompare(io.ComfyNode):
                     "orders were judged.",
                 ),
                 io.String.Output(display_name="report", tooltip="All scores and reasons as text."),
+                VerdictSocket.Output(display_name="verdict", tooltip="The whole comparison, for Scorecard."),
             ],
         )
 
@@ -165,7 +168,7 @@ class RationalRewardsCompare(io.ComfyNode):
             temperature=temperature,
             seed=seed,
             max_new_tokens=max_new_tokens,
-            watch=progress_watch(),
+            watch=face.watch(critic),
         )
         told = report(verdict)
         best = image_b if verdict.winner == B else image_a
@@ -179,4 +182,6 @@ class RationalRewardsCompare(io.ComfyNode):
             number(verdict.overall_b),
             number(verdict.position_bias),
             told,
+            verdict,
+            ui=face.ui([face.verdict(verdict)]),
         )

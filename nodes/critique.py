@@ -11,11 +11,14 @@ from ..rr_models import critique as data
 from ..rr_models import custom
 from ..rr_models.aspects import RATIONAL_REWARDS
 from ..rr_models.critics.local import CRITIQUE_DETAILS
+from ..rr_models.critics.remembering import CACHED
 from ..rr_models.errors import CriticError
 from ..rr_models.guide import FULL
 from ..rr_models.select import rank
 from ..rr_models.written import SCORE_MODES, WRITTEN
-from .memory import ManagedCritic, progress_watch
+from . import face
+from .memory import ManagedCritic
+from .remember import remembering
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ class RationalRewardsCritique(io.ComfyNode):
             description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
             "(best) per aspect with its reason, and a better request for the next try. The numbers are "
             "those of the batch's best picture; the report covers all.",
+            **face.SHOWN_FROM_CACHE,
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
                 CriticSocket.Input("critic", tooltip="From Load Critic."),
@@ -122,6 +126,14 @@ class RationalRewardsCritique(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Boolean.Input(
+                    "remember",
+                    default=True,
+                    tooltip="A picture that was judged before, in the same way by the same model, is not "
+                    "judged again, not even after a restart. Off: always judge anew.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 CritiqueSocket.Output(
@@ -164,6 +176,7 @@ class RationalRewardsCritique(io.ComfyNode):
         guided: bool = True,
         detail: str = FULL,
         score_mode: str = WRITTEN,
+        remember: bool = True,
     ) -> io.NodeOutput:
         batch_size(image)
         if not request.strip():
@@ -172,9 +185,10 @@ class RationalRewardsCritique(io.ComfyNode):
             )
         kind = TASKS.get(task) or ("t2i" if source_image is None else "edit")
         sources = _sources(kind, source_image)
+        judge = remembering(critic, remember)
         try:
             critiques = tuple(
-                critic.critique(
+                judge.critique(
                     list(image),
                     request,
                     kind,
@@ -186,7 +200,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     guided=guided,
                     detail=detail,
                     score_mode=score_mode,
-                    watch=progress_watch(),
+                    watch=face.watch(critic),
                 )
             )
         except CriticError as error:
@@ -205,7 +219,8 @@ class RationalRewardsCritique(io.ComfyNode):
                 for aspect in NUMBERS
             ),
             best.refined_request,
-            report(critiques, order),
+            "\n\n---\n\n".join(filter(None, [report(critiques, order), _remembered(critiques)])),
+            ui=face.critiques(critiques, order),
         )
 
 
@@ -216,6 +231,14 @@ def report(critiques: tuple[data.Critique, ...], order: tuple[int, ...]) -> str:
         head = f"Image {index + 1}: " if len(critiques) > 1 else ""
         parts.append(head + data.report(critiques[index]))
     return "\n\n---\n\n".join(parts)
+
+
+def _remembered(critiques: tuple[data.Critique, ...]) -> str:
+    """How many were not judged now, if any."""
+    known = sum(CACHED in critique.source for critique in critiques)
+    return (
+        f"{known} of {len(critiques)} critique(s) remembered from before, not judged anew." if known else ""
+    )
 
 
 def _sources(kind: str, source_image: torch.Tensor | None) -> list[torch.Tensor]:

@@ -17,6 +17,7 @@ from ..rr_models.tournament import KNOCKOUT, Tournament, duels, play
 from ..rr_models.verdict import TIE, of_critiques
 from ..rr_models.written import EXPECTED
 from .memory import ManagedCritic
+from .remember import remembering
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ class Ring:
     how: str = AUTO
     tie: float = 0.0
     options: dict = field(default_factory=dict)
+    remember: bool = True
 
     def __post_init__(self):
         if self.how == AUTO:
             self.how = ONE_BY_ONE if self.critic.critic.learned else BOTH_ORDERS
+        self.judge = remembering(self.critic, self.remember)
         self.options = {"detail": SCORES, "score_mode": EXPECTED, "max_new_tokens": 2048} | self.options
 
     def cost(self, count: int, places: int, form: str = KNOCKOUT) -> str:
@@ -71,7 +74,7 @@ class Ring:
         if self.how == ONE_BY_ONE:
             bar = Bar(1)
             task = "edit" if self.sources else "t2i"
-            judged = self.critic.critique(
+            judged = self.judge.critique(
                 list(images), self.request, task, sources=self.sources, watch=bar.watch(0), **self.options
             )
         else:
@@ -81,7 +84,7 @@ class Ring:
             if self.how == ONE_BY_ONE:
                 verdict = of_critiques(judged[a], judged[b], self.tie)
             else:
-                verdict = self.critic.compare(
+                verdict = self.judge.compare(
                     images[a],
                     images[b],
                     self.request,

@@ -9,8 +9,6 @@ from __future__ import annotations
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import GraphBuilder, is_link
 
-from nodes import NODE_DISPLAY_NAME_MAPPINGS
-
 
 def inputs_of(dynprompt: DynamicPrompt, node_id: str) -> dict:
     return dynprompt.get_node(node_id)["inputs"]
@@ -62,10 +60,9 @@ def copy_body(
     return graph, inputs(end)
 
 
-def title(dynprompt: DynamicPrompt, node: str) -> str:
-    """What the user calls the node the copy stems from, as far as the frontend has told; else its name."""
+def title(dynprompt: DynamicPrompt, node: str, name: str) -> str:
+    """What the user calls the node the copy stems from, as far as the frontend has told; else `name`."""
     shown = dynprompt.get_node(dynprompt.get_display_node_id(node))
-    name = NODE_DISPLAY_NAME_MAPPINGS.get(shown["class_type"], shown["class_type"])
     return (shown.get("_meta") or {}).get("title") or name
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import folder_paths
-import torch
 from comfy_api.latest import io
 
 from ..rr_models import custom, hub, rubric, weights
 from ..rr_models.critics import local
+from ..rr_models.critics.precision import NAMES
 from ..rr_models.wording import choose
-from .memory import PRECISIONS, ManagedCritic, critic_device, critic_precision
+from .duels import tell
+from .memory import AUTO, KEEP, ManagedCritic, critic_device, critic_precision
 from .sockets import CATEGORY, CriticSocket
 
 BUILT_IN = "Shapes critic"
@@ -43,10 +44,12 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "precision",
-                    options=["auto", *PRECISIONS],
+                    options=["auto", *NAMES],
                     default="auto",
-                    tooltip="Bits per weight. auto: 16 bit on a graphics card, 32 bit on the processor. "
-                    "16 bit needs half the memory of fp32.",
+                    tooltip="How the weights are kept. auto: 16 bit on a graphics card, or the best of int8 "
+                    "and 4-bit that fits there; 32 bit on the processor; which one and why is shown on the "
+                    "node and recorded with every critique. fp8, int8: about half the memory of 16 "
+                    "bit. 4-bit: less again; needs bitsandbytes.",
                 ),
                 io.Combo.Input(
                     "device",
@@ -96,7 +99,17 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Combo.Input(
+                    "keep_loaded",
+                    options=list(KEEP),
+                    default=AUTO,
+                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs its room; after "
+                    "that it is read from disk again. always: when ComfyUI needs its room, it waits in "
+                    "ordinary memory and comes back sooner. never: it leaves after every use.",
+                    optional=True,
+                ),
             ],
+            hidden=[io.Hidden.unique_id],
             outputs=[
                 CriticSocket.Output(
                     display_name="critic",
@@ -127,21 +140,16 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         style: str = rubric.CARD,
         aspects: str = "",
         folder: str = "",
+        keep_loaded: str = AUTO,
     ) -> io.NodeOutput:
         target = critic_device(device)
         name, place = _place(model, folder)
         wording = choose(place, style=style, profile=custom.loads(aspects))
-        # Prompts run in inference mode; tensors made there cannot be moved on and off the card later.
-        with torch.inference_mode(False):
-            critic = local.load(
-                place,
-                "cpu",
-                critic_precision(precision, target),
-                max_pixels,
-                name=name,
-                wording=wording,
-            )
-        return io.NodeOutput(ManagedCritic(critic, target))
+        weights.check(place)
+        kept = critic_precision(precision, target, place)
+        tell(f"{name}: {kept}", cls.hidden and cls.hidden.unique_id)
+        critic = local.prepare(place, target, kept, max_pixels, name=name, wording=wording)
+        return io.NodeOutput(ManagedCritic(critic, target, keep_loaded))
 
 
 def _options() -> list[str]:

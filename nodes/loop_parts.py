@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,13 +14,15 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models import loop_state
 from ..rr_models.critique import Critique
+from ..rr_models.images import thumbnail
 from .sockets import batch_size, check_pairs, join_latents, take_latents, take_masks
 
 
 @dataclass(frozen=True)
 class Carried:
     """What one round hands to the next: the loop's state, the folder its pictures are saved in, why something
-    is missing there, and when the loop began in which run of the graph.
+    is missing there, when the loop began in which run of the graph, and what Refine End shows. That one all
+    rounds share: core keeps what the first round has shown, so those that follow bring it up to date.
     """
 
     state: loop_state.State
@@ -28,18 +30,26 @@ class Carried:
     unsaved: str = ""
     began: float = 0.0
     run: Callable[[], object] = lambda: None
+    shown: list[dict] = field(default_factory=list)
 
     def observe(
-        self, dynprompt: DynamicPrompt, critiques: tuple[Critique, ...], kept: list, next_prompt: str | None
+        self,
+        dynprompt: DynamicPrompt,
+        pictures: list[Picture],
+        critiques: tuple[Critique, ...],
+        next_prompt: str | None,
+        keep: list | None = None,
     ) -> Carried:
-        """The next state. The clock starts anew where Refine Start did not run but came out of the cache."""
-        begun = (
-            self
-            if self.run() is dynprompt
-            else replace(self, began=time.monotonic(), run=weakref.ref(dynprompt))
-        )
-        seconds = time.monotonic() - begun.began
-        return replace(begun, state=loop_state.observe(self.state, critiques, kept, next_prompt, seconds))
+        """The next state, which keeps the pictures, or what `keep` has in their place. The clock starts anew
+        where Refine Start did not run but came out of the cache."""
+        first = self if self.state.history else replace(self, shown=[])
+        if self.run() is not dynprompt:
+            first = replace(first, began=time.monotonic(), run=weakref.ref(dynprompt))
+        seconds = time.monotonic() - first.began
+        small = [thumbnail(one.image[0]) for one in pictures]
+        keep = pictures if keep is None else keep
+        state = loop_state.observe(self.state, critiques, keep, next_prompt, seconds, small)
+        return replace(first, state=state)
 
     def report(self) -> str:
         return "\n".join(filter(None, [self.state.report(), self.unsaved]))
@@ -79,7 +89,7 @@ class Shelf:
     ) -> Carried:
         number = loop.state.number
         places = {(number, i): picture for i, picture in enumerate(pictures)}
-        loop = loop.observe(dynprompt, critiques, list(places), next_prompt)
+        loop = loop.observe(dynprompt, pictures, critiques, next_prompt, list(places))
         self.latest = pictures[loop.state.history[-1].chosen]
         wanted = {loop.state.kept, *(one.kept for one in loop.state.accepted)}
         self.pictures = {key: one for key, one in (self.pictures | places).items() if key in wanted}

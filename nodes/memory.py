@@ -1,13 +1,16 @@
 """The critic as a citizen of ComfyUI: its weights under core's memory management, its progress on the node,
 and Stop.
 
-A critic is moved as a whole: the core can page only layers of its own make, and a transformers model of
+A critic comes and goes as a whole: the core can page only layers of its own make, and a transformers model of
 which one half lies on the graphics card cannot run.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import comfy.model_management as management
 import comfy.model_patcher
@@ -15,25 +18,39 @@ import comfy.utils
 import torch
 
 from ..rr_models.aspects import Profile
-from ..rr_models.critics.local import ROOM, LocalCritic, out_of_memory
+from ..rr_models.critics import Question, precision
+from ..rr_models.critics.local import ROOM, LocalCritic, Wish, out_of_memory
+from ..rr_models.critics.precision import Precision
 from ..rr_models.critique import Critique
 from ..rr_models.errors import CriticError
 from ..rr_models.verdict import Verdict
 
-_PROMPT_TOKENS = 1024
-_PIXELS_PER_TOKEN = 32 * 32
-_AT_ONCE = 4
-"""Pictures judged at the same time; more are faster but may not fit beside an 8B model on a 24 GB card."""
+log = logging.getLogger(__name__)
+
+_MOST = 8
+"""Answers that are written at a time, where the device has room for them beside the weights."""
+_SHARE = 0.9
+"""Of a device's memory; the rest is for its driver, the screen and what no estimate foresees."""
+_WISHES = {field.name for field in dataclasses.fields(Wish)}
+_OFF = torch.device("cpu")
+"""Where core thinks that a critic is which is not on its device."""
+
+
+AUTO, ALWAYS, NEVER = "auto", "always", "never"
+KEEP = (AUTO, ALWAYS, NEVER)
+"""How long a critic stays loaded: until core needs the room; then in ordinary memory; or for one use only."""
 
 
 class ManagedCritic:
-    """A local critic that asks ComfyUI for its place in memory before every use."""
+    """A local critic that asks ComfyUI for its place in memory before every use.
 
-    def __init__(self, critic: LocalCritic, device: torch.device):
-        self.critic = critic
-        offload = torch.device("cpu") if device.type == "cpu" else management.text_encoder_offload_device()
+    Its weights are read at the first use, straight to the device.
+    """
+
+    def __init__(self, critic: LocalCritic, device: torch.device, keep: str = AUTO):
+        self.critic, self.keep = critic, keep
         # Core keeps only a weak reference to the patcher; it lives as long as this object.
-        self.patcher = _WholeModelPatcher(_Holder(critic.model), device, offload)
+        self.patcher = _CriticPatcher(critic, device, rest=keep == ALWAYS)
 
     @property
     def name(self) -> str:
@@ -46,61 +63,76 @@ class ManagedCritic:
 
     def critique(self, images: Sequence[torch.Tensor], request: str, task: str, **options) -> list[Critique]:
         """As `LocalCritic.critique`, with the weights where they have to be."""
-        questions = min(len(images), _AT_ONCE)
-        needed = self._needed(images, 1, questions, options)
-        return self._run(needed, self.critic.critique, images, request, task, **options)
+        sources = tuple(options.get("sources", ()))
+        questions = [Question(task, request, (image,), sources) for image in images]
+        return self._run(questions, self.critic.critique, images, request, task, **options)
 
     def compare(self, a: torch.Tensor, b: torch.Tensor, request: str, task: str, **options) -> Verdict:
         """As `LocalCritic.compare`, with the weights where they have to be."""
-        needed = self._needed([a, b], 2, 2, options)
-        return self._run(needed, self.critic.compare, a, b, request, task, **options)
+        questions = [Question(task, request, (a, b), tuple(options.get("sources", ())))] * 2
+        return self._run(questions, self.critic.compare, a, b, request, task, **options)
 
-    def _run(self, needed: int, work: Callable, *args, **options):
-        """Do the work with the model on its device and `needed` bytes free beside it.
+    def _run(self, questions: Sequence[Question], work: Callable, *args, **options):
+        """Do the work with the model on its device, and room beside it for as many answers at a time as the
+        device can hold.
 
-        Where memory runs out, be it while the weights move, it ends in a CriticError and an empty card.
+        Where memory runs out although the library has lowered the batch as far as it goes, all other models
+        leave the device and the work is tried once more, one picture at a time; after that it is a
+        CriticError, and the device is empty.
         """
+        room = self.critic.room(questions, **{k: v for k, v in options.items() if k in _WISHES})
+        device = self.patcher.load_device
+        free = management.get_total_memory(device) * _SHARE - self.patcher.model_size()
+        rows = room.rows(int(free), min(len(questions), _MOST))
         try:
-            management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
-            return work(*args, batch_size=_AT_ONCE, **options)
-        except (CriticError, RuntimeError, MemoryError) as error:
-            cause = error.__cause__ or error
-            if not (_is_oom(cause) or out_of_memory(cause)):
-                raise
-            management.unload_all_models()
-            self.patcher.detach()  # what has moved halfway is not among core's loaded models
-            if isinstance(error, CriticError):
-                raise
-            where = self.patcher.load_device
-            raise CriticError(f"{self.name} ran out of memory on {where}. {ROOM}") from error
+            try:
+                return self._attempt(room(rows), rows, work, *args, **options)
+            except (CriticError, RuntimeError, MemoryError) as error:
+                if not _lack_of_memory(error):
+                    raise
+                log.warning("%s; all other models leave %s for it", error, self.patcher.load_device)
+            self._clear()  # outside of `except`, whose traceback would keep what the attempt has made
+            try:
+                return self._attempt(room(1), 1, work, *args, **options)
+            except (CriticError, RuntimeError, MemoryError) as error:
+                if not _lack_of_memory(error):
+                    raise
+                lack = self._remedies(room(1))
+                cause = error
+            self._clear()
+            raise CriticError(lack) from cause
+        finally:
+            if self.keep == NEVER:
+                self.unload()
 
-    def _needed(self, images: Sequence[torch.Tensor], each: int, questions: int, options: dict) -> int:
-        """Bytes for so many questions at once, with `each` of the images and all sources in every one."""
-        sources = options.get("sources", ())
-        largest = max(picture.shape[0] * picture.shape[1] for picture in (*images, *sources))
-        return estimate_memory(
-            self.critic.model,
-            pixels=min(largest, self.critic.preprocessing.max_pixels),
-            pictures=each + len(sources),
-            answers=questions,
-            new_tokens=options["max_new_tokens"],
+    def _attempt(self, needed: int, at_once: int, work: Callable, *args, **options):
+        management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
+        return work(*args, batch_size=at_once, **options)
+
+    def unload(self) -> None:
+        """Take the critic off its device now, as core would to make room."""
+        for loaded in list(management.current_loaded_models):
+            if loaded.model is self.patcher:
+                loaded.model_unload()
+                management.current_loaded_models.remove(loaded)
+        self.patcher.detach()  # what has come halfway is not among core's loaded models
+        management.soft_empty_cache()
+
+    def _clear(self) -> None:
+        management.unload_all_models()
+        self.unload()
+
+    def _remedies(self, needed: int) -> str:
+        device = self.patcher.load_device
+        free = management.get_free_memory(device)
+        return (
+            f"{self.name} ran out of memory on {device}, with every other model put away: its weights take "
+            f"{self.patcher.model_size() / 1e9:.1f} GB, judging about {needed / 1e9:.1f} GB more, and "
+            f"{free / 1e9:.1f} GB are free. {ROOM}"
         )
 
     def __repr__(self) -> str:
         return f"Critic({self.name})"
-
-
-def estimate_memory(model: torch.nn.Module, pixels: int, pictures: int, answers: int, new_tokens: int) -> int:
-    """Bytes needed beside the weights: keys and values of every token, logits, activations."""
-    text = model.config.get_text_config()
-    width = next(model.parameters()).element_size()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    image_tokens = pictures * pixels // _PIXELS_PER_TOKEN
-    tokens = _PROMPT_TOKENS + image_tokens + new_tokens
-    cache = 2 * text.num_hidden_layers * text.num_key_value_heads * head * width * tokens
-    # While the prompt is read, a few layers' activations live at once; a token is four patches.
-    reading = 8 * width * (_PROMPT_TOKENS + 4 * image_tokens) * max(text.hidden_size, text.intermediate_size)
-    return answers * (cache + reading + 4 * text.vocab_size)
 
 
 def progress_watch() -> Callable[[int, int], None]:
@@ -121,33 +153,61 @@ def critic_device(choice: str) -> torch.device:
     return torch.device("cpu") if choice == "cpu" else management.get_torch_device()
 
 
-PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+def critic_precision(choice: str, device: torch.device, folder: Path) -> Precision:
+    """The precision for the widget's choice; what "auto" may take is what core could make free."""
+    if device.type == "cpu":
+        return precision.choose(choice, device, folder)
+    ours = [entry for entry in management.current_loaded_models if entry.device == device]
+    held = sum(entry.model_loaded_memory() for entry in ours if entry.model is not None)
+    room = management.get_free_memory(device) + held - management.extra_reserved_memory()
+    return precision.choose(choice, device, folder, int(room), management.should_use_bf16(device))
 
 
-def critic_precision(choice: str, device: torch.device) -> str:
-    """What `local.load` calls the widget's choice. What "auto" means on a card, ComfyUI knows best."""
-    if choice == "auto" and device.type != "cpu":
-        choice = "bf16" if management.should_use_bf16(device) else "fp16"
-    return PRECISIONS.get(choice, choice)
-
-
-def _is_oom(error: BaseException) -> bool:
-    """Whether core sees a lack of memory in it; where it does, it also clears the card's error state."""
-    return hasattr(management, "is_oom") and management.is_oom(error)  # not in 0.16
+def _lack_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Where core sees that too, it also clears the card's error state."""
+    cause = error.__cause__ or error
+    core = hasattr(management, "is_oom") and management.is_oom(cause)  # not in 0.16
+    return core or out_of_memory(cause)
 
 
 class _Holder(torch.nn.Module):
     """Core assigns `model.device`, which a transformers model does not allow."""
 
-    def __init__(self, inner: torch.nn.Module):
+    def __init__(self, inner: torch.nn.Module, device: torch.device):
         super().__init__()
         self.inner = inner
-        self.device = next(inner.parameters()).device
+        self.device = device
 
 
-class _WholeModelPatcher(comfy.model_patcher.ModelPatcher):
+class _CriticPatcher(comfy.model_patcher.ModelPatcher):
+    """A critic as core sees it: on its device as a whole, or not at all.
+
+    Off the device, its weights are dropped and read from their files when they are needed again, which the
+    system mostly still has at hand; with `rest` they wait in ordinary memory instead.
+    """
+
+    def __init__(self, critic: LocalCritic, device: torch.device, rest: bool):
+        self.weights, self.rest = critic.weights, rest
+        super().__init__(_Holder(critic.model, _OFF), device, _OFF, size=critic.weights.size)
+
     def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
-        return super().partially_load(device_to, 1e32, force_patch_weights=force_patch_weights)
+        before = self.loaded_size()
+        if not before:
+            self.weights.read(device_to, progress_watch())
+            self._tell(device_to, self.weights.size)
+        return self.loaded_size() - before
 
     def partially_unload(self, device_to, memory_to_free=0, force_patch_weights=False):
-        return 0  # Nothing freed: core then takes the whole model off the card.
+        return 0  # Nothing freed: core then takes the whole model off the device.
+
+    def detach(self, unpatch_all=True):
+        if unpatch_all:  # else core only forgets about it, to count it anew
+            if self.rest and self.weights.device is not None:
+                self.weights.read(_OFF)
+            else:
+                self.weights.drop()
+            self._tell(_OFF, 0)
+        return self.model
+
+    def _tell(self, device: torch.device, size: int) -> None:
+        self.model.device, self.model.model_loaded_weight_memory = device, size

@@ -16,7 +16,7 @@ from ..rr_models.errors import CriticError
 from ..rr_models.select import DUEL, EARLIER, OVERALL, TIES, Order, pick, rank, tied
 from .duels import Ring
 from .memory import ManagedCritic
-from .pool import Entry, along, gather, grouped, images, one
+from .pool import Entry, gather, one, outputs
 from .sockets import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
@@ -240,30 +240,23 @@ class RationalRewardsPickBest(io.ComfyNode):
             ]
             why = "" if kept else _nothing(judged, least)
             report = "\n".join(filter(None, [why, *lines, *notes]))
+            best, others = (
+                outputs([[entry] for entry in part] if single else [part] if part else [], "Pick Best", told)
+                for part, told in ((kept, why or None), (rest, None))
+            )
             row = {
-                **_out(kept, single, why or None),
+                "best": best.pop("image"),
+                "rest": others.pop("image"),
+                **best,
                 "indices": [", ".join(map(str, picked.kept))],
                 "report": [report],
                 "scores": [number(order.score(entry.critique)) for entry in kept] or [ExecutionBlocker(why)],
                 "index": list(picked.kept) or [ExecutionBlocker(why)],
-                **{f"rest_{name}": items for name, items in _out(rest, single, None).items()},
+                **{f"rest_{name}": items for name, items in others.items()},
             }
-            row["rest"] = row.pop("rest_best")
             for name, items in row.items():
                 columns[name] += items
         return io.NodeOutput(*columns.values())
-
-
-def _out(entries: list[Entry], single: bool, why: str | None) -> dict[str, list]:
-    """The entries by the names of the outputs for those kept; all blocked where there are none."""
-    names = ("best", "latent", "mask", "critiques", "prompts", "seeds")
-    if not entries:
-        return {name: [ExecutionBlocker(why)] for name in names}
-    groups = grouped(entries, single)
-    told = [tuple(entry.critique for entry in group) for group in groups]
-    found = (along(groups, "Pick Best", name) for name in ("latent", "mask", "prompt", "seed"))
-    latents, masks, prompts, seeds = found
-    return dict(zip(names, (images(groups), latents, masks, told, prompts, seeds), strict=True))
 
 
 def _nothing(critiques: list[Critique], threshold: float | None) -> str:

@@ -6,7 +6,7 @@ be chosen among, and what was chosen stays with its latent, mask, prompt, seed a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -102,24 +102,26 @@ def _spread(values: Sequence | None, sizes: Sequence[int], name: str) -> Sequenc
     )
 
 
-def grouped(entries: Sequence[Entry], single: bool) -> list[list[Entry]]:
-    """The items in which entries go out: each for itself, or all in one batch."""
-    return [[entry] for entry in entries] if single else [list(entries)]
+def outputs(groups: Sequence[Sequence[Entry]], node: str, why: str | None) -> dict[str, list]:
+    """What comes out of a `node` for these groups of entries, in this order: image, latent, mask, critiques
+    (one item per group), prompts and seeds (one per picture). Without any group all are blocked, and say
+    `why`; what was not connected is blocked and says so.
+    """
+    names = ("image", "latent", "mask", "critiques", "prompts", "seeds")
+    if not groups:
+        return {name: [ExecutionBlocker(why)] for name in names}
 
+    def along(field: str, name: str, joined: Callable[[list], list]) -> list:
+        values = [[getattr(entry, field) for entry in group] for group in groups]
+        if any(value is None for group in values for value in group):
+            return [ExecutionBlocker(f"{node}: connect its {name} input to use this output.")]
+        return [item for group in values for item in joined(group)]
 
-def images(groups: Sequence[Sequence[Entry]]) -> list[torch.Tensor]:
-    return [torch.cat([entry.image for entry in group]) for group in groups]
-
-
-def along(groups: Sequence[Sequence[Entry]], node: str, name: str) -> list:
-    """What of the kind `name` came with the entries, one item per group for latents and masks and one per
-    picture for prompts and seeds; blocked, and says so, where nothing of the kind was connected."""
-    found = [[getattr(entry, name) for entry in group] for group in groups]
-    if any(value is None for group in found for value in group):
-        wanted = {"prompt": "prompts", "seed": "seeds"}.get(name, name)
-        return [ExecutionBlocker(f"{node}: connect its {wanted} input to use this output.")]
-    if name == "latent":
-        return [join_latents(group) for group in found]
-    if name == "mask":
-        return [torch.cat(group) for group in found]
-    return [value for group in found for value in group]
+    return {
+        "image": [torch.cat([entry.image for entry in group]) for group in groups],
+        "latent": along("latent", "latent", lambda group: [join_latents(group)]),
+        "mask": along("mask", "mask", lambda group: [torch.cat(group)]),
+        "critiques": [tuple(entry.critique for entry in group) for group in groups],
+        "prompts": along("prompt", "prompts", list),
+        "seeds": along("seed", "seeds", list),
+    }

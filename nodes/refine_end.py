@@ -14,10 +14,9 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import GraphBuilder
-from server import PromptServer
 
 from ..rr_models.critique import Critique
-from . import graph, rounds
+from . import face, graph, rounds
 from .loop_parts import Carried, Picture, Run, Shelf, accepted, or_block
 from .sockets import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
 
@@ -128,20 +127,27 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         if run is None:
             start = _start_of_loop(dynprompt, unique_id)
             run = Run(
-                start, unique_id, GraphBuilder.alloc_prefix(), graph.title(dynprompt, unique_id), Shelf()
+                start,
+                unique_id,
+                GraphBuilder.alloc_prefix(),
+                graph.title(dynprompt, unique_id, "Refine End"),
+                Shelf(),
             )
             loop = run.take(loop, dynprompt, image, critiques, next_prompt, latent, mask)
         state = loop.state
         log.info("Refine loop: %s", state.history[-1].line())
         if save_rounds:
             loop = cls._save_round(loop, run.shelf, filename_prefix)
+        loop.shown[:] = [face.loop(state)]
+        # the same keys always: core wants them so where a list makes several loops of one
+        shown = {"text": [], "images": [], face.KEY: [loop.shown]}
         if not state.done:
-            return cls._next_round(loop, run)
+            return cls._next_round(loop, run, shown)
 
         log.info("Refine loop: best is round %d. %s", state.best.number, state.reason)
-        shown = {"text": [loop.report()]}
+        shown["text"].append(loop.report())
         if loop.folder and (best := loop.folder / "best.png").is_file():
-            shown["images"] = [rounds.as_ui(best)]
+            shown["images"].append(rounds.as_ui(best))
         state = run.shelf.filled(state)
         return io.NodeOutput(
             state.kept.image,
@@ -157,17 +163,13 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         )
 
     @classmethod
-    def _next_round(cls, loop: Carried, run: Run) -> io.NodeOutput:
+    def _next_round(cls, loop: Carried, run: Run, shown: dict) -> io.NodeOutput:
         """A copy of the body, a Refine Step that takes in what it made, and a Refine End that goes on.
 
         That End waits until all rounds after its own are done, and core holds on to all inputs of a node that
         waits: so its inputs are small, and the pictures go through the Step, which is done at once.
         """
         dynprompt, state = cls.hidden.dynprompt, loop.state
-        PromptServer.instance.send_progress_text(
-            f"Round {state.number} of {state.settings.rounds} at most: {state.prompt}",
-            dynprompt.get_display_node_id(run.end),
-        )
         log.info("Refine loop: round %d begins: %s", state.number, state.prompt)
         start_inputs = {"request": state.request, "seed": state.seed, "carried": loop}
         copies, end_inputs = graph.copy_body(
@@ -180,7 +182,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         for node in (step, end):
             node.set_override_display_id(dynprompt.get_display_node_id(run.end))
         outputs = (end.out(index) for index in range(len(cls.RETURN_TYPES)))
-        return io.NodeOutput(*outputs, expand=copies.finalize())
+        return io.NodeOutput(*outputs, expand=copies.finalize(), ui=shown)
 
     @classmethod
     def _save_round(cls, loop: Carried, shelf: Shelf, prefix: str) -> Carried:

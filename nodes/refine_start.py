@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ..rr_models import loop_settings, loop_state
 from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
+from . import face
 from .loop_parts import Carried
 from .sockets import CATEGORY, MAX_SEED, LoopSocket
 
@@ -203,4 +204,5 @@ class RationalRewardsRefineStart(io.ComfyNode):
             run = weakref.ref(cls.hidden.dynprompt)
             carried = Carried(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
         state = carried.state
+        face.tell_round(state)
         return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)

@@ -128,7 +128,7 @@ class RationalRewardsRefineStep(io.ComfyNode):
             loop = run.take(loop, dynprompt, image, critiques, next_prompt, latent, mask)
             # Refine End waits for all later rounds, and core holds on to what a waiting node is given
             return io.NodeOutput(loop, *(ExecutionBlocker(None),) * (len(cls.RETURN_TYPES) - 1))
-        name = graph.title(dynprompt, cls.hidden.unique_id)
+        name = graph.title(dynprompt, cls.hidden.unique_id, "Refine Step")
         if (image is None) != (critiques is None):
             raise ValueError(
                 f"{name}: connect image and critiques, or neither of them to read the loop only."
@@ -136,7 +136,7 @@ class RationalRewardsRefineStep(io.ComfyNode):
         if image is not None and not loop.state.done:
             try:
                 pictures = candidates(image, critiques, latent, mask)
-                loop = loop.observe(dynprompt, critiques, pictures, next_prompt)
+                loop = loop.observe(dynprompt, pictures, critiques, next_prompt)
             except ValueError as error:
                 raise ValueError(f"{name}, round {loop.state.number}: {error}") from error
         return cls._outputs(loop)

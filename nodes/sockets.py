@@ -16,6 +16,8 @@ CriticSocket = io.Custom("RATIONAL_REWARDS_CRITIC")
 """A critic that judges pictures: nodes.memory.ManagedCritic."""
 CritiqueSocket = io.Custom("RATIONAL_REWARDS_CRITIQUE")
 """One critique per picture of a batch: tuple[Critique, ...]."""
+VerdictSocket = io.Custom("RATIONAL_REWARDS_VERDICT")
+"""One comparison of two pictures: rr_models.verdict.Verdict."""
 LoopSocket = io.Custom("RATIONAL_REWARDS_LOOP")
 """Where a refine loop stands: nodes.loop_parts.Carried."""
 HistorySocket = io.Custom("RATIONAL_REWARDS_HISTORY")

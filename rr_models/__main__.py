@@ -1,4 +1,4 @@
-"""The command line: judge pictures, compare two, read an answer, show what a critic is asked.
+"""The command line: judge pictures, compare two, read answers and what was saved, show what is asked.
 
 Exit status: 0 all was judged; 1 a judgement could not be made; 2 the input was bad; 130 stopped by the user.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import custom, rubric
 from .aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS
+from .commands import show
 from .critique import COMPLETE, report
 from .errors import CriticError, RationalRewardsError
 from .parse import parse, parse_pair, summary_dict
@@ -22,7 +23,7 @@ from .wording import choose
 
 OK, UNJUDGED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 SHAPES = "shapes"
-PRECISIONS = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+PRECISIONS = ("auto", "bf16", "fp16", "fp32", "fp8", "int8", "4-bit")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--model-dir", type=Path, help="model folder whose card may bring its wording")
     asked.add_argument("--sources", type=int, default=1, help="how many pictures an edit starts from")
     _wording(asked)
+    show.add(commands)
     return parser
 
 
@@ -225,7 +227,7 @@ def _load(options):
     return local.load(
         folder,
         options.device,
-        PRECISIONS[options.precision],
+        options.precision,
         options.max_pixels,
         name="Shapes critic" if options.critic == SHAPES else "",
         wording=_chosen(options, folder),

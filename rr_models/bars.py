@@ -55,18 +55,23 @@ class Bars:
         if critique.status != COMPLETE:
             return (f"the critique is {critique.status}",)
         low = [
-            f"{a.name} {a.score:.1f} (bar {bar:g})"
+            f"{a.name} {_exact(a.score)} (bar {bar:g})"
             for a in critique.aspects
             if a.score is not None and a.score < (bar := self.named.get(a.key, self.every))
         ]
         if self.overall != OFF and critique.overall is None:
             low.append("there is no overall score")
         elif self.overall != OFF and critique.overall < self.overall:
-            low.append(f"overall {critique.overall:.2f} (bar {self.overall:g})")
+            low.append(f"overall {_exact(critique.overall)} (bar {self.overall:g})")
         return tuple(low)
 
     def reached(self, critique: Critique) -> bool:
         return not self.missed(critique)
+
+
+def _exact(score: float) -> str:
+    """2.8 or 2.9604: never rounded up to the bar that it misses."""
+    return f"{score:.1f}" if round(score, 1) == score else f"{score:.5g}"
 
 
 def read(text: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from .aspects import PAIR_TASKS, Profile
-from .decode.script import Ask, Choice, Choose, Say, Script, Trie
+from .decode.script import Ask, Choice, Choose, Guess, Say, Script, Trie
 from .rubric import TEST_TIME
 
 SCORES, CRITIQUE, FULL = "scores", "critique", "full"
@@ -148,9 +148,9 @@ def guided(
     for at in range(start, len(form)):
         part, following = form[at], form[at + 1] if at + 1 < len(form) else None
         if part.kind == TEXT:
-            yield from _text(part, following, lexicon, record)
+            yield from _text(part, following, lexicon, scale, record)
             continue
-        line_ended = yield from _slot(part, lexicon, scale, record)
+        line_ended = yield from _slot(part, following, lexicon, scale, record)
         if following:
             yield Say((*(() if line_ended else (lexicon.newline,)), *lexicon.ids(following.heading)))
 
@@ -174,13 +174,16 @@ def _either(*tokens: int) -> Ask:
     return Ask(only=tokens)
 
 
-def _text(part: Part, following: Part | None, lexicon: Lexicon, record: Record) -> Script:
+def _text(
+    part: Part, following: Part | None, lexicon: Lexicon, scale: tuple[float, float], record: Record
+) -> Script:
     """Free text, up to the heading of what follows or, where nothing does, to the end of the answer.
 
     Wherever the critic would begin a heading or end its answer, the text ends, and the heading that is due
     is said whole.
     """
     heading = following.heading if following else ""
+    guess = _guess((), following, lexicon, scale)
     written: list[int] = []
     line = "" if not part.heading or part.heading.endswith("\n") else None  # None: on the heading's own line
     cut, why = 0, ""
@@ -209,6 +212,8 @@ def _text(part: Part, following: Part | None, lexicon: Lexicon, record: Record) 
         text = lexicon.text(token)
         if "\n" in text:
             line = text[text.rindex("\n") + 1 :]
+            if guess and not line:
+                yield guess
         elif line is not None:
             line += text
         # a heading that does not begin with "#", or began within a token
@@ -224,10 +229,25 @@ def _text(part: Part, following: Part | None, lexicon: Lexicon, record: Record) 
         yield Say((*(() if fresh else (lexicon.newline,)), *lexicon.ids(heading[cut:])))
 
 
-def _slot(part: Part, lexicon: Lexicon, scale: tuple[float, float], record: Record):
-    """A score or a winner. Returns whether the line has been ended behind it."""
+def _guess(
+    before: tuple[int, ...], part: Part | None, lexicon: Lexicon, scale: tuple[float, float]
+) -> Guess | None:
+    """That the heading of this part comes next, and the choice under it."""
+    if not part:
+        return None
+    return Guess(
+        before + lexicon.ids(part.heading), None if part.kind == TEXT else _words(part, lexicon, scale)
+    )
+
+
+def _words(part: Part, lexicon: Lexicon, scale: tuple[float, float]) -> Choose:
     words = tuple(WINNERS) if part.kind == WINNER else score_words(scale)
-    choice = yield lexicon.trie(words + ((NOT_APPLICABLE,) if part.optional else ()))
+    return lexicon.trie(words + ((NOT_APPLICABLE,) if part.optional else ()))
+
+
+def _slot(part: Part, following: Part | None, lexicon: Lexicon, scale: tuple[float, float], record: Record):
+    """A score or a winner. Returns whether the line has been ended behind it."""
+    choice = yield _words(part, lexicon, scale)
     record.choices[part.name] = choice
     if part.kind == WINNER or choice.word == NOT_APPLICABLE:
         return False
@@ -235,6 +255,8 @@ def _slot(part: Part, lexicon: Lexicon, scale: tuple[float, float], record: Reco
     line_ended = word.endswith("\n")
     record.scores[part.name] = float(word)
     if "." in word and float(word) < scale[1]:  # a second decimal, if the critic wants one
+        if guess := _guess((lexicon.newline,), following, lexicon, scale):
+            yield guess
         token = yield lexicon.decimal
         line_ended = token == lexicon.newline
         if not line_ended:

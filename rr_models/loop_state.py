@@ -10,7 +10,7 @@ earlier. A history is plain data, and `replay` comes to the same decisions from 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from .critique import COMPLETE, Critique, known
 from .loop_settings import Settings
@@ -27,6 +27,7 @@ _ROUNDING = 1e-9
 class Round:
     """One finished round: `chosen` is its best candidate's index, `next_prompt` what that one calls for,
     `changed` what is new against the round before, `seconds` the time since the loop began when it ended.
+    `thumbnail` is what was handed in to remember its best picture by; it is not written to JSON.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Round:
     next_prompt: str = ""
     changed: str = ""
     seconds: float = 0.0
+    thumbnail: object = field(default=None, compare=False, repr=False)
 
     @property
     def critique(self) -> Critique:
@@ -69,6 +71,13 @@ class Round:
             "changed": self.changed,
             "seconds": self.seconds,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Round:
+        """Inverse of `to_dict`; what is worked out is worked out anew."""
+        critiques = [Critique.from_dict(one) for one in data["others"]]
+        critiques.insert(data["chosen"], Critique.from_dict(data["critique"]))
+        return cls(**known(cls, data), critiques=tuple(critiques))
 
 
 @dataclass(frozen=True)
@@ -131,10 +140,31 @@ class State:
             "best": self.best.number if self.best else None,
             "accepted": [{"round": one.number, "candidate": one.candidate} for one in self.accepted],
             "next": {"number": self.number, "prompt": self.prompt, "seed": self.seed},
+            "stale": self.stale,
             "done": self.done,
             "reason": self.reason,
             "ended": self.ended,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> State:
+        """Inverse of `to_dict`, which is believed (`replay` checks it); without what was kept."""
+        rounds = {past["number"]: Round.from_dict(past) for past in data["rounds"]}
+        accepted = []
+        for told in data.get("accepted", ()):
+            past, candidate = rounds[told["round"]], told["candidate"]
+            critique = past.critiques[candidate]
+            accepted.append(Accepted(past.number, candidate, past.prompt, past.seed, critique))
+        return cls(
+            **known(cls, data)
+            | known(cls, data["next"])
+            | {
+                "settings": Settings(**known(Settings, data["settings"])),
+                "history": tuple(rounds.values()),
+                "best": rounds.get(data["best"]),
+                "accepted": tuple(accepted),
+            }
+        )
 
     def __repr__(self):
         best = f", best {self.best.number}" if self.best else ""
@@ -154,12 +184,14 @@ def observe(
     keep: Sequence[object] = (),
     next_prompt: str | None = None,
     seconds: float = 0.0,
+    thumbnails: Sequence[object] = (),
 ) -> State:
     """The state after the round's critiques, one per candidate.
 
     `keep` holds one opaque value per candidate; those of the best candidate of the best round and of the
     accepted ones are kept. `next_prompt` replaces the critique's own refined request. `seconds` is the time
-    since the loop began.
+    since the loop began. `thumbnails` holds one small opaque value per candidate; the best one's stays with
+    the round, so let it be small.
     """
     if state.done:
         raise ValueError(f"The loop has ended ({state.reason}) and takes no further round; start a new one.")
@@ -193,6 +225,7 @@ def observe(
         proposal.strip(),
         _changed(state),
         seconds,
+        thumbnails[chosen] if thumbnails else None,
     )
     fresh = [
         Accepted(state.number, i, state.prompt, state.seed, critiques[i], keep[i] if keep else None)
@@ -231,10 +264,9 @@ def replay(data: dict) -> State:
     state = start(data["request"], (rounds[0] if rounds else data["next"])["seed"], settings)
     for told in rounds:
         _agree(state, told, f"round {told['number']}")
-        critiques = [Critique.from_dict(one) for one in told["others"]]
-        critiques.insert(told["chosen"], Critique.from_dict(told["critique"]))
+        past = Round.from_dict(told)
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
-        state = observe(state, critiques, (), told["next_prompt"], told["seconds"])
+        state = observe(state, past.critiques, (), past.next_prompt, past.seconds)
     if why := data.get("ended"):
         state = end(state, why)
     _agree(state, data["next"], "what comes next")

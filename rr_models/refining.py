@@ -68,11 +68,11 @@ def refine(
             heed()
             drawn = generate(state.prompt, state.seed)
             heed()
-            kept, critiques = _judged(critic, drawn, request, task, sources, judging)
+            kept, critiques, small = _judged(critic, drawn, request, task, sources, judging)
             proposal = None
             if next_prompt is not None:
                 proposal = next_prompt(critiques[rank(critiques, bar=state.settings.goal)[0]])
-            state = observe(state, critiques, kept, proposal, time.monotonic() - began)
+            state = observe(state, critiques, kept, proposal, time.monotonic() - began, small)
         except _Stopped:
             return end(state, f"Stopped in round {state.number}.")
         except Exception as error:
@@ -109,10 +109,10 @@ class _Stopped(Exception):
 
 def _judged(
     critic, drawn: Any, request: str, task: str, sources: Any, judging: dict
-) -> tuple[list, list[Critique]]:
-    """The candidates as they were drawn, and a critique of each."""
+) -> tuple[list, list[Critique], list[bytes]]:
+    """The candidates as they were drawn, a critique of each, and a thumbnail of each."""
     # torch takes seconds to import, so it waits until there is a picture
-    from .images import pictures
+    from .images import pictures, thumbnail
 
     made = pictures(drawn)
     if not made:
@@ -125,7 +125,7 @@ def _judged(
         profile = _profile(critic)
         failed = unjudged(task, request, profile.aspects(task), str(error), critic.name, profile.scale)
         critiques = [failed] * len(made)
-    return [one for one, _ in made], list(critiques)
+    return [one for one, _ in made], list(critiques), [thumbnail(picture) for picture in shown]
 
 
 def _profile(critic) -> Profile:

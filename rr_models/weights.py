@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import ModelFolderError
@@ -109,6 +109,14 @@ def chat_template(folder: Path) -> str:
     )
 
 
+def quantised(folder: Path) -> str | None:
+    """The method by which a folder's weights were quantised before they were saved, such as "fp8"."""
+    told = read_json(folder / "config.json").get("quantization_config")
+    if not isinstance(told, dict):
+        return None
+    return str(told.get("quant_method") or "an unnamed method")
+
+
 def learned(folder: Path) -> dict[str, str] | None:
     """The wording of each task that a critic trained by this project knows (its training.json); None of
     others, which may be asked anything."""
@@ -148,11 +156,6 @@ def _check_config(folder: Path) -> None:
             f"{folder} holds a model of type {kind!r}; a critic must be {MODEL_TYPE!r} (Qwen3-VL), "
             "for example RationalRewards-8B-T2I."
         )
-    if config.get("quantization_config"):
-        raise ModelFolderError(
-            f"{folder} holds quantised weights (quantization_config in config.json). This version loads "
-            "weights of 16 or 32 bits only: download the model unquantised."
-        )
 
 
 def shards(folder: Path) -> dict[str, set[str]]:
@@ -177,27 +180,46 @@ def shards(folder: Path) -> dict[str, set[str]]:
     raise ModelFolderError(f"{folder} {lacks}. Download the model again.")
 
 
-def _check_shard(file: Path, tensors: set[str]) -> None:
+def tensors(folder: Path) -> Iterator[tuple[str, str, dict]]:
+    """(file, name, entry of the header with "dtype" and "shape") of every tensor in a checked folder."""
+    for file in shards(folder):
+        _, _, entries = _header(folder / file)
+        for name, entry in entries.items():
+            yield file, name, entry
+
+
+def _check_shard(file: Path, named: set[str]) -> None:
     """A safetensors file says in its header how long it is and what it holds; compare."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        # a pointer file of git-lfs, a web page or half a header all fail here
-        raw = stream.read(length) if size >= 8 and length <= min(_HEADER_LIMIT, size) else b""
-    try:
-        header = json.loads(raw)
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in entries.values()]
-    except (ValueError, AttributeError, TypeError, LookupError) as error:
-        raise ModelFolderError(
-            f"{file} ({size} bytes) is no safetensors file: its header cannot be read. Download it again."
-        ) from error
-    whole = 8 + length + max(ends, default=0)
+    size, start, entries = _header(file)
+    whole = start + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size != whole:
         raise ModelFolderError(
             f"{file} has {size} bytes instead of {whole}: it is cut short or damaged. Download it again."
         )
-    if lost := sorted(tensors - entries.keys()):
+    if lost := sorted(named - entries.keys()):
         raise ModelFolderError(
             f"{file} lacks {lost[0]} ({len(lost)} in all), which the index promises. Download both."
         )
+
+
+def _header(file: Path) -> tuple[int, int, dict[str, dict]]:
+    """(bytes of the file, where its data begins, tensor -> entry)."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            # a pointer file of git-lfs, a web page or half a header all fail here
+            raw = stream.read(length) if size >= 8 and length <= min(_HEADER_LIMIT, size) else b""
+    except OSError as error:
+        raise ModelFolderError(
+            f"{file} cannot be read ({error.strerror or error}). Give this user the right to read it."
+        ) from error
+    try:
+        entries = {name: entry for name, entry in json.loads(raw).items() if name != "__metadata__"}
+        for entry in entries.values():
+            entry["data_offsets"][1] + len(entry["shape"])
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
+        raise ModelFolderError(
+            f"{file} ({size} bytes) is no safetensors file: its header cannot be read. Download it again."
+        ) from error
+    return size, 8 + length, entries

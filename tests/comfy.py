@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -157,13 +158,17 @@ class Core:
         on_event: Callable[[str, Any], None] | None = None,
         extra_pnginfo: dict[str, Any] | None = None,
         outputs: Sequence[str] | None = None,
+        remember: bool = False,
     ) -> Run:
         """Validate and execute an API-format prompt, as the server does.
 
         Hand over the same `executor` twice to see what is cached. `on_event(name, data)` hears every message
         as it is sent, "progress" among them, and may call `interrupt`. `outputs` limits the run to these
-        output nodes.
+        output nodes. Critiques of earlier runs are forgotten unless told to `remember`, so that no test
+        depends on another.
         """
+        if not remember:
+            shutil.rmtree(self.base / "user" / "__rational_rewards", ignore_errors=True)
         executor = executor or self.executor()
         prompt_id = str(uuid.uuid4())
         verdict = asyncio.run(self.execution.validate_prompt(prompt_id, prompt, outputs))

@@ -101,3 +101,12 @@ def test_an_incomplete_folder_says_which_file_is_missing(core, whole, tmp_path):
     (folder / "tokenizer.json").unlink()
     run = load(core, "half")
     assert not run.success and "it lacks tokenizer.json" in run.complaint
+
+
+def test_the_precision_is_told_on_the_node_and_in_the_critique(core, whole):
+    run = load(core, "x", folder=str(whole))
+    told = [data for name, data in run.events if name == "progress_text"]
+    said = "tiny: fp32, because most processors are slow in half precision"
+    assert told == [{"node": "critic", "text": said}]
+    run = load(core, "x", folder=str(whole), precision="int8")
+    assert run.value("critic").critic.precision == "int8"

@@ -39,11 +39,11 @@ def answer(critic: local.LocalCritic) -> str:
 def test_precision(folder, caplog):
     with caplog.at_level(logging.INFO, logger="rr_models"):
         assert local.load(folder).model.dtype == torch.float32
-    assert "float32, because" in caplog.text
+    assert "loaded in fp32, because" in caplog.text
     half = local.load(folder, dtype="bfloat16", name="half")
-    assert repr(half) == "LocalCritic(half, cpu, bfloat16)"
+    assert repr(half) == "LocalCritic(half, cpu, bf16)"
     assert len(half.critique([torch.rand(64, 64, 3)], REQUEST, max_new_tokens=2)) == 1
-    with pytest.raises(ValueError, match="dtype.*float8"):
+    with pytest.raises(ValueError, match="precision.*float8"):
         local.load(folder, dtype="float8")
 
 

@@ -174,7 +174,7 @@ def test_rounds_on_disk(core):
         assert best.tobytes() == third.tobytes()
         assert json.loads(best.text["workflow"]) == workflow
         assert json.loads(best.text["prompt"])["start"]["class_type"] == "RationalRewardsRefineStart"
-    (shown,) = [ui["output"] if "output" in ui else ui for ui in run.outputs.values() if "images" in str(ui)]
+    (shown,) = [ui for ui in run.outputs.values() if ui.get("images")]
     assert shown["images"] == [
         {"filename": "best.png", "subfolder": "RationalRewards/on disk_00001", "type": "output"}
     ]
@@ -216,7 +216,7 @@ def test_an_output_folder_that_cannot_be_made_costs_the_files_alone(core, monkey
     run = core.run(loop(end={"save_rounds": True}))
     assert run.success, run.complaint
     assert "Not everything could be saved" in run.value("end", REPORT)
-    assert not any("images" in str(ui) for ui in run.outputs.values())
+    assert not any(ui.get("images") for ui in run.outputs.values())
 
 
 def test_an_unconnected_output_blocks_with_a_reason(core):

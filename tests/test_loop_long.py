@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rr_tests.loops import loop
+import torch
+from rr_tests.loops import HISTORY, IMAGE, LATENT, loop, node
 
 TESTONLY = Path(__file__).parent / "nodes_testonly"
 
@@ -46,3 +47,42 @@ def test_a_hundred_rounds_take_no_more_memory_than_five(core, cache):
     assert run.success, run.complaint
     assert len(used) == 100
     assert max(used[5:]) - max(used[:5]) < 60, used
+
+
+@pytest.mark.parametrize("cache", ["classic", "none"])
+def test_three_candidates_in_four_rounds_around_a_loop(core, cache):
+    """The outer loop's generator is itself a loop; its candidates are a batch of three of what came out."""
+    inner = loop("in.", rounds=2, bar=4.0)
+    inner["in.start"]["inputs"]["request"] = ["start", 1]
+    outer = loop(rounds=4, bar=4.0, patience=0, end={"image": ["three", 0], "latent": ["latents", 0]})
+    outer["three"] = node("RepeatImageBatch", image=["in.end", IMAGE], amount=3)
+    outer["latents"] = node("RepeatLatentBatch", samples=["in.end", LATENT], amount=3)
+    outer["judge"]["inputs"]["image"] = ["three", 0]
+    inner["in.end"]["inputs"]["latent"] = ["in.paint", 1]
+    del outer["paint"]
+    outer["start"]["inputs"]["request"] = "grey"
+    inner["in.paint"]["inputs"]["step"] = 0.1
+    run = core.run({**outer, **inner}, core.executor(cache))
+    assert run.success, run.complaint
+    # by value: without a cache, nothing is left to look at but the last outputs
+    told = [data for name, data in run.events if name == "executing" and data.get("display_node") == "judge"]
+    assert len(told) == 4
+    if cache == "classic":
+        history = run.value("end", HISTORY)
+        assert [len(past.critiques) for past in history.history] == [3] * 4
+        shades = [past.critique.overall for past in history.history]
+        assert shades == pytest.approx([1 + 3 * 0.1 * (2 + i) for i in range(4)], abs=1e-4)
+        assert torch.allclose(
+            run.value("end", LATENT)["samples"].mean(), run.value("end", IMAGE).mean(), atol=1e-5
+        )
+
+
+def test_an_error_of_a_later_round_names_the_node_and_the_round(core):
+    prompt = loop(end={"mask": ["two", 2]})
+    # as many masks as the round's number: one serves all pictures, two do not
+    prompt["two"] = node("RRTestPaint", prompt=["start", 1], seed=0, batch_size=["start", 3], fail_on="")
+    prompt["paint"]["inputs"]["batch_size"] = 3
+    prompt["end"]["_meta"] = {"title": "My loop"}
+    run = core.run(prompt)
+    assert not run.success
+    assert "My loop, round 2: mask holds 2 items for 3 pictures" in run.complaint

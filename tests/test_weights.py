@@ -61,8 +61,10 @@ def test_another_kind_of_model(folder: Path):
 def test_quantised_weights(folder: Path):
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    assert weights.quantised(folder) is None
     (folder / "config.json").write_text(json.dumps(config))
-    refused(folder, "quantised", "16 or 32 bits")
+    assert weights.quantised(folder) == "bitsandbytes"
+    weights.check(folder)
 
 
 def test_special_tokens_are_read_in_either_form(tmp_path: Path):

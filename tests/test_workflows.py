@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rr_tests.tiny import make
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,6 +118,39 @@ def test_nodes_do_not_lie_on_each_other(name):
         for left, top, wide, high in boxes[index + 1 :]:
             apart = x + width <= left or left + wide <= x or y + height <= top or top + high <= y
             assert apart, f"{x}, {y} and {left}, {top}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_and_a_note_go_with_it(name):
+    with Image.open(ROOT / "workflows" / f"{name}.jpg") as picture:
+        assert picture.format == "JPEG" and picture.width >= 800
+    assert (ROOT / "workflows" / f"{name}.jpg").stat().st_size < 200_000
+    notes = [node["widgets_values"][0] for node in load(name)["nodes"] if node["type"] == "MarkdownNote"]
+    assert notes and all(note.startswith("## ") and "**" in note for note in notes)
+
+
+FILES = {"ckpt_name", "unet_name", "clip_name", "vae_name", "image", "model"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_core_takes_all_values(comfy_core, name):
+    """What validation asks for, but for files that a user must have."""
+    for node in load(name, "api").values():
+        inputs = comfy_core.nodes.NODE_CLASS_MAPPINGS[node["class_type"]].INPUT_TYPES()
+        assert set(inputs["required"]) <= set(node["inputs"])
+        types = declared(comfy_core, node["class_type"])
+        for key, value in node["inputs"].items():
+            io_type, options = types[key]
+            if isinstance(value, list) or key in FILES:
+                continue
+            if io_type == "COMBO":
+                listed = inputs["required"].get(key) or inputs["optional"][key]
+                choices = listed[0] if isinstance(listed[0], list | tuple) else options["options"]
+                assert value in choices, f"{key}: {value}"
+            elif io_type in ("INT", "FLOAT"):
+                assert options.get("min", value) <= value <= options.get("max", value), f"{key}: {value}"
+            else:
+                assert isinstance(value, {"STRING": str, "BOOLEAN": bool}[io_type]), f"{key}: {value}"
 
 
 LANGUAGES = ("en", "zh")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -58,8 +59,8 @@ def make(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
     return folder
 
 
-def make_tokenizer():
-    """A byte-level BPE like Qwen's, learned from the rubric."""
+def make_tokenizer(vocabulary: int = VOCABULARY, texts: Sequence[str] = ()):
+    """A byte-level BPE like Qwen's, learned from the rubric and the texts."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -75,12 +76,12 @@ def make_tokenizer():
     )
     words.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(CONTROLS) - len(THINK),
+        vocab_size=vocabulary - len(CONTROLS) - len(THINK),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     told = [part.get("text", "") for m in rubric.messages("edit", "") for part in m["content"]]
-    words.train_from_iterator(told, trainer)
+    words.train_from_iterator([*told, *texts], trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
         eos_token="<|im_end|>",

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
+from .. import fingerprint
 from .. import weights as files
 from ..aspects import Aspect, Profile
 from ..critique import Critique, check_weights
-from ..errors import CriticError, ModelFolderError
+from ..errors import CriticError
 from ..guide import DETAILS, FULL, SCORES
 from ..images import Preprocessing, image_hash
 from ..passes import averaged_passes
@@ -21,8 +22,11 @@ from ..verdict import Verdict, averaged, of_critiques
 from ..wording import Wording, choose
 from . import PAIR_TASKS, Question, reading
 from .layout import Layout
-from .room import ROOM, out_of_memory
-from .writing import Answer, Watch, Wish, Writer
+from .loading import Quantised, Weights, skeleton
+from .precision import Precision
+from .precision import choose as choose_precision
+from .room import ROOM, Room, out_of_memory
+from .writing import Answer, SoFar, Watch, Wish, Writer
 
 log = logging.getLogger(__name__)
 
@@ -41,83 +45,87 @@ def load(
     max_pixels: int | None = None,
     name: str = "",
     wording: Wording | None = None,
+    watch: Watch | None = None,
 ) -> LocalCritic:
     """Load a model folder, after checking that it is whole.
 
     `device` may be "auto", which takes the graphics card if there is one; `dtype` is "auto" or one of
-    reading.DTYPES; `max_pixels` caps the pictures (see images.py); `name` is what
+    precision.NAMES; `max_pixels` caps the pictures (see images.py); `name` is what
     critiques record as their critic, by default the folder's name; `wording` is how it is asked, by default
-    as its model card says, or in this project's words if it says nothing (see wording.py).
+    as its model card says, or in this project's words if it says nothing (see wording.py);
+    `watch(done, total)` hears of the bytes that are read.
     """
-    folder, device = Path(folder), reading.device(device)
-    files.check(folder)
-    preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
-    precision = reading.precision(dtype, device)
-    # transformers takes seconds to import, so it waits until a model is really wanted
+    device = reading.device(device)
+    critic = prepare(folder, device, dtype, max_pixels, name, wording)
     try:
-        from transformers import GenerationConfig, Qwen3VLForConditionalGeneration
-    except (ImportError, RuntimeError) as error:
-        raise CriticError(
-            f"transformers cannot provide Qwen3-VL ({error}). It takes transformers >= 4.57.1. A torchvision "
-            "that does not fit the installed torch has this effect too: install the matching one, or none."
-        ) from error
-    tokenizer = reading.tokenizer(folder)
-    model, report = Qwen3VLForConditionalGeneration.from_pretrained(
-        folder,
-        config=reading.config(folder),
-        dtype=precision,
-        local_files_only=True,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    if lost := sorted(report["missing_keys"]):
-        raise ModelFolderError(
-            f"{folder} lacks {len(lost)} tensors of its model, such as {lost[0]}. Download the model again."
-        )
-    ends = {tokenizer.eos_token_id, *_as_list(model.generation_config.eos_token_id)} - {None}
-    if not ends:
-        raise ModelFolderError(
-            f"{folder} says nowhere which token ends an answer (eos_token in tokenizer_config.json). "
-            "Copy that file from where the model was downloaded."
-        )
-    # a folder's own settings may sample, and transformers prefers them to what a call leaves at its default
-    model.generation_config = GenerationConfig(
-        eos_token_id=sorted(ends),
-        pad_token_id=min(ends) if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
-    )
-    try:
-        model.to(device).eval().requires_grad_(False)
+        critic.weights.read(device, watch)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise CriticError(f"{folder.name} does not fit on {device}. {ROOM}") from error
-    wording = wording or choose(folder)
-    for notice in wording.notices:
-        log.warning("%s", notice)
-    learned = files.learned(folder)
-    critic = LocalCritic(name or folder.name, model, tokenizer, preprocessing, wording, learned)
+        raise CriticError(f"{critic.name} does not fit on {device}. {ROOM}") from error
     log.info("critic loaded: %r", critic)
     return critic
 
 
+def prepare(
+    folder: Path | str,
+    device: torch.device,
+    dtype: torch.dtype | str | Precision = "auto",
+    max_pixels: int | None = None,
+    name: str = "",
+    wording: Wording | None = None,
+) -> LocalCritic:
+    """As `load`, but the weights stay in their files until `critic.weights.read(device)`."""
+    folder = Path(folder)
+    files.check(folder)
+    precision = dtype if isinstance(dtype, Precision) else choose_precision(dtype, device, folder)
+    log.info("%s is loaded in %s", name or folder.name, precision)
+    preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
+    model = skeleton(folder, precision)
+    from transformers import GenerationConfig
+
+    tokenizer = reading.tokenizer(folder)
+    ends = reading.ends(folder, tokenizer, model.config)
+    # a folder's own settings may sample, and transformers prefers them to what a call leaves at its default
+    model.generation_config = GenerationConfig(
+        eos_token_id=ends,
+        pad_token_id=ends[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+    )
+    wording = wording or choose(folder)
+    for notice in wording.notices:
+        log.warning("%s", notice)
+    weights = (Quantised if files.quantised(folder) else Weights)(folder, model)
+    settings = (precision.name, tokenizer, preprocessing, wording, files.learned(folder))
+    return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder(folder))
+
+
 class LocalCritic:
-    """A Qwen3-VL that looks at pictures and writes critiques. The caller may move `model` between devices."""
+    """A Qwen3-VL that looks at pictures and writes critiques, while its `weights` are on a device.
+
+    `identity` is the fingerprint of the folder they come from (see fingerprint.py), "" where there is none.
+    """
 
     def __init__(
         self,
         name: str,
         model: torch.nn.Module,
+        weights: Weights,
+        precision: str,
         tokenizer,
         preprocessing: Preprocessing,
         wording: Wording | None = None,
         learned: Mapping[str, str] | None = None,
+        identity: str = "",
     ):
         self.name = name
         self.model = model
+        self.weights = weights
+        self.precision = precision
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
         self.wording = wording or Wording()
         self.learned = learned
+        self.identity = identity
         self.layout = Layout(
             tokenizer,
             preprocessing,
@@ -128,9 +136,7 @@ class LocalCritic:
         self.writer = Writer(name, model, tokenizer, self.wording, self.layout)
 
     def __repr__(self):
-        return (
-            f"LocalCritic({self.name}, {self.model.device}, {str(self.model.dtype).removeprefix('torch.')})"
-        )
+        return f"LocalCritic({self.name}, {self.model.device}, {self.precision})"
 
     @property
     def profile(self) -> Profile:
@@ -239,6 +245,15 @@ class LocalCritic:
         judged = self._judge(questions, wish, dict(weights or {}), watch)
         return [found for _, found in judged]
 
+    def so_far(self) -> SoFar:
+        """How far the call under way has got; for a `watch` that wants to show it."""
+        return self.writer.so_far()
+
+    def room(self, questions: Sequence[Question], **wishes) -> Room:
+        """Memory that judging these takes beside the weights; options as for `judge` or `critique`."""
+        detail = FULL if wishes.get("detail") == BEST else wishes.get("detail", FULL)
+        return self.writer.room(questions, Wish(**wishes | {"detail": detail}))
+
     def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
         """(answer, what it says) for each question."""
         for task in {question.task for question in questions}:
@@ -262,6 +277,7 @@ class LocalCritic:
         question, written = answer.question, answer.job.written
         source = {
             "critic": self.name,
+            "precision": self.precision,
             "wording": self.wording.name(question.task),
             "style": self.wording.style,
             "guided": wish.guided,
@@ -292,7 +308,3 @@ class LocalCritic:
         check_weights(weights, [a.key for a in aspects])
         if not any(weights.get(a.key, 1) > 0 for a in aspects if not a.optional):
             raise ValueError("weights: at least one aspect that always applies must weigh more than 0.")
-
-
-def _as_list(value) -> list:
-    return list(value) if isinstance(value, (list, tuple)) else [value]

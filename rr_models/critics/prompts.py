@@ -49,8 +49,8 @@ class Eyes:
             self._kept.move_to_end(key)
             found = [each.to(like.device) for each in self._kept[key]]
         else:
-            patches, grid = pixel_values(picture, self.layout.preprocessing)
-            seen = visual(patches.to(like), torch.tensor([grid], device=like.device))
+            patches, grid = pixel_values(picture, self.layout.preprocessing, like.device)
+            seen = visual(patches.to(like.dtype), torch.tensor([grid], device=like.device))
             self.looks += 1
             # transformers 4.57 gives a pair
             embeddings, added = (
@@ -73,7 +73,11 @@ class Prompts:
         self._pieces: dict[tuple, list[list[int]]] = {}
 
     def length(self, question: Question) -> int:
-        return sum(map(len, self._told(question))) + sum(h * w for h, w in self._grids(question))
+        return sum(map(len, self._told(question))) + sum(self.pictures(question))
+
+    def pictures(self, question: Question) -> list[int]:
+        """Tokens of each picture."""
+        return [rows * columns for rows, columns in self._grids(question)]
 
     def shared(self, question: Question) -> tuple:
         """What stands before the pictures that are judged: equal for all candidates of one request."""

@@ -1,19 +1,14 @@
-"""What a model folder and the user's choices mean for transformers: configuration, tokenizer, precision and
+"""What a model folder and the user's choices mean for transformers: configuration, tokenizer and
 device."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
 
 from .. import weights
 from ..errors import ModelFolderError
-
-log = logging.getLogger(__name__)
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def config(folder: Path):
@@ -29,6 +24,11 @@ def config(folder: Path):
         text.setdefault("rope_scaling", rope)
         text.setdefault("rope_theta", rope.get("rope_theta"))
     return Qwen3VLConfig.from_dict(told)
+
+
+def tied(config) -> bool:
+    """Whether the model writes with its reading vocabulary, so that a folder needs no lm_head."""
+    return bool(config.tie_word_embeddings or getattr(config.get_text_config(), "tie_word_embeddings", False))
 
 
 def tokenizer(folder: Path):
@@ -53,24 +53,20 @@ def tokenizer(folder: Path):
     return found
 
 
-def precision(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
-    """The data type of the weights; "auto" is the best that the device is fast in."""
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype in DTYPES:
-        return DTYPES[dtype]
-    if dtype != "auto":
-        raise ValueError(f"dtype must be auto, {', '.join(DTYPES)} or a torch.dtype, not {dtype!r}.")
-    if device.type == "cpu":
-        log.info("float32, because most CPUs are slow in half precision")
-        return torch.float32
-    if device.type == "mps" or (
-        device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        log.info("float16, because %s has no fast bfloat16", device)
-        return torch.float16
-    log.info("bfloat16, the precision these models were trained in")
-    return torch.bfloat16
+def ends(folder: Path, tokenizer, config) -> list[int]:
+    """The tokens that end an answer, as the tokenizer, generation_config.json and config.json name them."""
+    file = folder / "generation_config.json"
+    told = [tokenizer.eos_token_id, getattr(config.get_text_config(), "eos_token_id", None)]
+    told.append(getattr(config, "eos_token_id", None))
+    if file.is_file():
+        told.append(weights.read_json(file).get("eos_token_id"))
+    flat = [one for each in told for one in (each if isinstance(each, (list, tuple)) else [each])]
+    if found := sorted({int(one) for one in flat if one is not None}):
+        return found
+    raise ModelFolderError(
+        f"{folder} says nowhere which token ends an answer (eos_token in tokenizer_config.json). "
+        "Copy that file from where the model was downloaded."
+    )
 
 
 def device(choice: torch.device | str) -> torch.device:

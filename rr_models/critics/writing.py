@@ -11,7 +11,7 @@ import torch
 
 from .. import guide, written
 from ..critique import MISSING, Critique
-from ..decode.loop import LINES, Decoder
+from ..decode.loop import LINES, Decoder, columns_of
 from ..decode.rows import Job, NotANumber, Prompt
 from ..decode.script import Script
 from ..errors import CriticError
@@ -21,7 +21,7 @@ from ..wording import Wording
 from . import PAIR_TASKS, Question
 from .layout import Layout
 from .prompts import Eyes, Prompts
-from .room import ROOM, out_of_memory
+from .room import ROOM, Room, out_of_memory, room
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,19 @@ class Work:
     said: int = 0
 
 
+@dataclass(frozen=True)
+class SoFar:
+    """Answers in the making: tokens that stand, how many answers there are and are done, and of the one that
+    is furthest of the others the scores that stand, by aspect (one each, or A's and B's; None is N/A).
+    `names` are the aspects' names by key."""
+
+    tokens: int = 0
+    answers: int = 0
+    done: int = 0
+    scores: Mapping[str, list[float | None]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
 class Writer:
     """Writes answers with one model, in one wording. `name` is the critic's, for messages."""
 
@@ -95,6 +108,7 @@ class Writer:
         self.eyes = Eyes(model, layout)
         self.layout = layout
         self.work = Work()
+        self.under_way: Sequence[Answer] = ()
 
     def write(
         self, questions: Sequence[Question], hashes: Mapping[int, str], wish: Wish, watch: Watch | None
@@ -136,6 +150,17 @@ class Writer:
         job.written.ids[:0] = before
         return longer
 
+    def room(self, questions: Sequence[Question], wish: Wish) -> Room:
+        """Memory that these answers take."""
+        prompts = Prompts(self.layout, self.eyes, {})
+        lengths = [prompts.length(question) for question in questions]
+        pictures = [prompts.pictures(question) for question in questions]
+        columns = max(
+            columns_of(length, self._form(question, wish)[1])
+            for length, question in zip(lengths, questions, strict=True)
+        )
+        return room(self.model, max(lengths), max(map(max, pictures)), max(map(sum, pictures)), columns)
+
     def read(self, answer: Answer, wish: Wish) -> Critique | Verdict:
         """What has been written."""
         question, profile = answer.question, self.wording.profile
@@ -147,6 +172,33 @@ class Writer:
         read = written.verdict if pair else written.critique
         return read(answer.record, question.task, question.request, profile, text, cut, wish.score_mode)
 
+    def so_far(self) -> SoFar:
+        """What stands of the answers that are being written; to be called by a watch."""
+        if not self.under_way:
+            return SoFar()
+        tokens = sum(len(answer.job.written.ids) for answer in self.under_way)
+        waiting = [answer for answer in self.under_way if not answer.job.written.done]
+        furthest = max(waiting, key=lambda answer: len(answer.job.written.ids), default=self.under_way[-1])
+        question = furthest.question
+        scores: dict[str, list[float | None]] = {}
+        if furthest.form:
+            for (key, *rest), _ in furthest.record.choices.items():
+                if rest and rest[0].startswith("score"):
+                    scores.setdefault(key, []).append(furthest.record.scores.get((key, *rest)))
+        else:
+            pair = question.task in PAIR_TASKS
+            read = parse_pair if pair else parse
+            text = self.lexicon.decode(furthest.job.written.ids)
+            profile = self.wording.profile
+            for aspect in read(
+                text, question.task, question.request, truncated=True, profile=profile
+            ).aspects:
+                if aspect.status != MISSING:
+                    scores[aspect.key] = [aspect.score_a, aspect.score_b] if pair else [aspect.score]
+        names = {aspect.key: aspect.name for aspect in self.wording.profile.aspects(question.task)}
+        done = len(self.under_way) - len(waiting)
+        return SoFar(tokens, len(self.under_way), done, scores, names)
+
     @property
     def _scale(self) -> tuple[float, float]:
         return self.wording.profile.scale
@@ -156,11 +208,7 @@ class Writer:
     ) -> Answer:
         seed = str(wish.seed) if not sample else f"{wish.seed}.{sample}"
         pictures = [hashes[id(picture)] for picture in question.images]
-        budget, form = wish.max_new_tokens, ()
-        if wish.guided:
-            whole = guide.parts(question.task, self.wording.profile, self.wording.style)
-            form = guide.asked(guide.fitted(whole, self.lexicon, budget), wish.detail)
-            budget = min(budget, guide.budget(form, self.lexicon))
+        form, budget = self._form(question, wish)
 
         def script() -> Script:
             if wish.temperature:  # here, so that a second try has the same chance
@@ -173,6 +221,15 @@ class Writer:
         job = Job(lambda: prompts.prompt(question), script, prompts.length(question), budget)
         answer = Answer(question, job, form)
         return answer
+
+    def _form(self, question: Question, wish: Wish) -> tuple[tuple[guide.Part, ...], int]:
+        """The form of a guided answer, and the most tokens that it may take."""
+        limit = wish.max_new_tokens
+        if not wish.guided:
+            return (), limit
+        whole = guide.parts(question.task, self.wording.profile, self.wording.style)
+        form = guide.asked(guide.fitted(whole, self.lexicon, limit), wish.detail)
+        return form, min(limit, guide.budget(form, self.lexicon))
 
     def _enough(self, question: Question, detail: str) -> Callable[[str], bool] | None:
         """Whether a free answer holds what was asked for, so that it may stop."""
@@ -207,6 +264,7 @@ class Writer:
             invariant = self.model.dtype != torch.float32
         rows, looks = wish.batch_size, self.eyes.looks
         lines = max(rows, LINES) if invariant else 0
+        self.under_way = answers
         tell()
         try:
             while waiting := [job for job in jobs if not job.written.done]:
@@ -235,6 +293,7 @@ class Writer:
                     self.work.forwards += decoder.forwards
         finally:
             self.eyes.rest()
+            self.under_way = ()  # they hold on to their pictures
         tell()
         self.work.looks += self.eyes.looks - looks
         self.work.tokens += sum(len(job.written.ids) for job in jobs)

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from .rows import Job, NotANumber, Prompt, Row, chain, choose, tree
+from .rows import Job, NotANumber, Prompt, Row
 from .script import Ask
 from .text import DUMP, TextRunner
 
 WIDTH = 512
 """The cache's width is a multiple of this, so that pictures of about one size make rows of one width."""
+SHAPES = (1, 16, 48)
+"""Tokens that a stretch is filled up to, so that rows with stretches of other lengths share a forward."""
 LINES = 8
 """So many lines products should have in the invariant way, however few rows there are."""
 
@@ -48,7 +50,12 @@ class Decoder:
 
 def width(job: Job) -> int:
     """Columns of the cache that a job takes: every token's, and those of words to choose from behind them."""
-    return -(-(job.length + job.budget + DUMP) // WIDTH) * WIDTH
+    return columns_of(job.length, job.budget)
+
+
+def columns_of(prompt: int, answer: int) -> int:
+    """The same from the tokens of a prompt and the most that its answer may have."""
+    return -(-(prompt + answer + DUMP) // WIDTH) * WIDTH
 
 
 class _Pool:
@@ -109,9 +116,6 @@ class _Pool:
     def _pick(self) -> None:
         """Fulfil what can be fulfilled from the logits at hand: one token for every row that asks for one."""
         while True:
-            for row in self.rows:
-                if row.choosing and not row.choosing.trie.fed:  # words of one token each
-                    self._chosen(row, row.logits[:0])
             asking = [row for row in self.rows if isinstance(row.request, Ask) and not row.feed]
             asking = [row for row in asking if not row.done]
             if not asking:
@@ -138,62 +142,64 @@ class _Pool:
         shapes: dict[tuple, list[Row]] = {}
         for row in self.rows:
             if not row.done:
-                shapes.setdefault((*row.shape, width(row.job) if self.lines else 0), []).append(row)
-        stretches = [rows for shape, rows in shapes.items() if shape[:2] != (False, 1)]
+                shapes.setdefault((*self._shape(row), width(row.job) if self.lines else 0), []).append(row)
+        stretches = [rows for shape, rows in shapes.items() if shape[0] > 1]
         group = max(stretches or shapes.values(), key=len, default=[])
+        return group[:1] if stretches and self._exact else group
+
+    @property
+    def _exact(self) -> bool:
         # where work counts and not the weights that are read for it, filling up costs more than a forward
-        return group[:1] if stretches and not self.lines and self.runner.device.type == "cpu" else group
+        return not self.lines and self.runner.device.type == "cpu"
+
+    def _shape(self, row: Row) -> tuple[int, int, bool]:
+        """Tokens of a row's next step, those behind which logits are wanted, whether it is a plain chain."""
+        sizes = len(row.step.ids), len(row.step.wanted)
+        if not self._exact:
+            sizes = tuple(next((n for n in SHAPES if n >= size), size) for size in sizes)
+        return *sizes, row.step.plain
 
     def _forward(self, group: list[Row]) -> None:
         """Feed these rows, all of one shape, and take what the model says."""
-        (looking, tokens), device, columns = group[0].shape, self.runner.device, self.runner.width
+        (tokens, wanted, plain), device, columns = (
+            self._shape(group[0]),
+            self.runner.device,
+            self.runner.width,
+        )
         if self.lines:
             first, count, lines, read = 0, self.runner.rows, self.lines, width(group[0].job)
         else:
             first = min(row.place for row in group)
             count = lines = max(row.place for row in group) + 1 - first
-            read = -(-max(row.end for row in group) // 64) * 64
+            read = -(-max(row.length + len(row.step.ids) for row in group) // 64) * 64
         told = torch.zeros(3, lines, tokens, dtype=torch.long)  # ids, positions, columns
         told[2] = torch.arange(columns, columns + tokens)
-        seen = torch.zeros(count, tokens, read, dtype=torch.bool) if looking else None
-        if looking:
+        where = torch.zeros(lines, wanted, dtype=torch.long)
+        seen = None if plain else torch.zeros(count, tokens, read, dtype=torch.bool)
+        if not plain:
             seen[:, :, 0] = True  # what only fills up must see something
         for row in group:
-            at = row.place - first
-            fed, depths, among = tree(row.choosing.trie) if looking else chain(row.feed[:tokens])
-            n, end = len(fed), row.length + len(fed)
-            told[0, at, :n] = torch.tensor(fed)
-            told[1, at, :n] = row.position + torch.tensor(depths)
+            at, step = row.place - first, row.step
+            n, end = len(step.ids), row.length + len(step.ids)
+            told[0, at, :n] = torch.tensor(step.ids)
+            told[1, at, :n] = row.position + torch.tensor(step.depths)
             told[2, at, :n] = torch.arange(row.length, end)
-            if looking:
+            where[at, : len(step.wanted)] = torch.tensor(step.wanted)
+            if not plain:
                 seen[at, :n, : row.length] = True
-                seen[at, :n, row.length : end] = among
+                seen[at, :n, row.length : end] = step.among
             row.job.written.forwards += 1
         ids, positions, columns = told.to(device)
         columns = columns[:count]
-        if looking:
-            mask = seen.to(device)
-        else:  # a chain sees all that lies before it in its row
+        if plain:  # a chain sees all that lies before it in its row
             mask = torch.arange(read, device=device) <= columns[..., None]
-        hidden = self.runner.step(ids, positions, columns, mask, first)
-        if looking:
-            logits = self.runner.logits(hidden)
         else:
-            last = torch.zeros(lines, dtype=torch.long)
-            for row in group:
-                last[row.place - first] = len(row.feed[:tokens]) - 1
-            logits = self.runner.logits(hidden[torch.arange(lines), last.to(device)])
-        for row in group:
-            if row.choosing:
-                self._chosen(row, logits[row.place - first])
-            else:
-                row.was_fed(tokens, logits[row.place - first])
-
-    def _chosen(self, row: Row, inner: torch.Tensor) -> None:
-        choice, ids = choose(row.choosing.trie, row.logits, inner, row.job.draw)
-        row.choosing = None
-        row.put(ids)
-        row.go_on(choice)
+            mask = seen.to(device)
+        hidden = self.runner.step(ids, positions, columns, mask, first)
+        each = torch.arange(lines, device=device)[:, None]
+        logits = self.runner.logits(hidden[each, where.to(device)])
+        for row in group:  # a copy, or each row would keep the logits of all alive
+            row.was_fed(logits[row.place - first, : len(row.step.wanted)].clone())
 
     def _close_ranks(self) -> None:
         """Move rows to the lowest places, so that steps get smaller as rows get done."""
@@ -201,6 +207,6 @@ class _Pool:
         for row in sorted(self.rows, key=lambda row: -row.place):
             lowest = min(set(range(len(self.rows))) - taken, default=row.place)
             if lowest < row.place:
-                self.runner.copy(row.place, lowest, row.length)
+                self.runner.copy(row.place, lowest, row.length + len(row.ahead))
                 taken = taken - {row.place} | {lowest}
                 row.place = lowest

@@ -8,9 +8,9 @@ from types import GeneratorType
 
 import torch
 
-from .script import Choice, Choose, Request, Say, Script, Trie
+from .script import Choice, Choose, Guess, Request, Say, Script, Trie
 
-SHAPES = (1, 4, 12, 24, 48)
+LONGEST = 48
 """Tokens per row that a step may have; longer stretches are fed in several steps."""
 
 
@@ -70,6 +70,18 @@ class Job:
 _resume = GeneratorType.send
 
 
+@dataclass
+class Step:
+    """What a row gets in the next forward: tokens, their depth behind what is in the cache, which of them
+    each one sees [n, n], and behind which of them logits are wanted."""
+
+    ids: list[int]
+    depths: list[int]
+    among: torch.Tensor
+    wanted: list[int]
+    plain: bool  # a chain, with logits behind its end only
+
+
 class Row:
     """A job that has a place in the cache."""
 
@@ -79,9 +91,12 @@ class Row:
         self.script = job.script()
         job.written = Written()  # an earlier try may have run out of memory
         self.feed: list[int] = []  # written, but not in the cache yet
-        self.logits: torch.Tensor = logits  # behind the last token fed
-        self.choosing: Choose | None = None  # its words are being looked at
+        self.logits: torch.Tensor = logits  # behind the last token written that is in the cache
         self.request: Request | None = None
+        self.guess: Guess | None = None  # goes with the next step
+        self.ahead: list[tuple[int, torch.Tensor]] = []  # guessed tokens in the cache, logits behind each
+        self.looked: tuple[Choose, torch.Tensor] | None = None  # a choice's logits, behind all that is ahead
+        self._step: Step | None = None
         self.go_on()
 
     @property
@@ -97,15 +112,18 @@ class Row:
             except StopIteration:
                 written.done = True
                 return
-            if not isinstance(self.request, Say):
-                break
             answer = None
-            self.put(self.request.ids)
-            written.said += len(self.request.ids)
+            if isinstance(self.request, Guess):
+                self.guess = self.request
+            elif isinstance(self.request, Say):
+                self.put(self.request.ids)
+                written.said += len(self.request.ids)
+            elif not self._choose_at_once():
+                break
+            else:
+                return
         if len(written.ids) >= self.job.budget:
             written.done = written.cut = True
-        if not written.done and isinstance(self.request, Choose) and not self.feed:
-            self.choosing = self.request
 
     def take(self, token: int) -> None:
         """A token that was asked for."""
@@ -117,34 +135,85 @@ class Row:
         written = self.job.written
         room = self.job.budget - len(written.ids)
         written.ids += ids[:room]
-        self.feed += ids[:room]
+        for token in ids[:room]:
+            if self.guess:
+                hit = self.guess.ids[:1] == (token,)
+                self.guess = replace(self.guess, ids=self.guess.ids[1:]) if hit else None
+            if self.ahead and self.ahead[0][0] == token:
+                self.logits = self.ahead.pop(0)[1]
+                self.length, self.position = self.length + 1, self.position + 1
+            else:
+                self.ahead, self.looked = [], None
+                self.feed.append(token)
         if len(ids) > room:
             written.done = written.cut = True
 
-    def was_fed(self, tokens: int, logits: torch.Tensor) -> None:
-        """The first `tokens` of the feed are in the cache; these logits stand behind them."""
-        fed = min(tokens, len(self.feed))
+    def _choose_at_once(self) -> bool:
+        """Choose, if nothing has to be fed for it."""
+        if not isinstance(self.request, Choose) or self.feed:
+            return False
+        trie = self.request.trie
+        if self.looked and self.looked[0] is self.request and not self.ahead:
+            inner = self.looked[1]
+        elif not trie.fed:  # words of one token each
+            inner = self.logits[:0]
+        else:
+            return False
+        self.choose(inner)
+        return True
+
+    def choose(self, inner: torch.Tensor) -> None:
+        """Choose a word by the logits behind the inner nodes [nodes, vocabulary]."""
+        choice, ids = choose(self.request.trie, self.logits, inner, self.job.draw)
+        self.put(ids)
+        self.go_on(choice)
+
+    @property
+    def step(self) -> Step:
+        """What the next forward brings: the row's own doing alone, whoever its neighbours are."""
+        if self._step is None:
+            self._step = self._plan()
+        return self._step
+
+    def _plan(self) -> Step:
+        ids = self.feed[:LONGEST]
+        if isinstance(self.request, Choose):  # so what follows is a word, and no guess
+            self.guess = None
+        guessed, words = (self.guess.ids, self.guess.then) if self.guess else ((), self.request)
+        nodes = words.trie.fed if isinstance(words, Choose) else ()
+        if self.feed and len(self.feed) + len(guessed) + len(nodes) > LONGEST:
+            guessed = nodes = ()
+        if not guessed and not nodes:
+            return Step(ids, list(range(len(ids))), tril(len(ids)), [len(ids) - 1], True)
+        line = [*ids, *guessed]
+        branches, depths, among = tree(words.trie) if nodes else ([], [], tril(0))
+        seen = tril(len(line) + len(branches))
+        seen[len(line) :, len(line) :] = among
+        depths = [*range(len(line)), *(len(line) + depth for depth in depths)]
+        first = max(len(ids) - 1, 0)
+        return Step([*line, *branches], depths, seen, list(range(first, len(depths))), False)
+
+    def was_fed(self, logits: torch.Tensor) -> None:
+        """The step has been made; these are the logits that it wanted."""
+        step, self._step, guess, self.guess = self._step, None, self.guess, None
+        fed = min(len(self.feed), LONGEST)
         self.length, self.position = self.length + fed, self.position + fed
-        self.feed, self.logits = self.feed[fed:], logits
-        if isinstance(self.request, Choose) and not self.feed:
-            self.choosing = self.request
-
-    @property
-    def shape(self) -> tuple[bool, int]:
-        """Whether a tree is fed next, and the tokens per row of that step."""
-        tokens = len(self.choosing.trie.fed) if self.choosing else min(len(self.feed), SHAPES[-1])
-        return self.choosing is not None, next((n for n in SHAPES if n >= tokens), tokens)
-
-    @property
-    def end(self) -> int:
-        """The row's length in the cache after the next forward."""
-        ahead = len(self.choosing.trie.fed) if self.choosing else min(len(self.feed), SHAPES[-1])
-        return self.length + ahead
+        self.feed = self.feed[fed:]
+        if fed:
+            self.logits, logits = logits[0], logits[1:]
+        if step.plain:
+            self._choose_at_once()
+            return
+        guessed, words = (guess.ids, guess.then) if guess else ((), self.request)
+        self.ahead, self.looked = list(zip(guessed, logits, strict=False)), None
+        if isinstance(words, Choose):
+            self.looked = (words, logits[len(guessed) :])
+        self._choose_at_once()
 
 
-def chain(ids: list[int]) -> tuple[list[int], list[int], torch.Tensor]:
-    """Tokens one behind the other: ids, their depth, and which of them each one sees."""
-    return ids, list(range(len(ids))), torch.ones(len(ids), len(ids), dtype=torch.bool).tril()
+def tril(n: int) -> torch.Tensor:
+    """Which tokens of a chain each one sees."""
+    return torch.ones(n, n, dtype=torch.bool).tril()
 
 
 def tree(trie: Trie) -> tuple[list[int], list[int], torch.Tensor]:

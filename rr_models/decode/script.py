@@ -1,9 +1,9 @@
 """What a row may write, as requests that a script (a generator) yields and the loop fulfils.
 
 A script says fixed tokens, asks for the model's next one, or lets it choose among words. It is sent a token
-for Ask, a Choice for Choose and nothing for Say; what was asked for or chosen has been written by then, but
-for tokens at which the Ask stops. When the script ends, the row is done. A script knows nothing of tensors,
-the loop nothing of what is written.
+for Ask, a Choice for Choose and nothing for Say and Guess; what was asked for or chosen has been written by
+then, but for tokens at which the Ask stops. When the script ends, the row is done. A script knows nothing of
+tensors, the loop nothing of what is written.
 """
 
 from __future__ import annotations
@@ -38,6 +38,15 @@ class Choose:
 
 
 @dataclass(frozen=True)
+class Guess:
+    """These tokens will probably follow, and behind them the choice. Changes nothing of what is written; what
+    was guessed rightly takes no forward of its own."""
+
+    ids: tuple[int, ...]
+    then: Choose | None = None
+
+
+@dataclass(frozen=True)
 class Choice:
     """`word` as chosen; `table` has the probability of every word there was to choose from. They sum up to
     less than 1 by what the model would rather have written instead."""
@@ -46,7 +55,7 @@ class Choice:
     table: Mapping[str, float]
 
 
-Request = Say | Ask | Choose
+Request = Say | Ask | Choose | Guess
 Script = Generator[Request, "int | Choice | None", None]
 
 

@@ -232,9 +232,64 @@ class RRTestInts(io.ComfyNode):
         return io.NodeOutput([int(word) for word in text.split()])
 
 
+class RRTestWhileOpen(io.ComfyNode):
+    """Opens a while loop as other packs make them: hands on one value of any kind."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestWhileOpen",
+            category="tests",
+            inputs=[io.AnyType.Input("value")],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, value) -> io.NodeOutput:
+        return io.NodeOutput(value)
+
+
+class RRTestWhileClose(io.ComfyNode):
+    """Closes it: while `go_on` is true, everything in between runs again on the new value."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestWhileClose",
+            category="tests",
+            enable_expand=True,
+            not_idempotent=True,
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
+            inputs=[
+                io.AnyType.Input("open", raw_link=True),
+                io.AnyType.Input("value"),
+                io.Boolean.Input("go_on", force_input=True),
+            ],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, open, value, go_on: bool) -> io.NodeOutput:
+        if not go_on:
+            return io.NodeOutput(value)
+        from comfy_execution.graph_utils import GraphBuilder
+
+        from nodes import NODE_CLASS_MAPPINGS
+
+        own = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsRefineEnd"].__module__].graph
+        copies, inputs = own.copy_body(
+            cls.hidden.dynprompt, open[0], cls.hidden.unique_id, {"value": value}, GraphBuilder.alloc_prefix()
+        )
+        again = copies.node("RRTestWhileClose", cls.hidden.unique_id, **inputs)
+        return io.NodeOutput(again.out(0), expand=copies.finalize())
+
+
 class TestNodes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList, RRTestInts]
+        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList, RRTestInts] + [
+            RRTestWhileOpen,
+            RRTestWhileClose,
+        ]
 
 
 async def comfy_entrypoint() -> TestNodes:

@@ -1,0 +1,158 @@
+"""Random-weight critics in the shapes of real ones, made on the spot, and answers of a usual length.
+
+Speed and memory do not ask what the weights are, but a random model writes no critique. So the answer is
+given: at every step the model computes all that it would have to, and then the answer's next token is taken
+instead of the likeliest. The reference way (`Forced`) and the engine (`Typical`) are led through the very
+same answer.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import torch
+from _reference import generate
+
+from rr_models import guide
+from rr_models.critics import Question
+from rr_models.critics.local import LocalCritic
+from rr_models.critics.writing import Writer
+from rr_models.images import Preprocessing, pixel_values
+
+ROOT = Path(__file__).resolve().parents[1]
+# by its file: a folder on the path would bring all helpers of the tests with it
+_spec = spec_from_file_location("tiny", ROOT / "tests" / "tiny.py")
+tiny = module_from_spec(_spec)
+_spec.loader.exec_module(tiny)
+
+SHAPES = {
+    #        hidden, inner, layers, heads, groups, vocabulary | vision: depth, hidden, inner, deepstack
+    "tiny": ((128, 256, 4, 8, 2, 4_096), (2, 64, 128, (0,))),
+    "0.4b": ((1024, 3072, 24, 16, 4, 32_768), (12, 384, 1536, (3, 6, 9))),
+    "2b": ((2048, 6144, 28, 16, 8, 151_936), (24, 1024, 4096, (5, 11, 17))),
+    "8b": ((4096, 12_288, 36, 32, 8, 151_936), (27, 1152, 4304, (8, 16, 24))),
+}
+LENGTHS = {"analysis": 70, "justification": 85, "summary": 60, "comments": 70, "refined": 110}
+"""Tokens of an answer's texts. With the headings it comes to about 650 tokens, a usual critique."""
+
+
+def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> LocalCritic:
+    """A critic of that shape; by default float32 on the CPU and bfloat16 elsewhere."""
+    from transformers import GenerationConfig, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    (hidden, inner, layers, heads, groups, vocabulary), vision = SHAPES[shape]
+    depth, width, seen, deepstack = vision
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    tokenizer = tiny.make_tokenizer(4_096, [file.read_text(encoding="utf-8") for file in files])
+    number = tokenizer.convert_tokens_to_ids
+    head = 128 if hidden > 128 else 16
+    turns = [head // 2 - 2 * (head * 5 // 32), head * 5 // 32, head * 5 // 32]
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": turns, "mrope_interleaved": True}
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": vocabulary,
+            "hidden_size": hidden,
+            "intermediate_size": inner,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": groups,
+            "head_dim": head,
+            "max_position_embeddings": 32_768,
+            "rope_parameters": rope,
+            "rope_scaling": rope,
+            "rope_theta": 5e6,
+        },
+        vision_config={
+            "depth": depth,
+            "hidden_size": width,
+            "intermediate_size": seen,
+            "num_heads": width // 64 or 1,
+            "out_hidden_size": hidden,
+            "num_position_embeddings": 2304,
+            "deepstack_visual_indexes": list(deepstack),
+        },
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"),
+        vision_end_token_id=number("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+    before = torch.get_default_dtype()
+    torch.manual_seed(0)
+    try:
+        torch.set_default_dtype(dtype)
+        with torch.device(device):
+            model = Qwen3VLForConditionalGeneration(config)
+    finally:
+        torch.set_default_dtype(before)
+    ends = [number("<|im_end|>"), number("<|endoftext|>")]
+    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
+    model.eval().requires_grad_(False)
+    return LocalCritic(f"random {shape}", model, None, tokenizer, Preprocessing())  # no files
+
+
+def lead(critic: LocalCritic) -> None:
+    """Let the critic write answers of a usual length from now on."""
+    old = critic.writer
+    critic.writer = Typical(old.name, old.model, critic.tokenizer, old.wording, old.layout)
+
+
+def answer(writer: Writer, question: Question) -> list[int]:
+    """Token ids of a whole answer, the end token last: headings, random words, scores of 1.0."""
+    words = sorted(set(re.findall("[a-z]{3,}", (ROOT / "README.md").read_text(encoding="utf-8"))))
+    rng, lexicon, ids = random.Random(0), writer.lexicon, []
+    for part in guide.parts(question.task, writer.wording.profile, writer.wording.style):
+        if part.kind != guide.TEXT:
+            ids += [*lexicon.ids(part.heading), *lexicon.ids(" 1.0"), lexicon.newline]
+            continue
+        text, wanted = [], LENGTHS[part.name[-1]]
+        while len(text) < wanted - 2:
+            text += lexicon.ids(" " + rng.choice(words))
+        ids += [*lexicon.ids(part.heading), *text[: wanted - 2], *lexicon.ids("."), lexicon.newline]
+    return [*ids, min(lexicon.ends)]
+
+
+def reference(critic: LocalCritic, questions: list[Question], see=pixel_values) -> list[list[int]]:
+    """What `generate` writes on the way to the end of the given answers, all questions in one batch."""
+    from transformers import LogitsProcessorList
+
+    answers = [answer(critic.writer, question) for question in questions]
+    most = max(map(len, answers))
+    return generate(critic, questions, most, LogitsProcessorList([Forced(answers)]), see)
+
+
+class Forced:
+    """A logits processor of transformers: the next token is that of the given answer, one for each row."""
+
+    def __init__(self, answers: list[list[int]]):
+        self.answers, self.step = answers, 0
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        told = [ids[self.step] if self.step < len(ids) else ids[-1] for ids in self.answers]
+        self.step += 1
+        scores[torch.arange(len(told)), told] = torch.inf
+        return scores
+
+
+class Typical(Writer):
+    """The engine, led through the given answers. Keeps the jobs of the last call."""
+
+    def write(self, *what):
+        self.jobs = []
+        return super().write(*what)
+
+    def _answer(self, question: Question, *rest):
+        found = super()._answer(question, *rest)
+        job, ids = found.job, answer(self, question)
+
+        def draw(scores: torch.Tensor) -> int:
+            # among the words of a choice, the first: 1.0
+            return ids[len(job.written.ids)] if len(scores) > len(guide.score_words((1, 4))) else 0
+
+        job.draw = draw
+        self.jobs.append(job)
+        return found

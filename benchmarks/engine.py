@@ -1,0 +1,222 @@
+"""How fast is a critique? The engine beside transformers' `generate`, in one run.
+
+    python benchmarks/engine.py [--quick] [--shape 0.4b | --model DIR] [--candidates 1 8] [--profile]
+
+For text to image and for edits, and for so many candidates of one request:
+
+alone    the usual way: one picture after the other, image processor, `generate` to the end token
+batch    `generate` on all candidates in one left-padded batch
+full     the engine, whole critiques with a better request
+scores   the engine, up to the last score
+
+All of them write the same answer of about 650 tokens: random weights write none, so its tokens are given (see
+_random_model.py). What is measured is all the computing. Figures:
+
+ratio_TASK_N_full, ratio_TASK_N_scores   seconds of `alone` by seconds of the engine, N candidates
+ratio_TASK_N_batch                       the same for the left-padded batch
+forwards_share_full, forwards_share_scores  forwards a critique takes part in, by tokens of a whole critique
+ratio_preprocess_8                       transformers' image processor by ours, 8 pictures of 1024 x 1024
+watch_share                              progress and Stop, by the time of a step
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from _common import close
+from _random_model import SHAPES, lead, make, reference
+from _reference import processor
+
+from rr_models.critics import Question, writing
+from rr_models.critics.local import LocalCritic, load
+from rr_models.decode.loop import Decoder
+from rr_models.images import pixel_values
+
+REQUEST = "A red fox in the snow, beside an old wooden fence, in the light of an early morning."
+SIDE = 1024
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="the smallest shape, small pictures")
+    options.add_argument("--shape", choices=SHAPES, default="0.4b", help="random weights (default: 0.4b)")
+    options.add_argument("--model", type=Path, help="a model folder instead")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    options.add_argument("--candidates", type=int, nargs="+", default=[1, 8])
+    options.add_argument("--tasks", nargs="+", choices=("t2i", "edit"), default=["t2i", "edit"])
+    options.add_argument("--side", type=int, default=SIDE, help="pixels of the pictures' sides")
+    options.add_argument(
+        "--alone",
+        type=int,
+        default=1,
+        help="candidates timed in the usual way; all take the same (default: 2)",
+    )
+    options.add_argument("--profile", action="store_true", help="say where the time of a step goes")
+    args = options.parse_args()
+    if args.quick:
+        args.shape, args.side, args.alone = "tiny", 256, 1
+
+    dtype = args.dtype and getattr(torch, args.dtype)
+    if args.model:
+        critic = load(args.model, args.device, dtype or "auto")
+    else:
+        critic = make(args.shape, args.device, dtype)
+    lead(critic)
+    size = sum(p.numel() for p in critic.model.parameters())
+    say(f"{critic!r}, {size:,} parameters, torch {torch.__version__}")
+    say(
+        f"{torch.get_num_threads()} thread(s); " + (torch.cuda.get_device_name() if on_gpu(critic) else "CPU")
+    )
+    if args.profile:
+        profile(critic, asked("t2i", 8, args.side))
+        return
+    figures = {"shape": args.model.name if args.model else args.shape, "dtype": str(critic.model.dtype)[6:]}
+    figures["ratio_preprocess_8"] = preprocessing(critic)
+    for task in args.tasks:
+        figures |= compare(critic, task, args)
+    figures["watch_share"] = watching(critic, args.side)
+    close(figures)
+
+
+def compare(critic: LocalCritic, task: str, args) -> dict:
+    """All figures of a task: once in the usual way, then each number of candidates in ours."""
+    see = processor(critic.layout.preprocessing)
+    answers: list[list[int]] = []
+    few = asked(task, args.alone, args.side)
+    each, peak = timed(critic, lambda: answers.extend(reference(critic, [q], see)[0] for q in few))
+    each /= args.alone
+    tokens = len(answers[0]) + 1
+    figures = {}
+    for candidates in args.candidates:
+        say(f"\n{task}, {candidates} candidate(s), {tokens} tokens each\n")
+        say(row("alone", each * candidates, 1, peak, tokens * candidates))
+        figures |= ours(critic, task, candidates, args.side, each * candidates, tokens)
+    return figures
+
+
+def ours(critic: LocalCritic, task: str, candidates: int, side: int, alone: float, tokens: int) -> dict:
+    questions, see = asked(task, candidates, side), processor(critic.layout.preprocessing)
+    figures = {}
+    if candidates > 1:
+        batch, peak = timed(critic, lambda: reference(critic, questions, see))
+        say(row("batch", batch, alone / batch, peak, tokens))
+        figures[f"ratio_{task}_{candidates}_batch"] = alone / batch
+    for detail in ("full", "scores"):
+        judge = partial(critic.judge, questions, detail=detail, batch_size=candidates)
+        lead(critic)  # afresh: it keeps what it saw
+        found: list = []
+        seconds, peak = timed(critic, lambda into=found, judge=judge: into.extend(judge()))
+        if detail == "full":  # the same answers, token for token
+            critics = [critique.source["tokens"] for critique in found]
+            assert critics == [tokens - 1] * candidates, critics
+        work = critic.writer.work
+        share = sum(job.written.forwards for job in critic.writer.jobs) / candidates
+        say(row(detail, seconds, alone / seconds, peak, work.forwards, work.tokens, work.said))
+        figures[f"ratio_{task}_{candidates}_{detail}"] = alone / seconds
+        figures[f"forwards_share_{task}_{detail}"] = share / tokens
+        figures[f"peak_{task}_{candidates}_{detail}"] = peak
+    return figures
+
+
+def row(
+    name: str, seconds: float, ratio: float, peak: int, forwards: int, tokens: int = 0, said: int = 0
+) -> str:
+    held = f"{peak / 2**30:6.2f} GiB" if peak else ""
+    words = f"{tokens} tokens, {said} of them said" if tokens else ""
+    return f"{name:8}{seconds:9.2f} s {ratio:6.2f} x {held} {forwards:6} forwards  {words}"
+
+
+def preprocessing(critic: LocalCritic) -> float:
+    how = critic.layout.preprocessing
+    pictures = [question.images[0] for question in asked("t2i", 8, SIDE)]
+    see, device = processor(how), critic.model.device
+    theirs = timed(critic, lambda: [see(p)[0].to(device) for p in pictures], times=3)[0]
+    ours = timed(critic, lambda: [pixel_values(p, how, device) for p in pictures], times=3)[0]
+    say(f"8 pictures of {SIDE} x {SIDE} to patches: {theirs:.3f} s by transformers, {ours:.3f} s by us")
+    return theirs / ours
+
+
+def watching(critic: LocalCritic, side: int) -> float:
+    """What it costs to tell a progress bar after every step."""
+    spent = 0.0
+
+    class Timed(Decoder):
+        def run(self, jobs, watch=None):
+            def told():
+                nonlocal spent
+                began = time.perf_counter()
+                watch()
+                spent += time.perf_counter() - began
+
+            super().run(jobs, told)
+
+    writing.Decoder = Timed
+    questions = asked("t2i", 4, side)
+    try:
+        options = {"detail": "scores", "watch": lambda done, total: None}
+        seconds = timed(critic, lambda: critic.judge(questions, **options))[0]
+    finally:
+        writing.Decoder = Decoder
+    return spent / seconds
+
+
+def profile(critic: LocalCritic, questions: list[Question]) -> None:
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiling
+
+    what = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_gpu(critic) else [])
+    with profiling(activities=what) as found:
+        critic.judge(questions, detail="scores")
+    by = "self_device_time_total" if on_gpu(critic) else "self_cpu_time_total"
+    print(found.key_averages().table(sort_by=by, row_limit=20, max_name_column_width=40))
+
+
+def asked(task: str, candidates: int, side: int) -> list[Question]:
+    generator = torch.Generator().manual_seed(1)
+    pictures = [smooth(side, generator) for _ in range(candidates + 1)]
+    sources = (pictures[-1],) if task == "edit" else ()
+    return [Question(task, REQUEST, (picture,), sources) for picture in pictures[:-1]]
+
+
+def smooth(side: int, generator: torch.Generator) -> torch.Tensor:
+    blots = torch.rand(1, 3, side // 16, side // 16, generator=generator)
+    return (
+        torch.nn.functional.interpolate(blots, size=(side, side), mode="bicubic")[0]
+        .movedim(0, -1)
+        .clamp(0, 1)
+    )
+
+
+def timed(critic: LocalCritic, work, times: int = 1) -> tuple[float, int]:
+    """Seconds, the fewest of so many times, and on a graphics card the peak of its memory in bytes. On one
+    thread of a CPU processor time is taken, which other programs disturb less."""
+    clock = time.perf_counter if on_gpu(critic) or torch.get_num_threads() > 1 else time.process_time
+    best = float("inf")
+    for _ in range(times):
+        if on_gpu(critic):
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
+        began = clock()
+        work()
+        if on_gpu(critic):
+            torch.cuda.synchronize()
+        best = min(best, clock() - began)
+    return best, torch.cuda.max_memory_allocated() if on_gpu(critic) else 0
+
+
+def on_gpu(critic: LocalCritic) -> bool:
+    return critic.model.device.type == "cuda"
+
+
+def say(line: str) -> None:
+    print(line, flush=True, file=sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

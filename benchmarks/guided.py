@@ -1,0 +1,92 @@
+"""Is every guided answer whole, and does guidance leave good answers alone?
+
+    python benchmarks/guided.py [--quick] [--n 1000] [--shapes 200]
+
+complete          share of guided answers of a random-weight model that are complete, each to a picture of its
+                  own, half of them at temperature 0 and half at 1, text to image and edits
+within_budget     share of them that took no more tokens than allowed
+shapes_equal      share of the Shapes critic's guided answers whose text equals the unguided one, of those
+                  that were complete without guidance (shapes_complete, of all)
+forwards_share_*  forwards a guided answer of the Shapes critic takes part in, by its tokens without guidance
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from _common import close, progress
+from _random_model import tiny
+from shapes_critic import question
+
+from rr_models import guide
+from rr_models.critics import Question
+from rr_models.critics.local import LocalCritic, load
+from rr_models.critics.writing import Wish
+from rr_models.critique import COMPLETE
+from rr_models.shapes import cases
+from rr_models.weights import SHAPES_CRITIC
+
+LIMIT = 500
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="40 answers of each")
+    options.add_argument("--n", type=int, default=1000, help="answers of a random model (default: 1000)")
+    options.add_argument(
+        "--shapes", type=int, default=200, help="answers of the Shapes critic (default: 200)"
+    )
+    args = options.parse_args()
+    n, shapes = (40, 40) if args.quick else (args.n, args.shapes)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = whole(load(tiny.make(Path(folder) / "random")), n)
+    close(figures | equal(load(SHAPES_CRITIC), shapes) | {"n": n, "shapes": shapes})
+
+
+def whole(critic: LocalCritic, n: int) -> dict:
+    generator = torch.Generator().manual_seed(1)
+    picture = lambda: torch.rand(64, 64, 3, generator=generator)  # noqa: E731
+    source, found = picture(), []
+    for temperature in (0.0, 1.0):
+        questions = [
+            Question("edit", "Make it red.", (picture(),), (source,))
+            if number % 2
+            else Question("t2i", "A red fox.", (picture(),))
+            for number in range(n // 2)
+        ]
+        watch = progress("random critiques", len(questions))
+        wishes = {"temperature": temperature, "max_new_tokens": LIMIT, "batch_size": 32}
+        found += critic.judge(questions, watch=watch, **wishes)
+        print(file=sys.stderr)
+    return {
+        "complete": sum(critique.status == COMPLETE for critique in found) / len(found),
+        "within_budget": sum(critique.source["tokens"] <= LIMIT for critique in found) / len(found),
+    }
+
+
+def equal(critic: LocalCritic, n: int) -> dict:
+    figures, own, guided = {}, [], []
+    rng = random.Random("guided")
+    for task in cases.TASKS:
+        questions = [question(cases.case(rng, task, test=True), rng) for _ in range(n // 2)]
+        free = critic.judge(questions, guided=False)
+        own, guided = own + free, guided + critic.judge(questions)
+        tokens = sum(critique.source["tokens"] + 1 for critique in free)  # the end token too
+        for detail in (guide.FULL, guide.SCORES):
+            answers = critic.writer.write(questions, critic._hashes(questions), Wish(detail=detail), None)
+            forwards = sum(several[0].job.written.forwards for several in answers)
+            figures[f"forwards_share_{task}_{detail}"] = forwards / tokens
+    good = [(a.text, b.text) for a, b in zip(own, guided, strict=True) if a.status == COMPLETE]
+    return figures | {
+        "shapes_complete": len(good) / len(own),
+        "shapes_equal": sum(a == b for a, b in good) / len(good),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""How fast and in how much host memory are weights read, against plain `from_pretrained` of transformers?
+
+    python benchmarks/loading.py [--quick] [--device cpu]
+
+Makes a Qwen3-VL of random weights in bf16 (4.3 GB, with --quick 0.3 GB) in a temporary folder and reads it in
+processes of their own, each way in turn, with the files in the system's cache. A way ends when every weight
+has been touched, since a mapped file is only read then. Ratios are ours to theirs: below 1 is better.
+
+seconds_*  until every weight is there
+peak_*     most resident memory above that of the empty process, as a share of the weights' files
+again_*    seconds of reading once more after dropping
+left_*     resident memory that stays after dropping, as a share of the weights' files
+import_seconds, import_modules: what importing the whole library costs beside torch, numpy and PIL
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _common import close
+
+HERE = Path(__file__).resolve()
+WAYS = {"bf16": "bfloat16", "fp32": "float32"}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="a model of 0.3 GB, one run each")
+    options.add_argument("--device", default="cpu", help="where to, such as cuda (default: cpu)")
+    options.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = options.parse_args()
+    if options.one:
+        way, dtype, folder = options.one
+        return print(json.dumps(measure(way, dtype, Path(folder), options.device)))
+    with tempfile.TemporaryDirectory(prefix="rr_loading_") as place:
+        folder = Path(place, "model")
+        make(folder, layers=2 if options.quick else 22, hidden=1024 if options.quick else 2048)
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        print(f"a model of {size / 1e9:.2f} GB, to {options.device}", file=sys.stderr)
+        figures = {"gigabytes": size / 1e9}
+        for name, dtype in WAYS.items():
+            best = {}
+            for way in ("ours", "theirs") * (1 if options.quick else 3):
+                found = run(way, dtype, folder, options.device)
+                print(f"{name} {way}: {found}", file=sys.stderr)
+                kept = best.setdefault(way, found)
+                best[way] = {key: min(value, kept[key]) for key, value in found.items()}
+            ours, theirs = best["ours"], best["theirs"]
+            for key in ("seconds", "peak"):
+                scale = size if key == "peak" else 1
+                figures[f"{key}_{name}"] = ours[key] / scale
+                figures[f"{key}_ratio_{name}"] = ours[key] / theirs[key]
+            figures |= {f"again_{name}": ours["again"], f"left_{name}": ours["left"] / size}
+    close(figures | import_cost())
+
+
+def run(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]:
+    command = [sys.executable, HERE, "--device", device, "--one", way, dtype, folder]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]:
+    """Read once; ours drops and reads a second time as well."""
+    import torch
+    from transformers import Qwen3VLForConditionalGeneration
+
+    from rr_models.critics.loading import Weights, skeleton
+    from rr_models.critics.precision import choose
+
+    target = torch.device(device)
+    if target.type != "cpu":
+        torch.zeros(1, device=target)  # waking the card up is nobody's merit
+    for file in folder.glob("*.safetensors"):
+        with file.open("rb") as stream:
+            while stream.read(1 << 26):
+                pass
+    gc.collect()
+    empty, start = resident(), time.perf_counter()
+    if way == "theirs":
+        model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype)).to(
+            target
+        )
+        touch(model)
+        return {"seconds": time.perf_counter() - start, "peak": peak() - empty}
+    model = skeleton(folder, choose(dtype, target, folder))
+    weights = Weights(folder, model)
+    weights.read(target)
+    touch(model)
+    found = {"seconds": time.perf_counter() - start, "peak": peak() - empty}
+    weights.drop()
+    gc.collect()
+    found["left"] = max(0, resident() - empty)
+    start = time.perf_counter()
+    weights.read(target)
+    touch(model)
+    return found | {"again": time.perf_counter() - start}
+
+
+def touch(model) -> None:
+    """Read something of every page."""
+    for parameter in model.parameters():
+        parameter.data.view(-1)[::1024].float().sum().item()
+
+
+def resident() -> int:
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def peak() -> int:
+    """The most that was ever resident, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # rusage would count what the parent had when it forked
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+    import psutil
+
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):
+        return memory.peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def make(folder: Path, layers: int, hidden: int) -> None:
+    """A model folder without a tokenizer, of one random block over and over."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": 151936 if layers > 2 else 32000,
+            "hidden_size": hidden,
+            "intermediate_size": 3 * hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": hidden // 128,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "rope_scaling": {"mrope_section": [24, 20, 20], "rope_type": "default"},
+        },
+        vision_config={"depth": layers, "out_hidden_size": hidden, "deepstack_visual_indexes": [0]},
+        tie_word_embeddings=False,
+    )
+    with torch.device("meta"):
+        names = {name: p.shape for name, p in Qwen3VLForConditionalGeneration(config).named_parameters()}
+    block = torch.randn(1 << 22).mul_(0.02).bfloat16()
+    folder.mkdir()
+    config.save_pretrained(folder)
+    shards, index, held = [{}], {}, 0
+    for name, shape in names.items():
+        if held > 1e9:
+            shards.append({})
+            held = 0
+        count = shape.numel()
+        shards[-1][name] = block.repeat(-(-count // len(block)))[:count].reshape(shape).clone()
+        held += 2 * count
+    for number, shard in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        index |= dict.fromkeys(shard, file)
+        save_file(shard, folder / file, metadata={"format": "pt"})
+        shard.clear()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+
+
+def import_cost() -> dict[str, float]:
+    """Seconds and modules that the whole library costs in a process that has torch, numpy and PIL already."""
+    code = (
+        "import importlib, pkgutil, sys, time, torch, numpy, PIL.Image\n"
+        f"sys.path.insert(0, {str(HERE.parents[1])!r})\n"
+        "before, start = set(sys.modules), time.perf_counter()\n"
+        "import rr_models\n"
+        "for found in pkgutil.walk_packages(rr_models.__path__, 'rr_models.'):\n"
+        "    importlib.import_module(found.name) if '__main__' not in found.name else None\n"
+        "spent, new = time.perf_counter() - start, set(sys.modules) - before\n"
+        "print(spent, len(new))"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.split()
+        for _ in range(3)
+    ]
+    seconds, modules = min(found, key=lambda pair: float(pair[0]))
+    return {"import_seconds": float(seconds), "import_modules": int(modules)}
+
+
+if __name__ == "__main__":
+    main()

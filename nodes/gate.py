@@ -1,0 +1,197 @@
+"""Reward Gate: let pictures through that reach the bar, and block, reroute or stop at the others."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..rr_models.bars import Bars
+from ..rr_models.bars import read as read_bars
+from ..rr_models.critique import Critique
+from .pool import Entry, gather, one, outputs
+from .sockets import CATEGORY, CritiqueSocket
+
+REROUTE, BLOCK, STOP = "reroute", "block", "stop the run"
+BELOW = (REROUTE, BLOCK, STOP)
+SINGLY, ALL, ANY = "each picture", "all must pass", "one is enough"
+TOGETHER = (SINGLY, ALL, ANY)
+
+
+class RationalRewardsGate(io.ComfyNode):
+    """Let through what is good enough."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RationalRewardsGate",
+            display_name="Reward Gate",
+            category=CATEGORY,
+            description="Lets pictures through that reach the bar, each with its latent, mask, prompt and "
+            "seed. Nothing runs behind the pass side if none does; the others come out of the fail side, are "
+            "blocked, or stop the run with a message. A critique that is not complete never passes.",
+            search_aliases=["reward", "gate", "threshold", "filter", "block", "stop", "quality check", "if"],
+            # What does not pass leaves a list: core would otherwise block all that takes the list as a whole.
+            is_input_list=True,
+            inputs=[
+                io.Image.Input("image", tooltip="The pictures that were judged: a batch, or a list."),
+                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these very pictures."),
+                io.Float.Input(
+                    "bar",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Every aspect that applies must reach this score, 1 (worst) to 4 (best). 1: no "
+                    "bar but those below.",
+                ),
+                io.Combo.Input(
+                    "below",
+                    options=list(BELOW),
+                    default=REROUTE,
+                    tooltip="What becomes of those below the bar. reroute: they come out of the fail "
+                    "outputs. block: they come out nowhere. stop the run: an error says what they missed, "
+                    "and nothing runs on.",
+                ),
+                io.Combo.Input(
+                    "batch",
+                    options=list(TOGETHER),
+                    default=SINGLY,
+                    tooltip="each picture: every one passes or fails for itself. all must pass: one below "
+                    "the bar fails all. one is enough: one that reaches it lets all pass.",
+                ),
+                io.String.Input(
+                    "bars",
+                    default="",
+                    optional=True,
+                    tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
+                    "physical_quality=2.5.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "overall_bar",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    optional=True,
+                    tooltip="The overall score must reach this too, 1 (worst) to 4 (best); 0: no bar.",
+                    advanced=True,
+                ),
+                io.Latent.Input("latent", optional=True, tooltip="Their latents, to go along."),
+                io.Mask.Input("mask", optional=True, tooltip="Their masks, to go along."),
+                io.String.Input(
+                    "prompts",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The prompts they were made from: one in all, one per batch or one per picture.",
+                ),
+                io.Int.Input(
+                    "seeds",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The seeds they were made from: one in all, one per batch or one per picture.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="pass",
+                    is_output_list=True,
+                    tooltip="The pictures that reach the bar, in their order. Nothing runs behind it if "
+                    "there is none.",
+                ),
+                io.Image.Output(
+                    display_name="fail",
+                    is_output_list=True,
+                    tooltip="With reroute: those below the bar. Nothing runs behind it if there is none.",
+                ),
+                io.Int.Output(display_name="passed", tooltip="How many pictures pass."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="One line per picture: whether it passes, and what it missed.",
+                ),
+                io.Latent.Output(
+                    display_name="latent", is_output_list=True, tooltip="The latents of those that pass."
+                ),
+                io.Mask.Output(
+                    display_name="mask", is_output_list=True, tooltip="The masks of those that pass."
+                ),
+                CritiqueSocket.Output(
+                    display_name="critiques", is_output_list=True, tooltip="The critiques of those that pass."
+                ),
+                io.String.Output(
+                    display_name="prompts",
+                    is_output_list=True,
+                    tooltip="The prompt of each that passes, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="seeds",
+                    is_output_list=True,
+                    tooltip="The seed of each that passes, as a list.",
+                ),
+                io.Latent.Output(
+                    display_name="fail_latent", is_output_list=True, tooltip="The latents of those that fail."
+                ),
+                io.Mask.Output(
+                    display_name="fail_mask", is_output_list=True, tooltip="The masks of those that fail."
+                ),
+                CritiqueSocket.Output(
+                    display_name="fail_critiques",
+                    is_output_list=True,
+                    tooltip="The critiques of those that fail, for another try.",
+                ),
+                io.String.Output(
+                    display_name="fail_prompts",
+                    is_output_list=True,
+                    tooltip="The prompt of each that fails, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="fail_seeds",
+                    is_output_list=True,
+                    tooltip="The seed of each that fails, as a list.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: list[torch.Tensor],
+        critiques: list[tuple[Critique, ...]],
+        bar: list[float],
+        below: list[str] = (REROUTE,),
+        batch: list[str] = (SINGLY,),
+        bars: list[str] = ("",),
+        overall_bar: list[float] = (0.0,),
+        latent: list[dict] | None = None,
+        mask: list[torch.Tensor] | None = None,
+        prompts: list[str] | None = None,
+        seeds: list[int] | None = None,
+    ) -> io.NodeOutput:
+        goal = Bars(one(bar, "bar"), read_bars(one(bars, "bars")), one(overall_bar, "overall_bar"))
+        entries = gather(image, critiques, latent, mask, prompts, seeds)
+        missed = [goal.missed(entry.critique) for entry in entries]
+        together = one(batch, "batch")
+        good = [not words for words in missed]
+        if together != SINGLY:
+            good = [all(good) if together == ALL else any(good)] * len(good)
+        report = "\n".join(
+            ", ".join([f"Image {number}: {'pass' if passes else 'fail'}", *words])
+            for number, (passes, words) in enumerate(zip(good, missed, strict=True), 1)
+        )
+        if one(below, "below") == STOP and not all(good):
+            raise ValueError(f"Reward Gate stops the run, as it was told to.\n{report}")
+        passed = [entry for entry, passes in zip(entries, good, strict=True) if passes]
+        failed = [entry for entry, passes in zip(entries, good, strict=True) if not passes]
+        if one(below, "below") == BLOCK:
+            failed = []
+        through, back = (_batches(part, len(image)) for part in (passed, failed))
+        through, back = outputs(through, "Reward Gate", None), outputs(back, "Reward Gate", None)
+        return io.NodeOutput(
+            through.pop("image"), back.pop("image"), len(passed), report, *through.values(), *back.values()
+        )
+
+
+def _batches(entries: list[Entry], count: int) -> list[list[Entry]]:
+    """The entries in the batches they came in; what is left of none goes."""
+    batches = [[entry for entry in entries if entry.batch == batch] for batch in range(count)]
+    return [batch for batch in batches if batch]

@@ -1,0 +1,29 @@
+"""Where the nodes keep critiques between runs: in ComfyUI's user folder, out of the browser's reach."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import folder_paths
+from comfy.cli_args import args
+
+from ..rr_models.critics.remembering import Remembering
+from ..rr_models.store import Store
+from .memory import ManagedCritic
+
+_PLACE = ("__rational_rewards", "critiques")  # core serves no folder that begins with "__"
+
+
+def remembering(critic: ManagedCritic, wanted: bool = True) -> ManagedCritic | Remembering:
+    """The critic with its memory; without, where none is wanted or ComfyUI is to write no prompts to disk
+    (--disable-metadata)."""
+    if not wanted or args.disable_metadata:
+        return critic
+    store = _store(Path(folder_paths.get_user_directory(), *_PLACE))
+    return Remembering(critic, store, critic.critic, critic.patcher.load_device.type)
+
+
+@cache
+def _store(folder: Path) -> Store:
+    return Store(folder)

@@ -1,0 +1,236 @@
+"""A model without its weights, and the weights that are read into it when they are wanted.
+
+Every tensor goes straight from its safetensors file to the target device in the target precision: there is
+no second copy of the model in memory, and nothing is filled with random numbers first. Where a tensor is
+already in the right precision and stays on the CPU, the file's own mapping is the tensor. Dropping the
+weights leaves a model on the meta device, which holds no memory anywhere; reading them again needs only the
+files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+from .. import weights as files
+from ..errors import CriticError, ModelFolderError
+from . import reading
+from .precision import Packed, Precision, pack
+from .room import out_of_memory
+
+log = logging.getLogger(__name__)
+
+META = torch.device("meta")
+
+
+def skeleton(folder: Path, precision: Precision) -> nn.Module:
+    """The folder's Qwen3-VL with all parameters on the meta device; buffers are real."""
+    try:  # transformers takes seconds to import, so it waits until a model is really wanted
+        from accelerate import init_empty_weights
+        from transformers import Qwen3VLForConditionalGeneration
+    except (ImportError, RuntimeError) as error:
+        raise CriticError(
+            f"transformers cannot provide Qwen3-VL ({error}). It takes transformers >= 4.57.1. A torchvision "
+            "that does not fit the installed torch has this effect too: install the matching one, or none."
+        ) from error
+    with torch.inference_mode(False), init_empty_weights(include_buffers=False):
+        model = Qwen3VLForConditionalGeneration(reading.config(folder))
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                _put([(module, name)], torch.empty_like(parameter, dtype=precision.dtype, device=META))
+    if precision.packed:
+        pack(model, precision.name, precision.dtype)
+    return model.eval()
+
+
+class Weights:
+    """The weights of one model folder and the model that they belong into.
+
+    `size` is what they take on the device, in bytes. `device` is where they are now, None while they are only
+    in their files.
+    """
+
+    def __init__(self, folder: Path, model: nn.Module):
+        self.folder, self.model, self.dtype = folder, model, model.dtype
+        self.device: torch.device | None = None
+        self._plan = _plan(folder, model)
+        self._buffers = {name: buffer for name, buffer in model.named_buffers()}
+        self._empty()
+        # empty packed layers have no weight as a parameter yet
+        packed = [module.nbytes for module in model.modules() if isinstance(module, Packed)]
+        self.size = sum(p.numel() * p.element_size() for p in model.parameters()) + sum(packed)
+
+    def read(self, device: torch.device, watch: Callable[[int, int], None] | None = None) -> None:
+        """Bring the weights to `device`; does nothing where they are there already.
+
+        `watch(done, total)` hears of every tensor, in bytes of the files; what it raises ends the reading,
+        and then the model holds nothing.
+        """
+        if self.device == device:
+            return
+        with torch.inference_mode(False), torch.no_grad():
+            try:
+                if self.device is not None:  # at rest in memory
+                    self.model.to(device)
+                else:
+                    self._read(device, watch or (lambda done, total: None))
+            except BaseException:  # Stop as well: half a model is of no use to anybody
+                self.drop()
+                raise
+        self.device = device
+
+    def drop(self) -> None:
+        """Let go of the weights, wherever they are."""
+        self._empty()
+        self._put_buffers(torch.device("cpu"))
+        self.device = None
+
+    def _empty(self) -> None:
+        for tensors in self._plan.values():
+            for places in tensors.values():
+                (module, name), *_ = places
+                if isinstance(module, Packed) and name == "weight":
+                    module.empty()
+                else:
+                    _put(places, torch.empty_like(module._parameters[name], device=META))
+
+    def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
+        from safetensors import safe_open
+
+        done, total = 0, sum((self.folder / file).stat().st_size for file in self._plan)
+        watch(done, total)
+        for file, tensors in self._plan.items():
+            try:
+                shard = safe_open(self.folder / file, framework="pt")
+            except Exception as error:  # the library raises nothing narrower
+                raise ModelFolderError(
+                    f"{self.folder / file} cannot be read ({error}). It was whole when it was checked: is it "
+                    "being replaced, or its disk gone?"
+                ) from error
+            with shard:
+                for name, places in tensors.items():
+                    tensor = shard.get_tensor(name)
+                    done += tensor.numel() * tensor.element_size()
+                    _put(places, tensor.to(device=device, dtype=self.dtype))
+                    watch(min(done, total), total)
+        watch(total, total)
+        self._put_buffers(device)
+
+    def _put_buffers(self, device: torch.device) -> None:
+        for name, buffer in self._buffers.items():
+            owner, _, own = name.rpartition(".")
+            self.model.get_submodule(owner)._buffers[own] = buffer.to(device)
+
+
+class Quantised(Weights):
+    """Weights that were quantised before they were saved: transformers reads them, all at once, with the
+    package that their method takes."""
+
+    PACKAGES: Final = {
+        "bitsandbytes": "bitsandbytes",
+        "compressed-tensors": "compressed-tensors",
+        "gptq": "gptqmodel",
+        "awq": "gptqmodel",
+        "torchao": "torchao",
+        "hqq": "hqq",
+        "fp8": "kernels",
+    }
+
+    def __init__(self, folder: Path, model: nn.Module):
+        self.folder, self.model, self.dtype, self.device = folder, model, model.dtype, None
+        self._bare = dict(model.__dict__)
+        self.size = sum((folder / file).stat().st_size for file in files.shards(folder))
+
+    def drop(self) -> None:
+        self.model.__dict__.update(self._bare)
+        self.device = None
+
+    def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
+        from transformers import Qwen3VLForConditionalGeneration
+
+        watch(0, self.size)
+        try:
+            read, told = Qwen3VLForConditionalGeneration.from_pretrained(
+                self.folder,
+                config=reading.config(self.folder),
+                dtype=self.dtype,
+                device_map={"": device},
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            if getattr(read, "hf_quantizer", None) is None:
+                raise ValueError("it knows no such method and would take the weights for plain ones")
+            if lost := sorted(told["missing_keys"]):
+                raise ValueError(f"{len(lost)} tensors are missing, such as {lost[0]}")
+        except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
+            if out_of_memory(error):
+                raise
+            method = files.quantised(self.folder)
+            package = self.PACKAGES.get(method or "")
+            mend = (
+                f"It takes the package {package}" if package else "This transformers does not know the method"
+            )
+            raise CriticError(
+                f"{self.folder.name} is quantised by {method}, and transformers cannot read it on {device} "
+                f"({str(error).splitlines()[0]}). {mend}; the unquantised model needs nothing."
+            ) from error
+        # the parts that write answers hold on to the model itself, so it takes over what was read
+        read.eval().requires_grad_(False)
+        self.model.__dict__.update(
+            read.__dict__ | {name: self._bare[name] for name in ("generation_config",) if name in self._bare}
+        )
+        watch(self.size, self.size)
+
+
+def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.Module, str]]]]:
+    """file -> tensor -> the places in the model that it goes to. Reads headers only."""
+    places: dict[str, list[tuple[nn.Module, str]]] = {}
+    shapes = {}
+    for path, module in model.named_modules():
+        wanted = {name: tuple(one.shape) for name, one in module._parameters.items() if one is not None}
+        if isinstance(module, Packed):
+            wanted["weight"] = (module.out_features, module.in_features)
+        for name, shape in wanted.items():
+            full = f"{path}.{name}" if path else name
+            places[full], shapes[full] = [(module, name)], shape
+    kept = {name: (file, entry["shape"]) for file, name, entry in files.tensors(folder)}
+    head, embedding = "lm_head.weight", "model.language_model.embed_tokens.weight"
+    if head not in kept and reading.tied(model.config):
+        places[embedding] += places.pop(head)
+    plan: dict[str, dict] = {}
+    lost = []
+    for name, where in places.items():
+        if name not in kept:
+            lost.append(name)
+            continue
+        file, shape = kept[name]
+        if tuple(shape) != shapes[name]:
+            raise ModelFolderError(
+                f"{folder / file} holds {name} of shape {list(shape)}, but config.json asks for "
+                f"{list(shapes[name])}. They belong to different models: download both again."
+            )
+        plan.setdefault(file, {})[name] = where
+    if lost:
+        raise ModelFolderError(
+            f"{folder} lacks {len(lost)} tensors of its model, such as {sorted(lost)[0]}. Download the model "
+            "again."
+        )
+    return plan
+
+
+def _put(places: Sequence[tuple[nn.Module, str]], tensor: torch.Tensor) -> None:
+    """One parameter for all of these places, or a weight to be packed. Where a model is tied, several share
+    it."""
+    (module, name), *_ = places
+    if isinstance(module, Packed) and name == "weight":
+        return module.take(tensor)
+    parameter = nn.Parameter(tensor, requires_grad=False)
+    for module, name in places:
+        module._parameters[name] = parameter

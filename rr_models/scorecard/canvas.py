@@ -1,0 +1,101 @@
+"""Paint: smooth boxes, pictures, lines and typeset text on a Pillow image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from PIL import Image, ImageDraw
+
+from .faces import font
+from .theme import Theme
+from .typeset import ADDED, REMOVED, Line
+
+_FINE = 4
+"""Curves are painted this much larger and scaled down, since Pillow draws them with steps."""
+
+Box = tuple[int, int, int, int]
+"""left, top, right, bottom; the last two lie outside."""
+
+
+class Canvas:
+    """A picture to be painted on, in the colours of a theme."""
+
+    def __init__(self, width: int, height: int, theme: Theme):
+        self.image = Image.new("RGB", (width, height), theme.paper)
+        self.pen = ImageDraw.Draw(self.image)
+        self.theme = theme
+
+    def box(self, box: Box, fill: str, radius: int = 0) -> None:
+        self.image.paste(fill, box, rounded((box[2] - box[0], box[3] - box[1]), radius))
+
+    def frame(self, box: Box, color: str, thick: int, radius: int, inside: str) -> None:
+        """A frame around `box`, which is filled with `inside`."""
+        left, top, right, bottom = box
+        self.box((left - thick, top - thick, right + thick, bottom + thick), color, radius + thick)
+        self.box(box, inside, radius)
+
+    def picture(self, picture: Image.Image, box: Box, radius: int = 0, dim: float = 0.0) -> None:
+        """The picture scaled to `box`; `dim` (0 to 1) lets the panel show through."""
+        size = (box[2] - box[0], box[3] - box[1])
+        scaled = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        if dim:
+            scaled = Image.blend(scaled, Image.new("RGB", size, self.theme.panel), dim)
+        self.image.paste(scaled, box, rounded(size, radius))
+
+    def line(self, line: Line, x: float, y: int, size: int, color: str) -> None:
+        """One line of text whose top stands at `y`; added words on a ground, removed ones struck through."""
+        base = y + round(1.1 * size)
+        marked = {
+            ADDED: (self.theme.added, self.theme.added_ink),
+            REMOVED: (self.theme.removed, self.theme.removed_ink),
+        }
+        for run in line:
+            ground, ink = marked.get(run.mark, ("", color))
+            left, right = round(x + run.x), round(x + run.x + run.width)
+            if ground:
+                shown = left + round(font(run.face, size).getlength(run.text.rstrip()))
+                self.box((left - 1, base - size, shown + 2, base + size // 3), ground, 3)
+            self.pen.text((x + run.x, base), run.text, ink, font(run.face, size), anchor="ls")
+            if run.mark == REMOVED:
+                self.pen.line([left, base - size // 3, right - 1, base - size // 3], ink, 1)
+
+    def curve(self, points: Sequence[tuple[float, float]], color: str, thick: int = 2) -> None:
+        if len(points) < 2:
+            return
+        left, top = (int(min(point[i] for point in points)) - thick for i in (0, 1))
+        right, bottom = (int(max(point[i] for point in points)) + thick + 1 for i in (0, 1))
+        mask = Image.new("L", ((right - left) * _FINE, (bottom - top) * _FINE))
+        fine = [((x - left) * _FINE, (y - top) * _FINE) for x, y in points]
+        ImageDraw.Draw(mask).line(fine, 255, thick * _FINE, joint="curve")
+        mask = mask.resize((right - left, bottom - top), Image.Resampling.BOX)
+        self.image.paste(color, (left, top, right, bottom), mask)
+
+    def dot(self, x: float, y: float, radius: int, color: str) -> None:
+        left, top = round(x) - radius, round(y) - radius
+        self.box((left, top, left + 2 * radius, top + 2 * radius), color, radius)
+
+    def dashes(self, x: int, y: int, right: int, color: str, dash: int = 5) -> None:
+        for start in range(x, right, 2 * dash):
+            self.pen.line([start, y, min(start + dash, right) - 1, y], color, 1)
+
+
+def rounded(size: tuple[int, int], radius: int) -> Image.Image:
+    """A mask with smooth round corners."""
+    width, height = max(size[0], 0), max(size[1], 0)
+    mask = Image.new("L", (width, height), 255)
+    radius = min(radius, width // 2, height // 2)
+    if radius > 0:
+        disc = _disc(radius)
+        for x, from_x in ((0, 0), (width - radius, radius)):
+            for y, from_y in ((0, 0), (height - radius, radius)):
+                mask.paste(disc.crop((from_x, from_y, from_x + radius, from_y + radius)), (x, y))
+    return mask
+
+
+@lru_cache(maxsize=32)
+def _disc(radius: int) -> Image.Image:
+    fine = 2 * radius * _FINE
+    disc = Image.new("L", (fine, fine))
+    ImageDraw.Draw(disc).ellipse([0, 0, fine - 1, fine - 1], 255)
+    return disc.resize((2 * radius, 2 * radius), Image.Resampling.BOX)

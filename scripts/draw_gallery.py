@@ -1,0 +1,144 @@
+"""Draw the gallery of scorecards in docs/gallery: ten cases, judged by the built-in Shapes critic.
+
+    python scripts/draw_gallery.py [NAME ...]
+
+Takes two minutes on a CPU; with names, only these are drawn. Two cases are no whole answers of the Shapes
+critic, which writes no Chinese and leaves nothing out: `incomplete` is one of its answers cut off, `chinese`
+is written by hand; both come through the parser as any answer does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from rr_models import refine, scorecard  # noqa: E402
+from rr_models.critics.local import ONE_BY_ONE, load  # noqa: E402
+from rr_models.images import from_pil  # noqa: E402
+from rr_models.loop_settings import Settings  # noqa: E402
+from rr_models.loop_state import State  # noqa: E402
+from rr_models.parse import parse  # noqa: E402
+from rr_models.shapes import cases  # noqa: E402
+from rr_models.shapes.draw import draw  # noqa: E402
+from rr_models.shapes.generator import generate, imagine  # noqa: E402
+from rr_models.weights import SHAPES_CRITIC  # noqa: E402
+
+MOST = 100_000
+"""Bytes; what would be larger is saved with 256 colours."""
+GALLERY = ROOT / "docs" / "gallery"
+REQUEST = 'a small yellow star on the left and a large purple triangle on the right with the word "SUN" below'
+CHINESE = (ROOT / "tests" / "data" / "chinese_answer.txt", ROOT / "tests" / "data" / "chinese_request.txt")
+
+
+@lru_cache(maxsize=1)
+def critic():
+    return load(SHAPES_CRITIC, name="Shapes critic")
+
+
+def judge(pictures: list[Image.Image], request: str, **more) -> list:
+    return critic().critique([from_pil(picture) for picture in pictures], request, **more)
+
+
+def one() -> Image.Image:
+    picture = generate(REQUEST, 129, 512)
+    return scorecard.draw(judge([picture], REQUEST)[0], [picture], seeds=["seed 129"])
+
+
+def candidates(count: int, theme: str = "light") -> Image.Image:
+    # noise makes files large
+    seeds = [seed for seed in range(300, 400) if not imagine(REQUEST, seed).noisy][:count]
+    pictures = [generate(REQUEST, seed, 320) for seed in seeds]
+    told = [f"seed {seed}" for seed in seeds]
+    return scorecard.draw(judge(pictures, REQUEST), pictures, seeds=told, theme=theme)
+
+
+def loop(theme: str = "light", request: str = REQUEST, seed: int = 129, **settings) -> Image.Image:
+    drawn: dict[tuple[str, int], Image.Image] = {}
+
+    def make(prompt: str, seed: int) -> Image.Image:
+        return drawn.setdefault((prompt, seed), generate(prompt, seed, 320))
+
+    def told(state: State) -> None:
+        print(f"  round {len(state.history)}", end="\r", flush=True)
+
+    state = refine(make, critic(), request, seed=seed, settings=Settings(**settings), progress=told)
+    pictures = {past.number: drawn[past.prompt, past.seed] for past in state.history}
+    return scorecard.draw(state, pictures, theme=theme)
+
+
+def incomplete() -> Image.Image:
+    picture = generate(REQUEST, 129, 512)
+    text = judge([picture], REQUEST)[0].text
+    cut = text[: text.rindex("## Score")]
+    found = parse(cut, "t2i", REQUEST, truncated=True)
+    return scorecard.draw(found, [picture], theme="dark", seeds=["seed 129"])
+
+
+def pair() -> Image.Image:
+    pictures = [generate(REQUEST, seed, 320) for seed in (305, 301)]
+    a, b = (from_pil(picture) for picture in pictures)
+    return scorecard.draw(critic().compare(a, b, REQUEST, how=ONE_BY_ONE), pictures)
+
+
+def edit() -> Image.Image:
+    case = cases.case(random.Random(8), "edit", test=True)
+    source, picture = draw(case.source, 320, 1), draw(case.picture, 320, 2)
+    found = judge([picture], case.request, task="edit", sources=[from_pil(source)])[0]
+    return scorecard.draw(found, [picture], sources=[source])
+
+
+def chinese() -> Image.Image:
+    answer, request = (file.read_text("utf-8").strip() for file in CHINESE)
+    picture = generate("a large red circle on the left and a small blue star on the right", 10, 512)
+    return scorecard.draw(parse(answer, "t2i", request), [picture])
+
+
+CASES: dict[str, Callable[[], Image.Image]] = {
+    "one": one,
+    "candidates_3": lambda: candidates(3, "dark"),
+    "candidates_12": lambda: candidates(12),
+    "rounds_1": lambda: loop(rounds=1),
+    "rounds_4": lambda: loop(
+        request="a large green square on the left, a small red circle in the middle and a large blue star "
+        'on the right with the word "SUN" below',
+        seed=8,
+        rounds=4,
+        seed_policy="new on stall",
+    ),
+    "rounds_100": lambda: loop(
+        "dark", rounds=100, want=100, patience=0, seed_policy="new", prompt_policy="as written"
+    ),
+    "incomplete": incomplete,
+    "pair": pair,
+    "edit": edit,
+    "chinese": chinese,
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("names", nargs="*", choices=[*CASES, []])
+    options.add_argument("--folder", type=Path, default=GALLERY)
+    args = options.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for name in args.names or CASES:
+        sheet = CASES[name]()
+        file = args.folder / f"{name}.png"
+        sheet.save(file, optimize=True)
+        if file.stat().st_size > MOST:
+            few = sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+            few.save(file, optimize=True)
+        print(f"{file}: {sheet.width} x {sheet.height}, {file.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Lay out the shipped workflows and take their pictures, in ComfyUI's real frontend.
+
+    python scripts/draw_workflows.py [NAME ...]
+
+The source of a workflow is workflows/api/NAME.json, and its notes are those of workflows/NAME.json. Inputs
+that nodes have got since are added at their defaults. Nodes stand in columns, each right of all that it
+needs, and get the room that they need in either rendering. The workflows of the Shapes critic are run for
+their picture; for the others empty files stand for the models, so that no node is drawn as lacking one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import shutil
+import sys
+import uuid
+from pathlib import Path
+
+import dev_core
+from dev_browser import FIT, LITEGRAPH, RENDERINGS, VUE, Frontend, browser
+from dev_env import CACHE, PYTHON, ROOT, Trouble
+from PIL import Image
+
+FOLDER = ROOT / "workflows"
+GAP_X, GAP_Y, TITLE = 70, 40, 30
+WIDTHS = {"MarkdownNote": 380, "PreviewImage": 320, "SaveImage": 320, "PreviewAny": 420}
+LEAST = {"MarkdownNote": 420, "PreviewImage": 340, "SaveImage": 360, "PreviewAny": 220, "LoadImage": 330}
+ROOM = {
+    "RationalRewardsCritique": 150,
+    "RationalRewardsCompare": 150,
+    "RationalRewardsRefineEnd": 190,
+    "RationalRewardsSaveImage": 260,
+    "RationalRewardsScorecard": 260,
+}
+"""What a node needs more once it has run."""
+MODELS = {
+    "ckpt_name": "checkpoints",
+    "unet_name": "diffusion_models",
+    "clip_name": "text_encoders",
+    "vae_name": "vae",
+}
+ONLY_ON_SCREEN = {"PreviewAny": 0, "LoadImage": 1}
+"""Widgets that nodes have for the API; others of theirs are the frontend's own."""
+IN_THEIR_LANGUAGE = ("localized_name", "label")
+NOTE = {"color": "#432", "bgcolor": "#653"}
+
+BUILD = """
+    ([prompt, notes, widths]) => {
+        app.loadApiJson(prompt, "drawing");
+        for (const [title, text] of notes) {
+            const note = LiteGraph.createNode("MarkdownNote");
+            app.graph.add(note);
+            note.title = title;
+            note.widgets[0].value = text;
+        }
+        for (const node of app.graph.nodes) {
+            for (const widget of node.widgets ?? [])
+                if (widget.name === "control_after_generate") widget.value = "fixed";
+            node.setSize([widths[node.type] ?? Math.max(340, node.computeSize()[0]), node.computeSize()[1]]);
+        }
+        return app.graph.serialize();
+    }
+"""
+
+SETTLED = """
+    () => [...document.querySelectorAll(".lg-node img")].every(image => image.complete && image.naturalWidth)
+        && ![...document.querySelectorAll(".lg-node")].some(node => node.innerText.includes("Loading..."))
+        && document.querySelector("[data-testid=queue-overlay-toggle]").innerText.startsWith("0")
+"""
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    names = sorted(file.stem for file in (FOLDER / "api").glob("*.json"))
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all by default")
+    wanted = options.parse_args().names or names
+    core = dev_core.fetch(dev_core.CURRENT, PYTHON)
+    base = CACHE / "drawing"
+    stand_in(base, core)
+    try:
+        server = dev_core.Server(core, base, {dev_core.PACK_FOLDER: ROOT}, options=["--cpu"])
+        with server, browser() as running:
+            frontend = Frontend(running, server.url, size=(2000, 1300))
+            for setting in ("Comfy.Minimap.Visible", "Comfy.Graph.CanvasInfo"):
+                frontend.ask("name => app.extensionManager.setting.set(name, false)", setting)
+            for name in wanted:
+                print(draw(frontend, name), flush=True)
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)
+        return 1
+    return 0
+
+
+def stand_in(base: Path, core: Path) -> None:
+    """Put what the workflows name where ComfyUI lists it: empty files for models, core's own example."""
+    for file in (FOLDER / "api").glob("*.json"):
+        for node in json.loads(file.read_text("utf-8")).values():
+            for name, folder in MODELS.items():
+                if isinstance(value := node["inputs"].get(name), str):
+                    (base / "models" / folder).mkdir(parents=True, exist_ok=True)
+                    (base / "models" / folder / value).touch()
+    (base / "input").mkdir(parents=True, exist_ok=True)
+    shutil.copy(core / "input" / "example.png", base / "input")
+
+
+def draw(frontend: Frontend, name: str) -> str:
+    """Write a workflow anew in both forms, and its picture; what was done comes back in a line."""
+    api, file = FOLDER / "api" / f"{name}.json", FOLDER / f"{name}.json"
+    prompt = json.loads(api.read_text("utf-8"))
+    old = json.loads(file.read_text("utf-8"))["nodes"] if file.is_file() else []
+    notes = [
+        (node.get("title", "About this workflow"), node["widgets_values"][0])
+        for node in old
+        if node["type"] == "MarkdownNote"
+    ]
+    workflow = build(frontend, prompt, notes)
+    place(frontend, workflow)
+    finish(workflow, name)
+    frontend.open(workflow, VUE)
+    write(api, frontend.prompt())
+    write(file, workflow)
+    runs = "Shapes critic" in api.read_text("utf-8")
+    if runs and frontend.press_run() != "execution_success":
+        raise Trouble(f"{name} failed; the log of ComfyUI says why.")
+    take_picture(frontend, file.with_suffix(".jpg"))
+    return f"{name}: {len(workflow['nodes'])} nodes{', run' if runs else ''}"
+
+
+def build(frontend: Frontend, prompt: dict, notes: list[tuple[str, str]]) -> dict:
+    """The workflow as the frontend makes it of the API form, not laid out yet."""
+    frontend.open({"nodes": [], "links": [], "version": 0.4}, LITEGRAPH)
+    return frontend.ask(BUILD, [prompt, notes, WIDTHS])
+
+
+def place(frontend: Frontend, workflow: dict) -> None:
+    """Set position and size of all nodes: in columns, with the room that either rendering takes."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    for index, node in enumerate(nodes.values()):
+        node["pos"] = [0, 3000 * index]  # apart, while they are measured
+    room = {number: [0.0, 0.0] for number in nodes}
+    for rendering in RENDERINGS:
+        frontend.open(workflow, rendering)
+        for number, (_, _, _, *size) in zip(nodes, frontend.boxes(rendering), strict=True):
+            room[number] = [max(both) for both in zip(room[number], size, strict=True)]
+    for number, node in nodes.items():
+        kind = node["type"]
+        height = max(room[number][1] - TITLE + ROOM.get(kind, 0), LEAST.get(kind, 0))
+        node["size"] = [round(room[number][0]), round(height)]
+    x = 0
+    for column in columns(workflow):
+        y = 0
+        for node in column:
+            node["pos"] = [x, y + TITLE]
+            y += node["size"][1] + TITLE + GAP_Y
+        x += max(node["size"][0] for node in column) + GAP_X
+
+
+def columns(workflow: dict) -> list[list[dict]]:
+    """Notes first, then every node right of all that it needs; what needs nothing stands left of its user."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    needs, users = {n: set() for n in nodes}, {n: set() for n in nodes}
+    for _, source, _, target, *_ in workflow["links"]:
+        needs[target].add(source)
+        users[source].add(target)
+    depth: dict[int, int] = {}
+
+    def deep(number: int) -> int:
+        if number not in depth:
+            depth[number] = 1 + max((deep(source) for source in needs[number]), default=0)
+        return depth[number]
+
+    for number in nodes:
+        deep(number)
+    for number in nodes:
+        if not needs[number] and users[number]:
+            depth[number] = max(1, min(depth[user] for user in users[number]) - 1)
+        if nodes[number]["type"] == "MarkdownNote":
+            depth[number] = 0
+    return [
+        [node for number, node in nodes.items() if depth[number] == place]
+        for place in sorted({*depth.values()})
+    ]
+
+
+def finish(workflow: dict, name: str) -> None:
+    """What makes the file the same on every machine, and tells where its nodes come from."""
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    workflow["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"rational-rewards/{name}"))
+    workflow |= {"revision": 0, "config": {}, "extra": {}}
+    for node in workflow["nodes"]:
+        kind = node["type"]
+        if kind == "MarkdownNote":
+            node |= NOTE
+            node["properties"] = {}
+            continue
+        ours = kind.startswith("RationalRewards")
+        node["properties"] = {
+            "cnr_id": "rational-rewards" if ours else "comfy-core",
+            "ver": version if ours else dev_core.CURRENT.version,
+            "Node name for S&R": kind,
+        }
+        values = node.get("widgets_values", [])
+        node["widgets_values"] = values[: ONLY_ON_SCREEN.get(kind, len(values))]
+        node["inputs"] = [slot for slot in node.get("inputs", []) if slot["name"] != "upload"]
+        for slot in node.get("outputs", []):
+            slot["links"] = slot.get("links") or []
+        for slot in (*node.get("inputs", []), *node.get("outputs", [])):
+            for key in [
+                key for key in slot if key != "link" and slot[key] is None or key in IN_THEIR_LANGUAGE
+            ]:
+                del slot[key]
+        node.pop("showAdvanced", None)
+
+
+def take_picture(frontend: Frontend, file: Path) -> None:
+    """The graph as it stands on the screen, without the window around it."""
+    frontend.ask(FIT)
+    frontend.wait(SETTLED)
+    nodes = "[...document.querySelectorAll('.lg-node[data-node-id]')]"
+    boxes = frontend.ask(f"{nodes}.map(node => node.getBoundingClientRect().toJSON())")
+    left, top = (min(box[side] for box in boxes) - 14 for side in ("left", "top"))
+    right, bottom = (max(box[side] for box in boxes) + 14 for side in ("right", "bottom"))
+    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    picture = Image.open(io.BytesIO(frontend.page.screenshot(clip=clip))).convert("RGB")
+    picture.save(file, quality=82, optimize=True)
+
+
+def write(file: Path, data: dict) -> None:
+    file.write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The critic under the real core's memory management: asked in, evicted, asked in again, and gone without a
+trace.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from rr_tests.tiny import make
+
+ROOT = Path(__file__).resolve().parents[1]
+CARD = torch.device("cpu:0")
+"""For core another device than "cpu", from which it evicts models; for torch the same memory."""
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.fixture(scope="module")
+def model_folder(comfy_core) -> Path:
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
+    folder = comfy_core.base / "models" / "LLM" / "tiny"
+    return folder if folder.exists() else make(folder)
+
+
+@pytest.fixture
+def core(comfy_core, model_folder, monkeypatch):
+    """A core that thinks it has a card of 64 MB and some, of which its own models take their share."""
+    import comfy.model_management as management
+
+    management.unload_all_models()
+    capacity = 64_000_000 + int(management.minimum_inference_memory())
+
+    def free(device=None, torch_free_too=False):
+        taken = sum(m.model_loaded_memory() for m in management.current_loaded_models if m.device == device)
+        return (capacity - taken, capacity - taken) if torch_free_too else capacity - taken
+
+    monkeypatch.setattr(management, "get_torch_device", lambda: CARD)
+    monkeypatch.setattr(management, "get_free_memory", free)
+    yield comfy_core
+    monkeypatch.undo()
+    management.unload_all_models()
+    management.free_memory(1e30, CARD)
+
+
+def judged(request: str = "a cat", batch: int = 1, seed: int = 0, **loading) -> dict:
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic",
+            **{"model": "tiny", "precision": "auto", "device": "auto", "max_pixels": 65536} | loading,
+        ),
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
+        "judge": node(
+            "RationalRewardsCritique",
+            critic=["critic", 0],
+            image=["paint", 0],
+            request=request,
+            task="auto",
+            temperature=0.0,
+            seed=seed,
+            max_new_tokens=64,
+        ),
+        "show": node("PreviewAny", source=["judge", 7]),
+    }
+
+
+def another_model(size: int):
+    """A diffusion model's stand-in: core's own patcher around so many bytes of weights."""
+    import comfy.model_patcher
+
+    module = torch.nn.Linear(size // 4, 1, bias=False)
+    return comfy.model_patcher.ModelPatcher(module, CARD, torch.device("cpu"))
+
+
+def loaded() -> list:
+    import comfy.model_management as management
+
+    return [entry.model for entry in management.current_loaded_models]
+
+
+def on_meta(critic) -> bool:
+    return all(parameter.is_meta for parameter in critic.critic.model.parameters())
+
+
+def reads(core, monkeypatch) -> list[str]:
+    """The names of the files that are opened from here on, one entry each time."""
+    import safetensors
+
+    opened, real = [], safetensors.safe_open
+
+    def spy(file, *args, **options):
+        opened.append(Path(file).name)
+        return real(file, *args, **options)
+
+    monkeypatch.setattr(safetensors, "safe_open", spy)
+    return opened
+
+
+def test_used_evicted_by_another_model_used_again_unloaded(core, monkeypatch):
+    import comfy.model_management as management
+
+    opened, executor = reads(core, monkeypatch), core.executor()
+    run = core.run(judged(), executor)
+    critic = run.value("critic")
+    size = critic.patcher.model_size()
+    assert loaded() == [critic.patcher] and critic.patcher.loaded_size() == size > 0
+    assert not on_meta(critic) and len(opened) == 1
+    first = run.value("judge")[0].text
+
+    core.run(judged("a dog"), executor)
+    assert len(opened) == 1, "it was in memory, and has been read again"
+
+    other = another_model(64_000_000 - size // 2)
+    management.load_models_gpu([other])
+    assert loaded() == [other] and on_meta(critic), "the other model got no room"
+    assert critic.patcher.loaded_size() == 0 and critic.critic.weights.device is None
+
+    again = core.run(judged(seed=1), executor)
+    assert again.success and again.value("critic") is critic and len(opened) == 2
+    assert critic.patcher in loaded() and not on_meta(critic) and other.loaded_size() == 0
+    assert again.value("judge")[0].text == first, "the same weights answer alike"
+
+    management.free_memory(1e30, CARD)
+    assert loaded() == [] and on_meta(critic)
+
+
+def test_always_waits_in_ordinary_memory(core, monkeypatch):
+    import comfy.model_management as management
+
+    opened, executor = reads(core, monkeypatch), core.executor()
+    critic = core.run(judged(keep_loaded="always"), executor).value("critic")
+    management.free_memory(1e30, CARD)
+    assert loaded() == [] and critic.critic.weights.device == torch.device("cpu") and not on_meta(critic)
+    assert core.run(judged("a dog", keep_loaded="always"), executor).success
+    assert loaded() == [critic.patcher] and len(opened) == 1
+
+
+def test_never_leaves_after_every_use(core):
+    executor = core.executor()
+    for request in ("a cat", "a dog"):
+        run = core.run(judged(request, keep_loaded="never"), executor)
+        assert run.success and run.value("judge")[0].text
+        assert loaded() == [] and on_meta(run.value("critic"))
+
+
+def test_stop_ends_the_reading_of_the_weights(core):
+    executor, seen = core.executor(), []
+
+    def press_stop(name, data):
+        if name == "progress" and data["node"] == "judge" and data["max"] == size:
+            seen.append(data["value"])
+            core.interrupt()
+
+    size = (core.base / "models" / "LLM" / "tiny" / "model.safetensors").stat().st_size
+    run = core.run(judged(), executor, on_event=press_stop)
+    assert run.interrupted and seen == [0], "it went on to read"
+    critic = run.value("critic")
+    assert loaded() == [] and on_meta(critic)
+    again = core.run(judged(), executor)
+    assert again.success and again.value("critic") is critic and again.value("judge")[0].text
+
+
+LACK = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")]
+
+
+@pytest.mark.parametrize("error", LACK, ids=["CUDA", "MPS"])
+@pytest.mark.parametrize("when", ["the weights are read", "it judges"])
+def test_where_memory_runs_out_all_others_leave_and_it_is_tried_once_more(core, monkeypatch, when, error):
+    import comfy.model_management as management
+
+    executor = core.executor()
+    critic = core.run(judged(), executor).value("critic")
+    management.free_memory(1e30, CARD)
+    other = another_model(1_000_000)
+    management.load_models_gpu([other])
+    fails_while_occupied(core, monkeypatch, critic, when, error, lambda: other in loaded())
+    run = core.run(judged("another cat", batch=2), executor)
+    assert run.success and loaded() == [critic.patcher], run.complaint
+    assert [bool(one.text) for one in run.value("judge")] == [True, True]
+
+
+@pytest.mark.parametrize("when", ["the weights are read", "it judges"])
+def test_where_memory_is_too_small_it_says_what_helps_and_leaves_nothing_behind(core, monkeypatch, when):
+    executor = core.executor()
+    critic = core.run(judged(), executor).value("critic")
+    critic.unload()
+    fails_while_occupied(core, monkeypatch, critic, when, LACK[0], lambda: True)
+    short = core.run(judged("another cat", batch=2), executor)
+    assert short.success, short.complaint
+    assert [one.status for one in short.value("judge")] == ["incomplete", "incomplete"]
+    report = short.value("judge", 7)
+    for said in ("tiny ran out of memory on cpu:0", "its weights take 0.0 GB", "Lower max_pixels"):
+        assert said in report
+    assert loaded() == [] and on_meta(critic)
+    monkeypatch.undo()
+
+
+def fails_while_occupied(core, monkeypatch, critic, when, error, occupied):
+    """Let memory run out at that point for as long as `occupied` says so."""
+    if when == "it judges":
+        place, name = critic.critic.model.lm_head, "forward"
+    else:
+        place, name = core.library("rr_models.critics.loading"), "_put"
+    real = getattr(place, name)
+
+    def fail(places, *args, **options):
+        # a place for an empty tensor needs no memory
+        if occupied() and not (args and args[0].is_meta):
+            raise error
+        return real(places, *args, **options)
+
+    monkeypatch.setattr(place, name, fail)
+
+
+def test_nothing_keeps_a_critic_alive_that_nobody_wants(core):
+    run = core.run(judged())
+    critic = run.value("critic")
+    watched = [weakref.ref(part) for part in (critic, critic.patcher, critic.critic, critic.critic.model)]
+    assert loaded() == [critic.patcher]
+    del run, critic
+    gc.collect()
+    assert [ref() for ref in watched] == [None] * 4
+    core.run(judged())
+    assert len(loaded()) == 1, "core still counts the dead one"
+
+
+def test_fifty_loads_and_unloads_leave_memory_as_it_was(core):
+    """One lost copy in ten would show."""
+    executor, process = core.executor(), psutil.Process()
+    critic = core.run(judged(), executor).value("critic")
+    size = critic.patcher.model_size()
+    for cycle in range(60):
+        critic.patcher.detach()
+        critic.patcher.partially_load(CARD)
+        if cycle == 9:
+            gc.collect()
+            before = process.memory_info().rss
+    gc.collect()
+    grown = process.memory_info().rss - before
+    assert grown < 5 * size, f"{grown / 1e6:.1f} MB more after 50 cycles of {size / 1e6:.1f} MB"

@@ -1,0 +1,134 @@
+"""The decode loop by itself: whatever scripts say, ask, choose and guess, in whatever company, they write
+what they would write alone and without a guess.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from rr_tests import tiny
+
+from rr_models.decode.loop import Decoder
+from rr_models.decode.rows import Job, Prompt
+from rr_models.decode.script import Ask, Choose, Guess, Say, Trie
+
+ASK = Ask(stop=frozenset({7}))
+WORDS = Choose(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,)}))
+SHORT = Choose(Trie({"x": (30,), "y": (31,)}))
+CHOICES = {"words": WORDS, "short": SHORT}
+
+token = st.integers(10, 60)
+act = st.one_of(
+    st.tuples(st.just("say"), st.lists(token, min_size=1, max_size=60)),
+    st.tuples(st.just("ask"), st.integers(1, 5)),
+    st.tuples(st.sampled_from(sorted(CHOICES)), st.none()),
+)
+guesses = st.lists(st.tuples(st.integers(0, 12), st.booleans(), st.sampled_from([None, *sorted(CHOICES)])))
+answers = st.lists(
+    st.tuples(st.lists(token, min_size=3, max_size=20), st.lists(act, min_size=1, max_size=6), guesses),
+    min_size=1,
+    max_size=4,
+)
+
+# the first row ends while the second one has guessed tokens in the cache, and moves to its place
+MOVED = [([11, 12, 13], [("ask", 1)], []), ([14, 15, 16], [("ask", 5)], [(5, True, None)])]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    from rr_models.critics import local
+
+    return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny")).model
+
+
+def written(model, answers, foreseen=None, rows: int = 1, lines: int = 0):
+    """What each script writes and has chosen; with what is foreseen, it guesses, at times wrongly."""
+    chosen = [[] for _ in answers]
+    jobs = []
+    for number, (prompt, acts, guesses) in enumerate(answers):
+
+        def script(number=number, acts=acts, guesses=guesses):
+            table, left = chosen[number], list(guesses)
+            table.clear()
+
+            def guess():
+                if foreseen is None or not left:
+                    return
+                length, right, then = left.pop()
+                done = len(jobs[number].written.ids)
+                ids = foreseen[number][0][done : done + length]
+                if not right and ids:
+                    ids = [*ids[:-1], 9]
+                yield Guess(tuple(ids), CHOICES.get(then))
+
+            # the probabilities of a last choice show all that is in the cache; the first row ends anyhow
+            for kind, what in [*acts, *[("words", None)] * (number > 0)]:
+                yield from guess()
+                if kind == "say":
+                    yield Say(tuple(what))
+                elif kind == "ask":
+                    for _ in range(what):
+                        yield from guess()
+                        if (yield ASK) == 7:
+                            break
+                else:
+                    choice = yield CHOICES[kind]
+                    table += [choice.word, *choice.table.values()]
+
+        jobs.append(Job(lambda prompt=prompt: plain(model, prompt), script, len(prompt), 200))
+    Decoder(model, rows, lines).run(jobs)
+    return [(job.written.ids, job.written.cut) for job in jobs], chosen
+
+
+def plain(model, ids) -> Prompt:
+    nothing = torch.zeros(0, model.config.get_text_config().hidden_size)
+    picture = torch.zeros(len(ids), dtype=torch.bool)
+    return Prompt(list(ids), torch.arange(len(ids)).expand(3, -1), picture, [nothing, nothing])
+
+
+@pytest.mark.parametrize("lines", [0, 4])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=answers, rows=st.integers(1, 3))
+@example(answers=MOVED, rows=2)
+def test_neither_company_nor_guesses_change_what_is_written(model, answers, rows: int, lines: int):
+    alone, tables = written(model, answers)
+    together, others = written(model, answers, alone, rows, lines)
+    assert together == alone
+    for table, other in zip(tables, others, strict=True):
+        assert other == [x if isinstance(x, str) else pytest.approx(x, rel=1e-3) for x in table]
+
+
+def test_a_right_guess_saves_forwards_a_wrong_one_costs_none(model):
+    said = [40] * 8
+
+    def forwards(guess: tuple[int, ...] | None) -> int:
+        def script():
+            yield Say((12,))
+            if guess:
+                yield Guess(guess, WORDS)
+            yield ASK
+            yield Say(tuple(said))
+            yield WORDS
+
+        job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 50)
+        Decoder(model, 1).run([job])
+        follows.append(tuple(job.written.ids[1 : 2 + len(said)]))
+        return job.written.forwards
+
+    follows: list[tuple[int, ...]] = []
+    without = forwards(None)
+    assert forwards(follows[0]) < without
+    assert forwards((9, *said)) == without
+    assert len(set(follows)) == 1
+
+
+def test_a_long_stretch_before_a_choice_is_fed_in_pieces(model):
+    def script():
+        yield Say(tuple(range(10, 60)) * 2)
+        yield WORDS
+
+    job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 150)
+    Decoder(model, 1).run([job])
+    assert len(job.written.ids) > 100 and not job.written.cut

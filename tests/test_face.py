@@ -1,0 +1,151 @@
+"""What nodes hand to the browser: scores on the node after a run and from the cache, messages during one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rr_tests.loops import loop, node
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.core
+RED = "a large red circle on the left"
+BLUE = "a small blue star on the right"
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
+    return comfy_core
+
+
+def faces(output: dict) -> list[dict]:
+    """What a node shows; core must be able to send it as JSON."""
+    return [face for group in json.loads(json.dumps(output))["rational_rewards"] for face in group]
+
+
+def sent(run, node_id: str) -> list[list[dict]]:
+    """The faces of a node in the order in which they were sent, round by round."""
+    return [
+        faces(data["output"])
+        for name, data in run.events
+        if name == "executed" and data["display_node"] == node_id and data["output"]
+    ]
+
+
+def judge(batch: int = 1, **inputs) -> dict:
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic",
+            **{"model": "Shapes critic (built in, demo)", "precision": "auto", "device": "auto"},
+            max_pixels=802816,
+        ),
+        "draw": node("RationalRewardsShapesGenerator", prompt=RED, seed=1, size=256, batch_size=batch),
+        "judge": node(
+            "RationalRewardsCritique",
+            **{"critic": ["critic", 0], "image": ["draw", 0], "request": RED, "task": "auto"},
+            **{"temperature": 0.0, "seed": 0, "max_new_tokens": 512} | inputs,
+        ),
+        "show": node("PreviewAny", source=["judge", 7]),
+    }
+
+
+def test_critiques_of_a_batch_are_shown_best_first_and_again_from_the_cache(core):
+    executor, prompt = core.executor(), judge(batch=2)
+    run = core.run(prompt, executor)
+    assert run.success, run.complaint
+    found = run.value("judge")
+    shown = faces(run.outputs["judge"])
+    assert sorted(face["image"] for face in shown) == ["1", "2"]
+    assert [face["overall"] for face in shown] == sorted((one.overall for one in found), reverse=True)
+    best = found[int(shown[0]["image"]) - 1]
+    assert [a["score"] for a in shown[0]["aspects"]] == [a.score for a in best.aspects]
+    assert [a["text"] for a in shown[0]["aspects"]] == [a.justification for a in best.aspects]
+    again = core.run(prompt, executor)
+    assert "judge" in again.cached
+    if core.version >= "0.19":
+        assert faces(again.outputs["judge"]) == shown
+
+
+def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
+    monkeypatch.setattr(core.library("nodes.face"), "PAUSE", 0.0)
+    run = core.run(judge())
+    assert run.success, run.complaint
+    live = [data for name, data in run.events if name == "rational_rewards.live"]
+    assert {data["node"] for data in live} == {"judge"}
+    assert [data["tokens"] for data in live] == sorted(data["tokens"] for data in live)
+    best = run.value("judge")[0]
+    want = {a.key: [a.score] for a in best.aspects}
+    # as they come: first none, then one after the other, each as it stands in the end
+    assert live[0]["scores"] == {} and live[-1]["scores"] == want
+    assert {len(data["scores"]) for data in live} == set(range(len(want) + 1))
+    assert live[-1]["per_second"] > 0
+    assert [aspect["key"] for aspect in live[0]["aspects"]] == list(want)
+
+
+def test_it_is_told_at_most_four_times_a_second(core, monkeypatch):
+    looks = []
+
+    def monotonic() -> float:
+        looks.append(1)
+        return len(looks) / 100  # 10 ms from one step of the critic to the next
+
+    monkeypatch.setattr(core.library("nodes.face"), "time", SimpleNamespace(monotonic=monotonic))
+    run = core.run(judge())
+    assert 0 < sum(name == "rational_rewards.live" for name, _ in run.events) <= len(looks) / 25
+
+
+def test_no_browser_no_messages(core):
+    core.server.client_id = None
+    face = core.library("nodes.face")
+    core.server.events = []
+    face._send(face.LIVE, {})
+    assert not core.server.events
+
+
+def test_a_loop_is_shown_round_by_round_and_whole_from_the_cache(core):
+    executor, prompt = core.executor(), loop()
+    run = core.run(prompt, executor)
+    assert run.success, run.complaint
+    seen = [len(face["rounds"]) for (face,) in sent(run, "end") if not face["done"]]
+    told = [data["number"] for name, data in run.events if name == "rational_rewards.round"]
+    assert told == [1, 2, 3]
+    (last,) = sent(run, "end")[-1]
+    assert [past["number"] for past in last["rounds"]] == [1, 2, 3]
+    assert (last["best"], last["done"]) == (3, True) and last["reason"].startswith("Every aspect")
+    assert last["critique"]["overall"] == run.value("end", 6).best.critique.overall
+    assert len(seen) <= 2  # core hands out the very list that later rounds bring up to date
+    (kept,) = faces(run.outputs["end"])
+    assert kept == last
+    again = core.run(prompt, executor)
+    assert "end" in again.cached and faces(again.outputs["end"]) == [last]
+
+
+def test_loops_over_a_list_show_each_its_own(core):
+    prompt = loop(request=["lines", 0])
+    prompt["lines"] = node("RRTestList", text="grey\ngrey brighter brighter")
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    shown = faces(run.outputs["end"])
+    assert [len(face["rounds"]) for face in shown] == [3, 1]
+
+
+def test_a_comparison_is_shown_aspect_by_aspect(core):
+    prompt = judge()
+    prompt["other"] = node("RationalRewardsShapesGenerator", prompt=BLUE, seed=1, size=256, batch_size=1)
+    prompt["judge"] = node(
+        "RationalRewardsCompare",
+        **{"critic": ["critic", 0], "image_a": ["draw", 0], "image_b": ["other", 0]},
+        **{"request": RED, "how": "auto", "tie": 0.0, "temperature": 0.0, "seed": 0},
+        max_new_tokens=512,
+    )
+    prompt["show"]["inputs"]["source"] = ["judge", 5]
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    (face,) = faces(run.outputs["judge"])
+    assert face["winner"] == run.value("judge", 1) == "A"
+    assert face["overall"] == [run.value("judge", 2), run.value("judge", 3)]
+    assert all(aspect["winner"] for aspect in face["aspects"] if aspect["status"] == "scored")

@@ -1,0 +1,150 @@
+"""Reading weights: the same numbers as transformers reads, nothing twice, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests import tiny
+
+from rr_models.critics import loading, local, precision
+from rr_models.errors import ModelFolderError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("models") / "tiny", shard="200KB")
+
+
+@pytest.fixture(scope="module")
+def tied_folder(tmp_path_factory) -> Path:
+    """As the 2B and 4B are published: without an lm_head, since they write with their reading vocabulary."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny.make(tmp_path_factory.mktemp("models") / "tied")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = True
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["folder", "tied_folder"])
+def test_every_number_is_the_one_that_transformers_reads(kind, dtype, request):
+    from transformers import Qwen3VLForConditionalGeneration
+
+    folder = request.getfixturevalue(kind)
+    ours = local.load(folder, dtype=dtype).model
+    theirs = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    state = theirs.state_dict()
+    assert list(ours.state_dict()) == list(state)
+    for name, tensor in ours.state_dict().items():
+        assert tensor.dtype == state[name].dtype and torch.equal(tensor, state[name]), name
+    buffers = dict(theirs.named_buffers())
+    for name, buffer in ours.named_buffers():
+        assert buffer.dtype == buffers[name].dtype and torch.equal(buffer, buffers[name]), name
+    shared = ours.lm_head.weight is ours.model.language_model.embed_tokens.weight
+    assert shared == (kind == "tied_folder")
+    assert not ours.training and not any(p.requires_grad for p in ours.parameters())
+
+
+def test_what_is_prepared_holds_nothing_until_it_is_read(folder):
+    critic = local.prepare(folder, CPU, torch.bfloat16)
+    assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
+    assert critic.model.dtype == torch.bfloat16
+    heard = []
+    critic.weights.read(CPU, lambda done, total: heard.append((done, total)))
+    assert critic.weights.size == sum(p.nbytes for p in critic.model.parameters())
+    total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    assert heard[0] == (0, total) and heard[-1] == (total, total) and heard == sorted(heard)
+    assert len(heard) > 20
+    critic.weights.read(CPU, lambda done, total: pytest.fail("it was there already"))
+    critic.weights.drop()
+    assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
+
+
+def test_a_tied_model_counts_its_vocabulary_once(tied_folder):
+    critic = local.load(tied_folder)
+    assert critic.weights.size == sum(p.nbytes for p in critic.model.parameters())
+    critic.weights.drop()
+    assert critic.model.lm_head.weight is critic.model.model.language_model.embed_tokens.weight
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped where")
+def test_a_file_of_the_right_precision_is_mapped_and_not_copied(folder):
+    model = local.load(folder, dtype=torch.float32).model
+    mapped = [
+        [int(end, 16) for end in line.split()[0].split("-")]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if str(folder) in line
+    ]
+    for name, parameter in model.named_parameters():
+        assert any(start <= parameter.data_ptr() < end for start, end in mapped), f"{name} is a copy"
+
+
+def test_what_the_watcher_raises_ends_the_reading_and_leaves_nothing(folder):
+    critic = local.prepare(folder, CPU)
+
+    def stop(done, total):
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        critic.weights.read(CPU, stop)
+    assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
+    critic.weights.read(CPU)
+    assert not any(p.is_meta for p in critic.model.parameters())
+
+
+def test_a_file_that_is_cut_in_half_after_the_check(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    critic = local.prepare(copy, CPU)
+    half = sorted(copy.glob("*.safetensors"))[1]
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    with pytest.raises(ModelFolderError, match=f"{half.name} cannot be read"):
+        critic.weights.read(CPU)
+    assert all(p.is_meta for p in critic.model.parameters())
+
+
+def test_weights_of_another_size_are_refused_before_they_are_read(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 128
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelFolderError, match=r"shape \[96, 64\], but config.json asks for \[128, 64\]"):
+        local.prepare(copy, CPU)
+
+
+def test_a_folder_that_may_only_be_read_is_enough(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    before = {file: file.stat().st_mtime_ns for file in copy.iterdir()}
+    for file in copy.iterdir():
+        file.chmod(0o444)
+    copy.chmod(0o555)
+    try:
+        local.load(copy).weights.drop()
+        assert {file: file.stat().st_mtime_ns for file in copy.iterdir()} == before
+    finally:
+        copy.chmod(0o755)
+
+
+def test_nothing_is_filled_with_random_numbers(folder, monkeypatch):
+    """Drawing 8 billion of them would take minutes."""
+    drawn = []
+    real = torch.Tensor.normal_
+
+    def draw(tensor, *args, **options):
+        drawn.extend([] if tensor.is_meta else [tensor.shape])
+        return real(tensor, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "normal_", draw)
+    model = loading.skeleton(folder, precision.choose("fp32", CPU, folder))
+    assert not drawn and all(p.is_meta for p in model.parameters())

@@ -1,0 +1,248 @@
+"""Precisions: what each takes and loses, which one "auto" takes, and that only the text half is packed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests import tiny
+
+from rr_models import weights
+from rr_models.critics import local, precision
+from rr_models.errors import CriticError
+
+CPU, CARD = torch.device("cpu"), torch.device("cuda")
+PACKED = (precision.INT8, precision.FP8, precision.FOUR_BIT)
+GB = 1_000_000_000
+ROOT = Path(__file__).resolve().parents[1]
+PEAKS = [(0, "bf16", 1), (0, "bf16", 4), (0, "int8", 1), (0, "int8", 4), (0, "4-bit", 1), (0, "4-bit", 4)]
+PEAKS += [(1, "int8", 1), (1, "int8", 2)]
+"""Of the README's table: 8B or 4B, precision, pictures at once."""
+
+
+def needs(name: str) -> None:
+    if name == precision.FOUR_BIT and not precision.has_bitsandbytes():
+        pytest.skip("4-bit needs bitsandbytes >= 0.50, which is not installed here")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def headers(folder: Path, hidden: int, inner: int, vision: int, tied: bool) -> Path:
+    """The headers of the weights of a Qwen3-VL of 36 layers, without the weights themselves. `vision` is how
+    many the tower has in all."""
+    shapes = {"model.language_model.embed_tokens.weight": [151936, hidden], "model.visual.all": [vision]}
+    shapes |= {} if tied else {"lm_head.weight": [151936, hidden]}
+    for number in range(36):
+        for name, shape in {
+            "self_attn.q_proj": [4096, hidden],
+            "self_attn.k_proj": [1024, hidden],
+            "self_attn.v_proj": [1024, hidden],
+            "self_attn.o_proj": [hidden, 4096],
+            "mlp.gate_proj": [inner, hidden],
+            "mlp.up_proj": [inner, hidden],
+            "mlp.down_proj": [hidden, inner],
+        }.items():
+            shapes[f"model.language_model.layers.{number}.{name}.weight"] = shape
+    header = {
+        name: {"dtype": "BF16", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()
+    }
+    raw = json.dumps(header).encode()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory) -> Path:
+    return headers(tmp_path_factory.mktemp("eight"), 4096, 12288, 576_000_000, tied=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [(precision.INT8, 0.008), (precision.FP8, 0.03), (precision.FOUR_BIT, 0.11)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_packed_layer_computes_nearly_what_the_whole_one_does(name, error, dtype, bias):
+    needs(name)
+    torch.manual_seed(0)
+    whole = torch.nn.Linear(256, 192, bias=bias)
+    if name != precision.FOUR_BIT:  # rows of very different size, which have scales of their own
+        whole.weight.data *= torch.logspace(-3, 1, 192)[:, None]
+    layer = precision._KINDS[name](256, 192, bias, dtype)
+    layer.take(whole.weight.data.to(dtype))
+    if bias:
+        layer.bias = torch.nn.Parameter(whole.bias.data.to(dtype))
+    for shape in ((64, 256), (4, 16, 256)):
+        x = torch.randn(shape)
+        with torch.inference_mode():
+            wanted, got = whole(x), layer(x.to(dtype))
+        assert got.dtype == dtype and got.shape == wanted.shape
+        off = (got.float() - wanted).pow(2).mean((*range(len(shape) - 1),)).sqrt()
+        typical = wanted.pow(2).mean((*range(len(shape) - 1),)).sqrt() + 1e-3
+        assert (off / typical).mean() < error + 0.004  # rounding of 16 bit comes on top
+
+
+def test_a_row_of_zeros_stays_zeros():
+    for name in (precision.INT8, precision.FP8):
+        layer = precision._KINDS[name](8, 4, False, torch.float32)
+        layer.take(torch.zeros(4, 8))
+        assert torch.equal(layer(torch.ones(1, 8)), torch.zeros(1, 4))
+
+
+def test_large_numbers_stay_finite_in_half_precision():
+    """Before the scale is applied, 4096 products of up to 448 would leave the range of fp16."""
+    for name in (precision.INT8, precision.FP8):
+        layer = precision._KINDS[name](4096, 4, False, torch.float16)
+        layer.take(torch.full((4, 4096), 0.01))
+        out = layer(torch.full((1, 4096), 10.0, dtype=torch.float16))
+        assert torch.allclose(out.float(), torch.full((1, 4), 409.6), rtol=0.01)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_packed_critic_judges_and_keeps_its_eyes_and_head_whole(folder, name):
+    needs(name)
+    critic, whole = local.load(folder, dtype=name), local.load(folder)
+    assert critic.precision == name and name in repr(critic)
+    packed = {path for path, layer in critic.model.named_modules() if isinstance(layer, precision.Packed)}
+    linear = {path for path, layer in whole.model.named_modules() if type(layer) is torch.nn.Linear}
+    assert packed == {path for path in linear if path.startswith("model.language_model.")} != set()
+    for path, parameter in whole.model.named_parameters():
+        if path.rpartition(".")[0] not in packed:
+            assert torch.equal(parameter, critic.model.get_parameter(path)), path
+    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    (first,) = critic.critique([picture], "a fox")
+    assert first.status == "complete" and first.source["precision"] == name
+    critic.weights.drop()
+    assert all(p.is_meta for p in critic.model.parameters())
+    critic.weights.read(CPU)
+    assert critic.critique([picture], "a fox")[0].text == first.text
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_packed_critic_takes_what_was_said_before_it_was_read(folder, name):
+    needs(name)
+    critic = local.load(folder, dtype=name)
+    taken = sum(p.nbytes for p in critic.model.parameters())
+    for layer in critic.model.modules():
+        if state := getattr(layer, "state", None):
+            taken += state.absmax.nbytes + state.state2.absmax.nbytes
+    assert critic.weights.size == taken
+    whole = local.prepare(folder, CPU, "bf16").weights.size
+    assert precision.size(folder, "bf16") == whole > precision.size(folder, name)
+
+
+def quantised(folder: Path, copy: Path, **told) -> Path:
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
+    return copy
+
+
+def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(folder, tmp_path):
+    needs(precision.FOUR_BIT)
+    from transformers import BitsAndBytesConfig, Qwen3VLForConditionalGeneration
+
+    saved = Path(shutil.copytree(folder, tmp_path / "saved"))
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["model.visual", "lm_head"]
+    )
+    (saved / "model.safetensors").unlink()
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, quantization_config=settings)
+    model.save_pretrained(saved)
+    critic = local.prepare(saved, CPU)
+    assert critic.precision == "bitsandbytes" and critic.weights.device is None
+    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    texts = []
+    for _ in range(2):
+        critic.weights.read(CPU)
+        texts.append(critic.critique([picture], "a fox")[0].text)
+        critic.weights.drop()
+        assert all(p.is_meta for p in critic.model.parameters())
+    assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("compressed-tensors", "the package compressed-tensors"), ("magic", "knows no such method")],
+)
+def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_path, method, said):
+    if method != "magic" and importlib.util.find_spec("compressed_tensors"):
+        pytest.skip("compressed-tensors is installed here")
+    told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
+    critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
+    with pytest.raises(CriticError, match=f"(?s)saved is quantised by {method}.*{said}"):
+        critic.weights.read(CPU)
+    with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
+        local.prepare(tmp_path / "saved", CPU, "int8")
+
+
+def test_four_bit_rests_and_comes_back_with_its_scales(folder):
+    needs(precision.FOUR_BIT)
+    critic = local.load(folder, dtype=precision.FOUR_BIT)
+    layer = next(one for one in critic.model.modules() if isinstance(one, precision.FourBit))
+    layer.to("meta")
+    assert layer.weight.is_meta and layer.state.absmax.is_meta and layer.state.state2.absmax.is_meta
+
+
+def test_sizes_in_the_readme(eight, tmp_path):
+    four = headers(tmp_path, 2560, 9728, 415_000_000, tied=True)
+    sizes = [
+        {name: round(precision.size(f, name) / GB, 1) for name in precision.NAMES} for f in (eight, four)
+    ]
+    assert sizes[0] == {"bf16": 17.5, "fp16": 17.5, "fp32": 35.1, "fp8": 10.6, "int8": 10.6, "4-bit": 7.2}
+    assert (sizes[1]["bf16"], sizes[1]["int8"], sizes[1]["4-bit"]) == (8.9, 5.2, 3.5)
+    cache = 2 * 36 * 8 * 128 * 2 * (1024 + 784 + 2048)  # question, picture and answer, in 16 bit
+    peaks = [(sizes[model][name] + pictures * cache / GB + 0.5) for model, name, pictures in PEAKS]
+    rows = re.findall(r"^\| \d+ GB \| .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    told = [float(cell.split()[0]) for row in rows for cell in row.split("|")[5:7]]
+    assert told == [round(peak, 1) for peak in peaks]
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [(23.5, "bf16"), (15.5, "int8"), (11.6, "4-bit"), (9.5, "4-bit"), (7.5, "4-bit")]
+)
+def test_auto_takes_the_best_that_fits_and_says_why(eight, monkeypatch, room, name):
+    monkeypatch.setattr(precision, "has_bitsandbytes", lambda: True)
+    found = precision.choose("auto", CARD, eight, int(room * GB), fast_bf16=True)
+    assert found.name == name and found.dtype == torch.bfloat16
+    assert f"{name}, because {room} GB can be free on cuda" in str(found)
+    assert ("hardly" in str(found)) == (room < 9)
+
+
+def test_auto_without_bitsandbytes_stops_at_int8_and_says_so(eight, monkeypatch):
+    monkeypatch.setattr(precision, "has_bitsandbytes", lambda: False)
+    found = precision.choose("auto", CARD, eight, 8 * GB, fast_bf16=False)
+    assert (found.name, found.dtype) == ("int8", torch.float16) and "bitsandbytes >= 0.50" in found.why
+
+
+def test_a_choice_is_taken_as_it_is_or_refused(folder, monkeypatch):
+    for name in ("bf16", "bfloat16", torch.bfloat16):
+        assert precision.choose(name, CARD, folder, room=1) == precision.Precision("bf16", torch.bfloat16)
+    assert precision.choose("int8", CARD, folder, 1, fast_bf16=True).dtype == torch.bfloat16
+    assert precision.choose("int8", CPU, folder).dtype == torch.float32
+    with pytest.raises(ValueError, match="precision must be auto or one of bf16, .*, not 'float8'"):
+        precision.choose("float8", CPU, folder)
+    monkeypatch.setattr(precision, "has_bitsandbytes", lambda: False)
+    with pytest.raises(CriticError, match=r'pip install "bitsandbytes>=0.50"'):
+        precision.choose("4-bit", CPU, folder)
+
+
+def test_an_old_bitsandbytes_does_not_count(monkeypatch):
+    from importlib import metadata
+
+    monkeypatch.setattr(precision.importlib.util, "find_spec", lambda name: object())
+    for version, enough in {"0.49.2": False, "0.50.0": True, "1.0": True, "dev": False}.items():
+        monkeypatch.setattr(metadata, "version", lambda name, version=version: version)
+        assert precision.has_bitsandbytes() == enough
+
+
+def test_the_head_of_the_built_in_critic_can_be_read():
+    assert precision.size(weights.SHAPES_CRITIC, "bf16") > 1_000_000

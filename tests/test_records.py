@@ -1,0 +1,240 @@
+"""Records: what is saved is read back equal, in every format; bad files are named with what is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rr_tests.histories import CRITIQUES, SETTINGS, finished
+from rr_tests.made import critique
+
+from rr_models import embed, records
+from rr_models.loop_state import State, replay
+from rr_models.records import KEY, Record
+from rr_models.verdict import PairScore, Verdict
+
+TEXT = st.text(max_size=60) | st.sampled_from(
+    ["一只红狐狸 🦊", '=1+1, "quoted"\nline: two', "\ud800 half", "a\0b"]
+)
+CRITIQUE = st.builds(
+    critique,
+    st.none() | st.sampled_from([1.0, 2.45, 4.0]),
+    st.sampled_from([1.0, 3.0]),
+    refined=TEXT,
+    request=TEXT.filter(bool),
+    summary=TEXT,
+    text=TEXT,
+    notes=st.lists(TEXT, max_size=2).map(tuple),
+    weights=st.sampled_from([{}, {"text_faithfulness": 0.5}]),
+    source=st.dictionaries(st.sampled_from(["critic", "wording", "seed"]), TEXT | st.integers(0, 2**64)),
+)
+PAIR = st.builds(
+    lambda a, b, tie, text: Verdict(
+        "t2i-pair",
+        text or "a request",
+        (
+            PairScore("text_faithfulness", "Text Faithfulness", "scored", a, b, "A" if a > b else "B", text),
+            PairScore("text_rendering", "Text Rendering", "not_applicable"),
+        ),
+        "complete",
+        tie=tie,
+    ),
+    st.sampled_from([1.0, 3.5]),
+    st.sampled_from([2.0, 4.0]),
+    st.sampled_from([0.0, 0.5]),
+    TEXT,
+)
+VERDICT = PAIR | PAIR.map(lambda v: replace(v, orders=(v, v.swapped())))
+HISTORY = st.builds(finished, st.lists(CRITIQUES, min_size=1, max_size=4), SETTINGS)
+RECORD = st.builds(
+    Record,
+    CRITIQUE | VERDICT | HISTORY,
+    prompt=TEXT,
+    seed=st.none() | st.integers(0, 2**64 - 1),
+    batch_index=st.none() | st.integers(0, 8),
+    image_hash=st.sampled_from(["", "ab12"]),
+)
+PICTURE = Image.new("RGB", (24, 16), "#4a7")
+
+
+@given(RECORD)
+def test_a_record_survives_json(record):
+    assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+@given(CRITIQUE | VERDICT | HISTORY)
+def test_bare_data_is_a_record_too(found):
+    assert Record.from_dict(json.loads(json.dumps(found.to_dict()))).found == found
+
+
+@settings(max_examples=40)
+@given(RECORD, st.sampled_from(sorted(embed.FORMATS.values())))
+def test_a_record_survives_every_picture_format(tmp_path_factory, record, suffix):
+    file = tmp_path_factory.mktemp("p") / f"picture{suffix}"
+    records.save_picture(PICTURE, file, record, {"prompt": {"1": "中文"}, "workflow": {"nodes": []}})
+    assert records.read(file) == [record]
+    with Image.open(file) as saved:
+        texts = embed.load(saved)
+        assert saved.size == PICTURE.size
+    assert json.loads(texts["prompt"]) == {"1": "中文"} and json.loads(texts["workflow"]) == {"nodes": []}
+
+
+@given(st.lists(CRITIQUES, min_size=1, max_size=4), SETTINGS)
+def test_a_history_read_back_is_what_its_replay_is(rounds, how):
+    told = json.loads(json.dumps(finished(rounds, how).to_dict()))
+    assert State.from_dict(told) == replay(told)
+
+
+def test_a_history_of_other_rules_is_believed():
+    state = finished([[critique(2.0, 2.0)], [critique(4.0, 4.0)]])
+    told = state.to_dict() | {"reason": "Stopped by rules of a later version."}
+    with pytest.raises(ValueError, match="does not replay"):
+        replay(told)
+    assert Record.from_dict(told).found.reason == "Stopped by rules of a later version."
+
+
+def test_the_chunks_of_core_stay_as_core_writes_them(tmp_path):
+    workflow = {"prompt": {"3": {"class_type": "KSampler", "é": "中"}}, "workflow": {"a": 1}, "extra": None}
+    records.save_picture(PICTURE, tmp_path / "a.png", Record(critique(3.0, 3.0)), workflow)
+    with Image.open(tmp_path / "a.png") as saved:
+        saved.load()
+        assert saved.text["prompt"] == json.dumps(workflow["prompt"])
+        assert set(saved.text) == {KEY, "parameters", "prompt", "workflow"}
+
+
+def test_parameters_are_what_galleries_read():
+    record = Record(critique(3.25, 3.0, request="a fox"), prompt="a red fox, sitting\n", seed=42)
+    told = records.parameters(
+        record, (512, 768), {"Negative prompt": "blurry", "Steps": 20, "Sampler": "euler: fast"}
+    )
+    assert told.splitlines() == [
+        "a red fox, sitting",
+        "Negative prompt: blurry",
+        'Steps: 20, Sampler: "euler: fast", Seed: 42, Size: 512x768, RationalRewards: 3.125, '
+        "Text Faithfulness: 3.25, Physical and Visual Quality: 3.0",
+    ]
+    assert "RationalRewards: incomplete" in records.parameters(Record(critique(3.0, None)), (8, 8), {})
+    assert records.parameters(Record(critique(3.0, 3.0, request="a fox")), (8, 8), {}).startswith("a fox\n")
+
+
+def test_a_jpeg_leaves_out_what_it_has_no_room_for_and_says_so(tmp_path):
+    big = {"workflow": "x" * 70_000, "prompt": {"1": 2}}
+    left = records.save_picture(PICTURE, tmp_path / "a.jpg", Record(critique(3.0, 3.0)), big)
+    assert left == ("workflow",)
+    assert records.read(tmp_path / "a.jpg")[0].found == critique(3.0, 3.0)
+    assert records.save_picture(PICTURE, tmp_path / "a.webp", Record(critique(3.0, 3.0)), big) == ()
+
+
+def test_a_jpeg_that_cannot_hold_the_record_is_not_written(tmp_path):
+    record = Record(critique(3.0, 3.0, text="long " * 20_000))
+    with pytest.raises(ValueError, match="64 KB.*png or webp"):
+        records.save_picture(PICTURE, tmp_path / "a.jpg", record)
+    assert not list(tmp_path.iterdir())
+
+
+def test_webp_at_100_loses_no_pixel_and_png_keeps_alpha(tmp_path):
+    picture = Image.radial_gradient("L").convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L"))
+    for name in ("a.webp", "a.png"):
+        records.save_picture(picture, tmp_path / name, Record(critique(3.0, 3.0)), quality=100)
+        with Image.open(tmp_path / name) as saved:
+            assert saved.convert("RGBA").tobytes() == picture.tobytes()
+
+
+def test_a_record_knows_that_its_picture_was_changed_since_it_was_judged():
+    judged = critique(3.0, 3.0, source={"images": ["aa"]})
+    assert Record(judged, image_hash="bb").changed
+    assert not Record(judged, image_hash="aa").changed
+    assert not Record(judged).changed and not Record(critique(3.0, 3.0), image_hash="bb").changed
+
+
+def test_lists_and_what_the_command_line_prints_are_read(tmp_path):
+    two = [critique(3.0, 3.0), critique(2.0, None)]
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps([one.to_dict() for one in two]), "utf-8")
+    assert [record.found for record in records.read(file)] == two
+    file.write_text(json.dumps({"images": [{"image": "x.png", **one.to_dict()} for one in two]}), "utf-8-sig")
+    assert [record.found for record in records.read(file)] == two
+
+
+def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known():
+    data = Record(critique(3.0, 3.0)).to_dict() | {"schema": 2, "mood": "new"}
+    assert Record.from_dict(data).found == critique(3.0, 3.0)
+    with pytest.raises(ValueError, match="schema 2; update"):
+        Record.from_dict(data | {"kind": "song"})
+    del data["critique"]["aspects"]
+    with pytest.raises(ValueError, match="schema 2; update"):
+        Record.from_dict(data)
+
+
+def test_a_round_that_chose_what_is_not_there_is_told():
+    told = json.loads(json.dumps(finished([[critique(2.0, 2.0)]]).to_dict()))
+    told["rounds"][0]["chosen"] = 5
+    with pytest.raises(ValueError, match="candidate that is not there"):
+        Record.from_dict(told)
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    file = folder / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+GOOD = json.dumps(Record(critique(3.0, 3.0)).to_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("a.png", "no picture", "cannot be read as a picture"),
+        ("a.json", "{", "is no JSON"),
+        ("a.json", "[" * 100_000, "is no JSON"),
+        ("a.json", b"\xff\xfe\x00", "nor text in UTF-8"),
+        ("a.json", "[]", "the list is empty"),
+        ("a.json", "7", "a record is a JSON object"),
+        ("a.json", "{}", "neither a critique nor"),
+        ("a.json", '{"schema": true}', "schema is True"),
+        ("a.json", '{"schema": 1, "kind": ["critique"]}', "kind is"),
+        ("a.json", '{"schema": 1, "kind": "critique"}', "'critique' is missing"),
+        ("a.json", '{"schema": 1, "kind": "critique", "critique": 7}', "critique is damaged"),
+        ("a.json", '{"rounds": [{"number": 1}]}', "history is damaged"),
+        ("a.json", '{"aspects": [{"key": "a"}], "task": "t2i-pair"}', "verdict is damaged"),
+        ("a.json", GOOD.replace('"score": 3.0', '"score": 30.0', 1), "30.0"),
+        (
+            "a.json",
+            GOOD.replace('"request": "a request"', '"request": null'),
+            "request must be str, not None",
+        ),
+        ("a.json", GOOD.replace('"notes": []', '"notes": [7]'), "notes must be tuple"),
+        (
+            "a.json",
+            GOOD.replace('"justification": ""', '"justification": []', 1),
+            "justification must be str",
+        ),
+        ("a.json", GOOD.replace('"seed": null', '"seed": "7"'), "whole numbers or null"),
+        ("a.jsonl", GOOD + "\n\n" + GOOD[:40] + "\n", "line 3"),
+    ],
+)
+def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, name, content, complaint):
+    file = write(tmp_path, name, content)
+    with pytest.raises(ValueError, match=complaint) as error:
+        records.read(file)
+    assert str(file) in str(error.value)
+
+
+def test_a_missing_file_and_a_picture_without_a_critique_are_told(tmp_path):
+    with pytest.raises(ValueError, match="gone.json cannot be read"):
+        records.read(tmp_path / "gone.json")
+    PICTURE.save(tmp_path / "plain.png")
+    with pytest.raises(ValueError, match="no critique in this picture.*Save Image with Critique"):
+        records.read(tmp_path / "plain.png")
+    exif = Image.Exif()
+    exif[0x0110] = "a camera: with a colon"
+    PICTURE.save(tmp_path / "photo.jpg", exif=exif)
+    with pytest.raises(ValueError, match="no critique in this picture"):
+        records.read(tmp_path / "photo.jpg")

@@ -1,0 +1,96 @@
+"""Remembered critiques in the real core: an unchanged graph costs no inference, and one can do without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rr_tests.tiny import make
+
+TESTONLY = Path(__file__).parent / "nodes_testonly"
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    folder = comfy_core.base / "models" / "LLM" / "tiny"
+    if not folder.exists():
+        make(folder)
+    return comfy_core
+
+
+def judged(**inputs) -> dict:
+    return {
+        "critic": node(
+            "RationalRewardsLoadCritic", model="tiny", precision="auto", device="auto", max_pixels=65536
+        ),
+        "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on=""),
+        "judge": node(
+            "RationalRewardsCritique",
+            **{"critic": ["critic", 0], "image": ["paint", 0], "request": "a cat", "task": "auto"}
+            | {"temperature": 0.0, "seed": 0, "max_new_tokens": 300}
+            | inputs,
+        ),
+        "show": node("PreviewAny", source=["judge", 7]),
+    }
+
+
+def ran(core, prompt: dict, remember: bool = True) -> tuple[list, int, str]:
+    """The critiques, how many steps of the node's progress bar there were, and the report."""
+    steps = []
+    run = core.run(
+        prompt,
+        on_event=lambda name, data: (
+            steps.append(data) if name == "progress" and data["node"] == "judge" else None
+        ),
+        remember=remember,
+    )
+    assert run.success, run.complaint
+    return run.value("judge"), len(steps), run.value("judge", 7)
+
+
+def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):
+    first, steps, report = ran(core, judged(), remember=False)
+    assert steps and "remembered" not in report
+    # each run has an executor of its own: nothing is left of core's own cache
+    again, steps, report = ran(core, judged())
+    assert steps == 0 and "2 of 2 critique(s) remembered from before" in report
+    assert [one.text for one in again] == [one.text for one in first]
+    assert all(one.source["from_cache"] for one in again)
+    assert list((core.base / "user" / "__rational_rewards" / "critiques").glob("??/*.json"))
+
+
+def test_a_remembered_critic_is_not_even_loaded(core):
+    import comfy.model_management as management
+
+    ran(core, judged(), remember=False)
+    management.unload_all_models()
+    ran(core, judged())
+    assert not management.current_loaded_models
+
+
+def test_only_what_is_new_is_judged(core):
+    ran(core, judged(), remember=False)
+    prompt = judged()
+    prompt["paint"]["inputs"]["batch_size"] = 3
+    found, steps, report = ran(core, prompt)
+    assert steps and "2 of 3 critique(s) remembered" in report and len(found) == 3
+
+
+def test_it_can_be_switched_off(core, monkeypatch):
+    ran(core, judged(remember=False), remember=False)
+    assert not (core.base / "user" / "__rational_rewards").exists()
+    ran(core, judged())
+    _, steps, report = ran(core, judged(remember=False))
+    assert steps and "remembered" not in report
+    # who keeps prompts out of files does not want them here either
+    from comfy.cli_args import args
+
+    monkeypatch.setattr(args, "disable_metadata", True)
+    _, steps, _ = ran(core, judged(), remember=False)
+    assert steps and not (core.base / "user" / "__rational_rewards").exists()

@@ -1,0 +1,218 @@
+"""A critic with a memory: what it asks the model, and that nothing which matters is taken for the same."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from rr_tests import tiny
+
+from rr_models import fingerprint
+from rr_models.aspects import RATIONAL_REWARDS
+from rr_models.critics.local import load
+from rr_models.critics.remembering import CACHED, Remembering
+from rr_models.store import Store
+from rr_models.wording import Wording
+
+SHORT, LONG = {"max_new_tokens": 200}, {"max_new_tokens": 600}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.make(tmp_path_factory.mktemp("LLM") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def critic(folder):
+    return load(folder)
+
+
+@pytest.fixture
+def memory(critic, tmp_path, monkeypatch):
+    """The critic with an empty memory, and how many pictures the model has looked at."""
+    asked = []
+    judge = critic.judge
+    monkeypatch.setattr(
+        critic, "judge", lambda questions, **o: asked.extend(questions) or judge(questions, **o)
+    )
+    memory = Remembering(critic, Store(tmp_path))
+    memory.asked = asked
+    return memory
+
+
+def pictures(count: int) -> list[torch.Tensor]:
+    return [torch.full((32, 32, 3), 0.1 * number) for number in range(count)]
+
+
+def test_the_same_question_is_asked_once(memory):
+    first = memory.critique(pictures(2), "a cat", **SHORT)
+    assert len(memory.asked) == 2 and memory.remembered == 0
+    again = memory.critique(pictures(2), "a cat", **SHORT)
+    assert len(memory.asked) == 2 and memory.remembered == 2
+    for one, other in zip(first, again, strict=True):
+        assert CACHED not in one.source and other.source == one.source | {CACHED: True}
+        assert other.to_dict() | {"source": 0} == one.to_dict() | {"source": 0}
+
+
+def test_only_what_is_new_is_asked(memory):
+    three = pictures(3)
+    memory.critique([three[1]], "a cat", **SHORT)
+    found = memory.critique(three, "a cat", **SHORT)
+    assert [CACHED in one.source for one in found] == [False, True, False] and len(memory.asked) == 3
+    alone = memory.critic.critique(three, "a cat", **SHORT)
+    assert [one.text for one in found] == [one.text for one in alone]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request": "a dog"},
+        {"max_new_tokens": 201},
+        {"detail": "scores"},
+        {"score_mode": "expected"},
+        {"guided": False},
+        {"temperature": 0.5},
+        {"task": "edit", "sources": pictures(1)},
+        {"images": [torch.full((32, 32, 3), 0.5)]},
+        {"images": [torch.zeros(32, 64, 3)]},
+    ],
+    ids=str,
+)
+def test_whatever_bears_on_the_answer_is_another_question(memory, change):
+    base = {"images": pictures(1), "request": "a cat", **SHORT}
+    memory.critique(**base)
+    memory.critique(**base | change)
+    assert len(memory.asked) == 2
+
+
+def test_chance_is_remembered_by_its_seed_and_the_seed_does_not_matter_without_chance(memory):
+    for seed in (1, 2, 1):
+        memory.critique(pictures(1), "a cat", temperature=0.7, seed=seed, **SHORT)
+    assert len(memory.asked) == 2
+    for seed in (1, 2):
+        (found,) = memory.critique(pictures(1), "a cat", seed=seed, **SHORT)
+    assert len(memory.asked) == 3 and found.source["seed"] == 2
+
+
+def test_other_sources_of_an_edit_are_another_question(memory):
+    a, b = pictures(2)
+    for sources in ([a], [b], [a, b], [b, a], [a]):
+        memory.critique([a], "a cat", "edit", sources, **SHORT)
+    assert len(memory.asked) == 4
+
+
+def test_weights_are_worked_out_anew(memory):
+    memory.critique(pictures(1), "a cat", **SHORT)
+    (found,) = memory.critique(pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
+    assert len(memory.asked) == 1 and found.weights == {"text_faithfulness": 0.0}
+    assert (
+        found.overall
+        == memory.critic.critique(pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[
+            0
+        ].overall
+    )
+    with pytest.raises(ValueError, match="'mood' is not judged"):
+        memory.critique(pictures(1), "a cat", weights={"mood": 1.0}, **SHORT)
+
+
+def test_the_best_of_a_batch_is_remembered_as_a_whole(memory):
+    first = memory.critique(pictures(3), "a cat", detail="best", **SHORT)
+    asked = len(memory.asked)
+    again = memory.critique(pictures(3), "a cat", detail="best", **SHORT)
+    assert [one.text for one in again] == [one.text for one in first] and memory.remembered == 3
+    memory.critique(pictures(2), "a cat", detail="best", **SHORT)
+    assert memory.remembered == 0
+    assert asked == 0, "best does not go through judge"
+
+
+def test_what_is_not_complete_is_asked_again(memory):
+    short = {"max_new_tokens": 4, "guided": False}
+    memory.critique(pictures(1), "a cat", **short)
+    memory.critique(pictures(1), "a cat", **short)
+    assert len(memory.asked) == 2
+
+
+def test_pairs(memory):
+    a, b = pictures(2)
+    first = memory.compare(a, b, "a cat", **LONG)
+    again = memory.compare(a, b, "a cat", **LONG)
+    assert len(memory.asked) == 2 and again.source[CACHED] and again.aspects == first.aspects
+    assert again.orders == first.orders
+    memory.compare(b, a, "a cat", **LONG)
+    memory.compare(a, b, "a cat", how="one order", **LONG)
+    assert len(memory.asked) == 5
+    one = memory.compare(a, b, "a cat", how="one by one", **LONG)
+    assert memory.compare(a, b, "a cat", how="one by one", **LONG).aspects == one.aspects
+    assert len(memory.asked) == 7
+
+
+def test_bad_options_are_errors_as_ever(memory):
+    with pytest.raises(ValueError, match="detail must be one of"):
+        memory.critique(pictures(1), "a cat", detail="novel")
+    with pytest.raises(ValueError, match="request is empty"):
+        memory.critique(pictures(1), " ", **SHORT)
+
+
+def test_a_folder_is_known_by_content_not_by_name(folder, critic, tmp_path):
+    copy = tmp_path / "another name"
+    shutil.copytree(folder, copy)
+    assert fingerprint.folder(copy) == fingerprint.folder(folder) == critic.identity
+    for name in ("model.safetensors", "tokenizer.json"):
+        raw = (copy / name).read_bytes()
+        (copy / name).write_bytes(raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:])
+        assert fingerprint.folder(copy) != critic.identity
+        (copy / name).write_bytes(raw)
+    assert fingerprint.folder(copy) == critic.identity
+
+
+def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "_SMALL", 1000)
+    monkeypatch.setattr(fingerprint, "_BLOCK", 16)
+    file = tmp_path / "model.safetensors"
+    header = b'{"a": 1}'
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(5000))
+    before = fingerprint.folder(tmp_path)
+    raw = bytearray(file.read_bytes())
+    for start in range(0, len(raw), 1000):  # as training would: nearly all numbers are others
+        raw[start : start + 200] = b"\1" * len(raw[start : start + 200])
+    file.write_bytes(raw)
+    assert fingerprint.folder(tmp_path) != before
+
+
+def test_other_code_precision_device_aspects_or_wording_is_another_question(
+    critic, folder, tmp_path, monkeypatch
+):
+    store = Store(tmp_path)
+    Remembering(critic, store).critique(pictures(1), "a cat", **SHORT)
+
+    def known(memory: Remembering) -> bool:
+        memory.critique(pictures(1), "a cat", **SHORT)
+        return memory.remembered == 1
+
+    assert known(Remembering(critic, store))
+    assert not known(Remembering(critic, store, device="cuda"))
+    style = load(folder, wording=Wording("single"))
+    assert not known(Remembering(style, store))
+    dropped = load(folder, wording=Wording(profile=RATIONAL_REWARDS.changed(drop=("text_rendering",))))
+    assert not known(Remembering(dropped, store))
+    assert not known(Remembering(load(folder, max_pixels=64 * 64), store))
+    assert not known(Remembering(load(folder, dtype="bfloat16"), store))
+    renamed = load(folder, name="other name")
+    assert known(Remembering(renamed, store))
+    assert (
+        Remembering(renamed, store).critique(pictures(1), "a cat", **SHORT)[0].source["critic"]
+        == "other name"
+    )
+    monkeypatch.setattr(fingerprint, "code", lambda: "another version")
+    assert not known(Remembering(critic, store))
+
+
+def test_a_critic_without_identity_is_never_remembered(critic, tmp_path, monkeypatch):
+    monkeypatch.setattr(critic, "identity", "")
+    memory = Remembering(critic, Store(tmp_path))
+    for _ in range(2):
+        memory.critique(pictures(1), "a cat", **SHORT)
+        memory.compare(*pictures(2), "a cat", **SHORT)
+        assert memory.remembered == 0
+    assert not list(tmp_path.iterdir())

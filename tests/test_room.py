@@ -1,0 +1,69 @@
+"""The estimate of the memory that judging takes, against what torch really takes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from rr_models.critics import Question
+from rr_models.critics.room import Room
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import _random_model as random_model  # noqa: E402
+
+
+class Enough(Exception):
+    """The most memory is held once all prompts have been read and a few steps made."""
+
+
+@pytest.fixture(scope="module")
+def critic():
+    # the proportions of the 8B, so that each part of the estimate has a share like there
+    random_model.SHAPES["wide"] = ((256, 1024, 3, 4, 2, 8192), (3, 128, 512, (0,)))
+    return random_model.make("wide")
+
+
+def peak(work) -> int:
+    """The most bytes held at a time beyond those at the beginning."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        work()
+    held = most = 0
+    events = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
+
+
+@pytest.mark.parametrize("task", ["t2i", "edit"])
+@pytest.mark.parametrize("rows", [1, 2, 4, 8])
+def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: int):
+    generator = torch.Generator().manual_seed(rows)
+    pictures = [torch.rand(384, 384, 3, generator=generator) for _ in range(rows + 1)]
+    sources = (pictures[-1],) if task == "edit" else ()
+    questions = [Question(task, "A red fox.", (picture,), sources) for picture in pictures[:-1]]
+    calls = []
+
+    def watch(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) > rows + 20:
+            raise Enough
+
+    def work() -> None:
+        with pytest.raises(Enough):
+            critic.judge(questions, detail="scores", batch_size=rows, watch=watch)
+
+    work()  # what is made once and kept is there now
+    calls.clear()
+    estimate = critic.room(questions, detail="scores")(rows)
+    assert estimate == pytest.approx(peak(work), rel=0.15)
+
+
+def test_rows_are_as_many_as_fit():
+    room = Room(once=100, each=10)
+    assert [room.rows(free, most=8) for free in (0, 105, 129, 130, 10_000)] == [1, 1, 2, 3, 8]
+    assert room(3) == 130

@@ -1,0 +1,102 @@
+"""The Scorecard node in a real core: critiques, a comparison, a loop's story, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests.loops import HISTORY, loop, node
+
+TESTONLY = Path(__file__).parent / "nodes_testonly"
+VERDICT = 6
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    return comfy_core
+
+
+def judged(count: int, **card) -> dict:
+    return {
+        "paint": node("RRTestPaint", prompt="brighter", seed=0, batch_size=count, fail_on=""),
+        "judge": node("RRTestMeasure", image=["paint", 0], request="a request", prompt="b", blind_above=1.0),
+        "card": scorecard(critiques=["judge", 0], images=["paint", 0], **card),
+    }
+
+
+def scorecard(**inputs) -> dict:
+    return node("RationalRewardsScorecard", **{"theme": "light", "bar": 3.0} | inputs)
+
+
+def drawn(core, run) -> torch.Tensor:
+    assert run.success, run.complaint
+    (shown,) = run.outputs["card"]["images"]
+    assert (core.base / "temp" / shown["subfolder"] / shown["filename"]).is_file(), "it is shown on the node"
+    card = run.value("card")
+    assert card.shape[0] == 1 and card.shape[2:] == (1200, 3)
+    return card[0]
+
+
+def holds(card: torch.Tensor, shade: float) -> bool:
+    """Whether a grey of this shade fills a part of the card, as the painter's pictures do."""
+    return ((card - shade).abs().amax(-1) < 0.012).sum().item() > 5000
+
+
+def test_one_critique_is_a_card_and_several_are_a_sheet(core):
+    one, many = (drawn(core, core.run(judged(count))) for count in (1, 5))
+    assert holds(one, 0.5) and one.shape != many.shape
+
+
+def test_the_dark_theme_is_dark(core):
+    light, dark = (drawn(core, core.run(judged(1, theme=theme))) for theme in ("light", "dark"))
+    assert light.mean() > 0.7 and dark.mean() < 0.3
+
+
+def test_a_loop_tells_its_story_with_its_own_small_pictures(core):
+    card = drawn(core, core.run({**loop(), "card": scorecard(history=["end", HISTORY])}))
+    assert all(holds(card, shade) for shade in (0.25, 0.5, 0.75))
+
+
+def test_a_comparison_of_the_built_in_critic(core):
+    request = "a large red circle on the left"
+    prompt = {
+        "critic": node("RationalRewardsLoadCritic", model="Shapes critic (built in, demo)", **LOADING),
+        "a": node("RationalRewardsShapesGenerator", prompt=request, seed=1, size=128, batch_size=1),
+        "b": node("RationalRewardsShapesGenerator", prompt=request, seed=2, size=160, batch_size=1),
+        "pair": node(
+            "RationalRewardsCompare",
+            **{"critic": ["critic", 0], "image_a": ["a", 0], "image_b": ["b", 0], "request": request}
+            | ASKING,
+        ),
+        "card": scorecard(verdict=["pair", VERDICT], images=["a", 0], image_b=["b", 0]),
+    }
+    drawn(core, core.run(prompt))
+    prompt["card"]["inputs"].pop("image_b")
+    run = core.run(prompt)
+    assert not run.success and "hold 1 pictures, a verdict is of two" in run.complaint
+
+
+LOADING = {"precision": "auto", "device": "auto", "max_pixels": 802816}
+ASKING = {"how": "auto", "tie": 0.0, "temperature": 0.0, "seed": 0, "max_new_tokens": 2048}
+
+
+def test_it_shows_one_thing(core):
+    prompt = judged(1)
+    prompt["card"] = scorecard()
+    run = core.run(prompt)
+    assert not run.success and "not none" in run.complaint
+    prompt = {**judged(1), **loop("x.")}
+    prompt["card"]["inputs"]["history"] = ["x.end", HISTORY]
+    run = core.run(prompt)
+    assert not run.success and "not critiques and history" in run.complaint
+
+
+def test_pictures_must_be_as_many_as_critiques(core):
+    prompt = judged(2)
+    prompt["one"] = node("ImageFromBatch", image=["paint", 0], batch_index=0, length=1)
+    prompt["card"]["inputs"]["images"] = ["one", 0]
+    run = core.run(prompt)
+    assert not run.success and "critiques holds 2" in run.complaint
