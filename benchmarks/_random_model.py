@@ -33,6 +33,7 @@ SHAPES = {
     "tiny": ((128, 256, 4, 8, 2, 4_096), (2, 64, 128, (0,))),
     "0.4b": ((1024, 3072, 24, 16, 4, 32_768), (12, 384, 1536, (3, 6, 9))),
     "2b": ((2048, 6144, 28, 16, 8, 151_936), (24, 1024, 4096, (5, 11, 17))),
+    "4b": ((2560, 9728, 36, 32, 8, 151_936), (24, 1024, 4096, (5, 11, 17))),
     "8b": ((4096, 12_288, 36, 32, 8, 151_936), (27, 1152, 4304, (8, 16, 24))),
 }
 LENGTHS = {"analysis": 70, "justification": 85, "summary": 60, "comments": 70, "refined": 110}
@@ -45,8 +46,8 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
 
     (hidden, inner, layers, heads, groups, vocabulary), vision = SHAPES[shape]
     depth, width, seen, deepstack = vision
-    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    tokenizer = tiny.make_tokenizer(4_096, [file.read_text(encoding="utf-8") for file in files])
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    tokenizer = tiny.make_tokenizer(4_096, [text.read_text(encoding="utf-8") for text in texts])
     number = tokenizer.convert_tokens_to_ids
     head = 128 if hidden > 128 else 16
     turns = [head // 2 - 2 * (head * 5 // 32), head * 5 // 32, head * 5 // 32]
@@ -92,7 +93,8 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
     ends = [number("<|im_end|>"), number("<|endoftext|>")]
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
     model.eval().requires_grad_(False)
-    return LocalCritic(f"random {shape}", model, None, tokenizer, Preprocessing())  # no files
+    files, precision = None, str(dtype).removeprefix("torch.")
+    return LocalCritic(f"random {shape}", model, files, precision, tokenizer, Preprocessing())
 
 
 def lead(critic: LocalCritic) -> None:

@@ -5,6 +5,7 @@ from .critique import RationalRewardsCritique
 from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
 from .pick import RationalRewardsPickBest
+from .rank_folder import RationalRewardsRankFolder
 from .reading import RationalRewardsLoadCritique
 from .refine_end import RationalRewardsRefineEnd
 from .refine_start import RationalRewardsRefineStart
@@ -24,6 +25,7 @@ NODES = (
     RationalRewardsRefineStep,
     RationalRewardsPickBest,
     RationalRewardsGate,
+    RationalRewardsRankFolder,
     RationalRewardsScorecard,
     RationalRewardsSaveImage,
     RationalRewardsLoadCritique,

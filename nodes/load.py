@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import folder_paths
@@ -10,9 +11,10 @@ from comfy_api.latest import io
 from ..rr_models import custom, hub, rubric, weights
 from ..rr_models.critics import local
 from ..rr_models.critics.precision import NAMES
+from ..rr_models.download import download
 from ..rr_models.wording import choose
 from .duels import tell
-from .memory import AUTO, KEEP, ManagedCritic, critic_device, critic_precision
+from .memory import AUTO, KEEP, ManagedCritic, critic_device, critic_precision, devices, progress_watch
 from .sockets import CATEGORY, CriticSocket
 
 BUILT_IN = "Shapes critic"
@@ -53,10 +55,11 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "device",
-                    options=["auto", "cpu"],
+                    options=devices(),
                     default="auto",
                     tooltip="Where the critic runs. auto: where ComfyUI runs its models. cpu: spares the "
-                    "graphics card, but an 8B model then takes many minutes per picture.",
+                    "graphics card, but an 8B model then takes many minutes per picture. With several cards "
+                    "(cuda:1): on that one, so that the critic and the generator need not take turns.",
                 ),
                 io.Int.Input(
                     "max_pixels",
@@ -108,6 +111,13 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     "ordinary memory and comes back sooner. never: it leaves after every use.",
                     optional=True,
                 ),
+                io.Boolean.Input(
+                    "download_if_missing",
+                    default=False,
+                    tooltip="Download a known model (those at the end of the list, with their size) from "
+                    "Hugging Face if it is not on this computer. Off: nothing is ever downloaded.",
+                    optional=True,
+                ),
             ],
             hidden=[io.Hidden.unique_id],
             outputs=[
@@ -120,12 +130,14 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str | None = None, folder: str | None = "") -> bool | str:
+    def validate_inputs(
+        cls, model: str | None = None, folder: str | None = "", download_if_missing: bool | None = False
+    ) -> bool | str:
         """Takes over core's own check of `model`, which knows no names of yesterday's or another's list."""
         if model is None or folder is None or folder.strip():  # linked: not known before the run
             return True
         try:
-            _place(model, "")
+            _place(model, "", download_if_missing is not False, lambda known, home: None)
         except FileNotFoundError as error:
             return str(error)
         return True
@@ -141,13 +153,20 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         aspects: str = "",
         folder: str = "",
         keep_loaded: str = AUTO,
+        download_if_missing: bool = False,
     ) -> io.NodeOutput:
+        node = cls.hidden and cls.hidden.unique_id
+
+        def fetch(known: hub.Checkpoint, home: Path) -> None:
+            tell(f"Downloading {known.repository} ({known.size / 1e9:.1f} GB) into {home}", node)
+            download(known, home, progress_watch())
+
         target = critic_device(device)
-        name, place = _place(model, folder)
+        name, place = _place(model, folder, download_if_missing, fetch)
         wording = choose(place, style=style, profile=custom.loads(aspects))
         weights.check(place)
         kept = critic_precision(precision, target, place)
-        tell(f"{name}: {kept}", cls.hidden and cls.hidden.unique_id)
+        tell(f"{name}: {kept}", node)
         critic = local.prepare(place, target, kept, max_pixels, name=name, wording=wording)
         return io.NodeOutput(ManagedCritic(critic, target, keep_loaded))
 
@@ -166,8 +185,8 @@ def _roots() -> list[Path]:
     return list(dict.fromkeys(map(Path, [*llm, Path(folder_paths.models_dir, KINDS[0]), *encoders])))
 
 
-def _place(model: str, folder: str) -> tuple[str, Path]:
-    """(name, folder) of what the two widgets say."""
+def _place(model: str, folder: str, may_fetch: bool, fetch: Callable) -> tuple[str, Path]:
+    """(name, folder) of what the widgets say; `fetch(checkpoint, folder)` brings what is only known."""
     if folder.strip():
         place = Path(folder.strip()).expanduser()
         return place.name, place
@@ -176,10 +195,14 @@ def _place(model: str, folder: str) -> tuple[str, Path]:
     if place := hub.resolve(model, hub.catalogue(_roots())):
         return hub.plain(model), place
     home = _roots()[0]
-    if known := hub.checkpoint(model):
+    known = hub.checkpoint(model)
+    if known and may_fetch:
+        fetch(known, home / known.name)
+        return known.name, home / known.name
+    if known:
         raise FileNotFoundError(
-            f"model: {known.name} is not on this computer. Download {known.repository} "
-            f"({known.size / 1e9:.1f} GB) from Hugging Face into {home / known.name}."
+            f"model: {known.name} is not on this computer. Switch download_if_missing on, or download "
+            f"{known.repository} ({known.size / 1e9:.1f} GB) from Hugging Face into {home / known.name}."
         )
     raise FileNotFoundError(
         f"model: {model!r} is in none of ComfyUI's folders for {' and '.join(KINDS)}, nor in the Hugging "

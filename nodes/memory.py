@@ -148,9 +148,20 @@ def progress_watch() -> Callable[[int, int], None]:
     return watch
 
 
+def devices() -> list[str]:
+    """What the widget offers: ComfyUI's own device, the processor, and each card where there are several."""
+    names = [f"{kind}:{number}" for kind in ("cuda", "xpu") for number in range(_count(kind))]
+    return ["auto", "cpu", *(names if len(names) > 1 else [])]
+
+
 def critic_device(choice: str) -> torch.device:
-    """The device for the widget's choice: "auto" is ComfyUI's own."""
-    return torch.device("cpu") if choice == "cpu" else management.get_torch_device()
+    """The device for the widget's choice."""
+    return management.get_torch_device() if choice == "auto" else torch.device(choice)
+
+
+def _count(kind: str) -> int:
+    torch_part = getattr(torch, kind, None)  # ROCm's cards are cuda for torch too
+    return torch_part.device_count() if torch_part is not None and torch_part.is_available() else 0
 
 
 def critic_precision(choice: str, device: torch.device, folder: Path) -> Precision:

@@ -82,17 +82,21 @@ class RationalRewardsLoadCritique(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None = None, output_file: str | None = None) -> bool | str:
+    def validate_inputs(cls, file: str | None = "", output_file: str | None = "") -> bool | str:
+        if None in (file, output_file):
+            return True  # linked, so not known before the graph runs
         # core would take a file that has come since the page was loaded for a wrong choice
         try:
-            _path(file or "", output_file or "")
+            _path(file, output_file)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None = None, output_file: str | None = None) -> str:
-        return hashlib.sha256(_path(file or "", output_file or "").read_bytes()).hexdigest()
+    def fingerprint_inputs(cls, file: str | None = "", output_file: str | None = "") -> str | float:
+        if None in (file, output_file):
+            return float("nan")  # equal to nothing: the file is read every time
+        return hashlib.sha256(_path(file, output_file).read_bytes()).hexdigest()
 
     @classmethod
     def execute(cls, file: str = "", output_file: str = "") -> io.NodeOutput:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import custom, rubric
 from .aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS
+from .commands import rank as rank_command
 from .commands import show
 from .critique import COMPLETE, report
 from .errors import CriticError, RationalRewardsError
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--sources", type=int, default=1, help="how many pictures an edit starts from")
     _wording(asked)
     show.add(commands)
+    rank_command.add(commands, _asking, _load, _asked)
     return parser
 
 
@@ -107,9 +109,10 @@ def _wording(command: argparse.ArgumentParser) -> None:
     command.add_argument("--aspects", type=Path, help="JSON file with aspects of your own")
 
 
-def _asking(command: argparse.ArgumentParser, details: Sequence[str]) -> None:
+def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: bool = True) -> None:
     """The options of commands that ask a critic."""
-    command.add_argument("--request", required=True, help="what was asked for")
+    wanted = "what was asked for" + ("" if request else " (default: a .txt beside each, or its metadata)")
+    command.add_argument("--request", required=request, help=wanted)
     command.add_argument(
         "--source",
         action="append",

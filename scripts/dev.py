@@ -25,7 +25,9 @@ if not (3, 10) <= sys.version_info[:2] <= (3, 13):
 
 import dev_core
 import dev_demo
-from dev_env import PYTHON, ROOT, Trouble, prepare
+from dev_env import PYTHON, ROOT, Trouble, oldest_transformers, prepare
+
+OLDEST_TESTS = [f"tests/test_{name}.py" for name in ("shapes", "loading", "local_load", "download")]
 
 
 def main() -> int:
@@ -77,9 +79,24 @@ def test(arguments: list[str]) -> int:
         print(f"\n$ {' '.join(command)}", flush=True)
         if subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT, env=variables).returncode:
             failed.append(name)
+    if not arguments and not test_oldest_transformers(variables):
+        failed.append("pytest with transformers 4.57")
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def test_oldest_transformers(variables: dict[str, str]) -> bool:
+    """Loading, judging and downloading once more, with the oldest transformers that is promised."""
+    try:
+        overlay = oldest_transformers()
+    except Trouble as trouble:
+        print(f"{trouble}\nThe tests with it are skipped.", file=sys.stderr)
+        return True
+    command = ["pytest", *OLDEST_TESTS]
+    print(f"\n$ PYTHONPATH={overlay} {' '.join(command)}", flush=True)
+    variables = {**variables, "PYTHONPATH": str(overlay)}
+    return not subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT, env=variables).returncode
 
 
 def get_core() -> Path:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ SPACE_NEEDED = 4e9
 # Never installed on behalf of a ComfyUI of the user's own: torch is pinned here, and templates and docs are
 # 420 MB nobody looks at.
 NOT_FOR_US = ("torch", "torchvision", "torchaudio", "comfyui-workflow-templates", "comfyui-embedded-docs")
+# What transformers 4.57 needs otherwise than the version in requirements-dev.txt.
+OLDEST_TRANSFORMERS = ("transformers==4.57.6", "tokenizers==0.22.2", "huggingface-hub==0.36.2")
 
 
 class Trouble(Exception):
@@ -98,6 +101,22 @@ def pip_install(*what: object) -> None:
         "and some GB of disk are needed the first time. Start again when they are there: what was "
         "installed already is kept.",
     )
+
+
+def oldest_transformers() -> Path:
+    """A folder that, on PYTHONPATH, puts the oldest promised transformers before the one in `.venv`."""
+    folder = CACHE / OLDEST_TRANSFORMERS[0].replace("==", "-")
+    if not folder.is_dir():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetch-") as scratch:
+            print(f"Getting {OLDEST_TRANSFORMERS[0]} to test with ...", flush=True)
+            call(
+                [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+                + ["--target", Path(scratch, "overlay"), *OLDEST_TRANSFORMERS],
+                f"pip could not download {OLDEST_TRANSFORMERS[0]} and what it takes.",
+            )
+            os.replace(Path(scratch, "overlay"), folder)
+    return folder
 
 
 def mend_cpu_builds() -> None:

@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import re
-import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 import dev_core
 from dev_browser import FIT, LITEGRAPH, RENDERINGS, VUE, Frontend, browser
 from dev_env import CACHE, PYTHON, ROOT, Trouble
-from PIL import Image
+from PIL import Image, ImageDraw
 
 FOLDER = ROOT / "workflows"
 GAP_X, GAP_Y, TITLE = 70, 40, 30
@@ -79,7 +78,7 @@ def main() -> int:
     wanted = options.parse_args().names or names
     core = dev_core.fetch(dev_core.CURRENT, PYTHON)
     base = CACHE / "drawing"
-    stand_in(base, core)
+    stand_in(base)
     try:
         server = dev_core.Server(core, base, {dev_core.PACK_FOLDER: ROOT}, options=["--cpu"])
         with server, browser() as running:
@@ -94,8 +93,8 @@ def main() -> int:
     return 0
 
 
-def stand_in(base: Path, core: Path) -> None:
-    """Put what the workflows name where ComfyUI lists it: empty files for models, core's own example."""
+def stand_in(base: Path) -> None:
+    """Put what the workflows name where ComfyUI lists it: empty files for models, a landscape to edit."""
     for file in (FOLDER / "api").glob("*.json"):
         for node in json.loads(file.read_text("utf-8")).values():
             for name, folder in MODELS.items():
@@ -103,7 +102,11 @@ def stand_in(base: Path, core: Path) -> None:
                     (base / "models" / folder).mkdir(parents=True, exist_ok=True)
                     (base / "models" / folder / value).touch()
     (base / "input").mkdir(parents=True, exist_ok=True)
-    shutil.copy(core / "input" / "example.png", base / "input")
+    picture = Image.new("RGB", (768, 512), "#9cc4e4")
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse([560, 50, 660, 150], "#ffe08a")
+    pen.polygon([(0, 512), (0, 330), (260, 210), (470, 330), (768, 260), (768, 512)], "#5b8c5a")
+    picture.save(base / "input" / "example.png")
 
 
 def draw(frontend: Frontend, name: str) -> str:

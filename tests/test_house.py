@@ -35,6 +35,7 @@ PURE = (
     "select",
     "tournament",
     "store",
+    "requests_found",
     "fingerprint",
     "revise",
     "kept",
@@ -56,6 +57,7 @@ LAYERS = {
     "images": 0,
     "weights": 0,
     "hub": 1,
+    "download": 2,
     "card_values": 0,
     "card_library": 0,
     "card_expressions": 0,
@@ -78,6 +80,8 @@ LAYERS = {
     "select": 1,
     "tournament": 0,
     "store": 0,
+    "requests_found": 0,
+    "ranking": 3,
     "fingerprint": 0,
     "critics": 2,
     "loop_settings": 3,
@@ -310,6 +314,25 @@ def test_heavy_packages_are_imported_where_they_are_needed():
         if top and dotted.split(".")[0] in HEAVY
     ]
     assert not found, "\n".join(found)
+
+
+def test_importing_the_library_brings_little_along():
+    """All of it, beside what ComfyUI has imported anyway: no heavy package, not torch's compiler, and few
+    modules."""
+    code = (
+        "import importlib, pkgutil, sys, torch, numpy, PIL.Image, PIL.PngImagePlugin, asyncio, logging\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "before = set(sys.modules)\n"
+        "import rr_models\n"
+        "for found in pkgutil.walk_packages(rr_models.__path__, 'rr_models.'):\n"
+        "    importlib.import_module(found.name) if '__main__' not in found.name else None\n"
+        "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('rr_models')))"
+    )
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    new = run.stdout.split()
+    heavy = {name for name in new if name.split(".")[0] in HEAVY or name.startswith("torch._dynamo")}
+    assert not heavy and len(new) < 60, new
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -79,7 +79,12 @@ def test_a_known_model_that_is_not_here_stops_the_run_before_it_begins(core, tmp
     assert KNOWN in offered(core)
     run = load(core, KNOWN)
     assert not run.success and run.rejected and not run.executed
-    for said in ("TIGER-Lab/RationalRewards-8B-T2I", "17.5 GB", str(tmp_path / "models" / "LLM")):
+    for said in (
+        "TIGER-Lab/RationalRewards-8B-T2I",
+        "17.5 GB",
+        "models/LLM",
+        "Switch download_if_missing on",
+    ):
         assert said in run.complaint
 
 
@@ -110,3 +115,24 @@ def test_the_precision_is_told_on_the_node_and_in_the_critique(core, whole):
     assert told == [{"node": "critic", "text": said}]
     run = load(core, "x", folder=str(whole), precision="int8")
     assert run.value("critic").critic.precision == "int8"
+
+
+def test_a_known_model_is_fetched_only_when_asked_for(core, whole, tmp_path, monkeypatch):
+    """The download itself is tested in test_download.py; here, that the node asks for it, and where to."""
+    asked = []
+
+    def fetch(known, folder, watch):
+        asked.append((known.repository, folder))
+        watch(5, 10)
+        shutil.copytree(whole, folder)
+
+    monkeypatch.setattr(core.library("nodes.load"), "download", fetch)
+    assert load(core, KNOWN).rejected and not asked
+    run = load(core, KNOWN, download_if_missing=True)
+    assert run.success, run.complaint
+    home = tmp_path / "models" / "LLM" / "RationalRewards-8B-T2I"
+    assert asked == [("TIGER-Lab/RationalRewards-8B-T2I", home)]
+    assert any(name == "progress" and (data["value"], data["max"]) == (5, 10) for name, data in run.events)
+    told = [data["text"] for name, data in run.events if name == "progress_text"]
+    assert told[0].startswith("Downloading TIGER-Lab/RationalRewards-8B-T2I (17.5 GB)")
+    assert load(core, KNOWN, download_if_missing=True).success and len(asked) == 1

@@ -317,6 +317,16 @@ def test_the_built_in_critic_has_a_name(classes):
     assert load.execute("Shapes critic (built in, demo)", "auto", "cpu").result[0].name == "Shapes critic"
 
 
+def test_a_second_card_can_be_chosen(core, monkeypatch):
+    memory = core.library("nodes.memory")
+    assert memory.devices() == ["auto", "cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for count, offered in {1: [], 2: ["cuda:0", "cuda:1"]}.items():
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert memory.devices() == ["auto", "cpu", *offered]
+    assert memory.critic_device("cuda:1") == torch.device("cuda", 1)
+
+
 def test_precisions(core, monkeypatch):
     """What "auto" may take is what is free and what core's own models hold."""
     import comfy.model_management as management

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,12 @@ from rr_tests import tiny
 
 from rr_models import weights
 from rr_models.critics import local, precision
+from rr_models.critics.room import room
+from rr_models.decode.loop import columns_of
 from rr_models.errors import CriticError
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import _random_model as random_model  # noqa: E402
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
 PACKED = (precision.INT8, precision.FP8, precision.FOUR_BIT)
@@ -199,8 +205,10 @@ def test_sizes_in_the_readme(eight, tmp_path):
     ]
     assert sizes[0] == {"bf16": 17.5, "fp16": 17.5, "fp32": 35.1, "fp8": 10.6, "int8": 10.6, "4-bit": 7.2}
     assert (sizes[1]["bf16"], sizes[1]["int8"], sizes[1]["4-bit"]) == (8.9, 5.2, 3.5)
-    cache = 2 * 36 * 8 * 128 * 2 * (1024 + 784 + 2048)  # question, picture and answer, in 16 bit
-    peaks = [(sizes[model][name] + pictures * cache / GB + 0.5) for model, name, pictures in PEAKS]
+    # a question about one picture of 784 tokens, and the longest answer, in 16 bit
+    question = {"prompt": 1754, "picture": 784, "pictures": 784, "columns": columns_of(1754, 2048)}
+    rooms = [room(random_model.make(name, "meta", torch.bfloat16).model, **question) for name in ("8b", "4b")]
+    peaks = [sizes[model][name] + rooms[model](pictures) / GB for model, name, pictures in PEAKS]
     rows = re.findall(r"^\| \d+ GB \| .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     told = [float(cell.split()[0]) for row in rows for cell in row.split("|")[5:7]]
     assert told == [round(peak, 1) for peak in peaks]

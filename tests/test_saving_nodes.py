@@ -154,6 +154,22 @@ def test_a_file_that_changes_is_read_again_and_one_that_does_not_is_not(core):
         assert ("load" in run.executed) == ran and run.value("load", 2) == request
 
 
+def test_the_name_of_the_file_may_come_from_another_node(core):
+    run = core.run(judged(filename_prefix="linked/one"))
+    (file,) = files_of(core, run)
+    prompt = {
+        "load": node("RationalRewardsLoadCritique", file="", output_file=["name", 0]),
+        **kept_by("load"),
+    }
+    prompt["name"] = node("PrimitiveString", value=file.relative_to(core.base / "output").as_posix())
+    again = core.run(prompt)
+    assert again.success, again.complaint
+    assert again.value("load") == run.value("judge")
+    prompt["name"]["inputs"]["value"] = "gone.png"
+    gone = core.run(prompt)
+    assert not gone.success and "there is no gone.png" in gone.complaint
+
+
 def test_logs_have_a_line_per_picture(core):
     run = core.run(judged(3, filename_prefix="logged/a", log="both", seed=["n", 0]) | {"n": constant(2**62)})
     assert run.success, run.complaint

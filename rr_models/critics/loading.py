@@ -9,6 +9,7 @@ files.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,22 +32,36 @@ META = torch.device("meta")
 def skeleton(folder: Path, precision: Precision) -> nn.Module:
     """The folder's Qwen3-VL with all parameters on the meta device; buffers are real."""
     try:  # transformers takes seconds to import, so it waits until a model is really wanted
-        from accelerate import init_empty_weights
         from transformers import Qwen3VLForConditionalGeneration
     except (ImportError, RuntimeError) as error:
         raise CriticError(
             f"transformers cannot provide Qwen3-VL ({error}). It takes transformers >= 4.57.1. A torchvision "
             "that does not fit the installed torch has this effect too: install the matching one, or none."
         ) from error
-    with torch.inference_mode(False), init_empty_weights(include_buffers=False):
+    with torch.inference_mode(False), _hollow(precision.dtype):
         model = Qwen3VLForConditionalGeneration(reading.config(folder))
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                _put([(module, name)], torch.empty_like(parameter, dtype=precision.dtype, device=META))
     if precision.packed:
         pack(model, precision.name, precision.dtype)
     return model.eval()
+
+
+@contextlib.contextmanager
+def _hollow(dtype: torch.dtype):
+    """Modules made in here keep the shape of their parameters alone. (Made on the meta device, they
+    would lose the values of their buffers as well.)"""
+    register = nn.Module.register_parameter
+
+    def hollow(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None:
+            shape = torch.empty_like(parameter, dtype=dtype, device=META)
+            parameter = nn.Parameter(shape, requires_grad=False)
+        register(module, name, parameter)
+
+    nn.Module.register_parameter = hollow
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register
 
 
 class Weights:

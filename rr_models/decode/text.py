@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch.nn.attention.bias import causal_lower_right
 
 DUMP = 256
 """Columns behind the last one, for tokens that only fill up a step's shape."""
@@ -67,6 +66,8 @@ class TextRunner:
             grouped = key.shape[1] != query.shape[1]
             if start == 0:
                 return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
+            from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler along
+
             mask = causal_lower_right(query.shape[2], end)
             return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
 

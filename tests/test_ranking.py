@@ -1,0 +1,181 @@
+"""Ranking a folder: requests from where they are, nothing judged twice, nothing lost, bad files named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from rr_models.__main__ import main
+from rr_models.critics.local import load
+from rr_models.critics.remembering import Remembering
+from rr_models.ranking import memory, rank_folder
+from rr_models.requests_found import of_parameters, of_workflow
+from rr_models.select import Order
+from rr_models.shapes.generator import generate
+from rr_models.weights import SHAPES_CRITIC
+
+REQUEST = "a large red circle on the left and a small blue star on the right"
+
+
+@pytest.fixture(scope="module")
+def critic():
+    return load(SHAPES_CRITIC)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bilder mit Ümläuten")
+    for seed in range(5):
+        generate(REQUEST, seed=14 + seed).resize((96, 96)).save(folder / f"{seed}.png")
+    generate("a small green square in the middle", seed=1).save(folder / "=wrong.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "notes.md").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture
+def folder(drawn, tmp_path):
+    return shutil.copytree(drawn, tmp_path / "pictures")
+
+
+def rank(critic, folder, out, told=None, request=REQUEST, **options):
+    return rank_folder(
+        folder, Remembering(critic, memory(out)), out, request, told=told, batch=2, detail="scores", **options
+    )
+
+
+def test_a_folder_is_ranked_and_a_second_run_judges_only_what_is_new(critic, folder, tmp_path):
+    out = tmp_path / "out"
+    first = rank(critic, folder, out, best="copy", count=2)
+    assert (first.judged, first.remembered, len(first.rows)) == (6, 0, 6)
+    assert [name for name, _ in first.passed_over] == ["broken.png"]
+    assert first.rows[0].file == "3.png" and first.rows[0].score > first.rows[-1].score
+    table = list(csv.DictReader((out / "ranking.csv").open(encoding="utf-8-sig", newline="")))
+    assert [row["rank"] for row in table] == ["1", "2", "3", "4", "5", "6", ""]
+    assert "'=wrong.png" in [row["file"] for row in table], "a spreadsheet would take it for a formula"
+    assert "cannot be read as a picture" in table[-1]["status"]
+    lines = [json.loads(line) for line in (out / "ranking.jsonl").read_text("utf-8").splitlines()]
+    assert [line["file"] for line in lines] == [row.file for row in first.rows]
+    assert lines[0]["critique"]["request"] == REQUEST
+    assert sorted(file.name for file in (out / "best").iterdir())[0] == "0001_3.png"
+
+    os.rename(folder / "3.png", folder / "renamed.png")
+    shutil.copy(folder / "0.png", folder / "twin.png")
+    generate(REQUEST, seed=90).save(folder / "1.png")
+    again = rank(critic, folder, out, best="link", count=1)
+    assert (again.judged, again.remembered) == (1, 6), "only the changed one; twins and names do not matter"
+    assert [file.name for file in (out / "best").iterdir()] == ["0001_renamed.png"]
+    weighed = rank(critic, folder, out, order=Order(weights={"physical_quality": 0.0}))
+    assert weighed.judged == 0 and weighed.rows[0].score == 4.0
+
+
+class Enough(Exception):
+    pass
+
+
+def test_a_run_that_is_stopped_loses_nothing(critic, folder, tmp_path):
+    def stop(done, total, left):
+        if done >= 3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        rank(critic, folder, tmp_path / "out", told=stop)
+    so_far = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
+    assert 0 < len(so_far) < 6
+    told = []
+    rest = rank(critic, folder, tmp_path / "out", told=lambda *said: told.append(said))
+    assert (rest.judged, rest.remembered) == (6 - len(so_far), len(so_far))
+    assert told[0] == (0, 7, None) and told[-1] == (7, 7, 0.0) and all(left >= 0 for _, _, left in told[1:])
+
+
+def test_each_picture_has_its_own_request(critic, folder, tmp_path):
+    for file in folder.iterdir():
+        if file.stem not in ("0", "1", "2"):
+            file.unlink()
+    (folder / "0.txt").write_text(f"\ufeff{REQUEST}\n", encoding="utf-8")
+    info = PngInfo()
+    info.add_text("parameters", f"{REQUEST}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler")
+    with Image.open(folder / "1.png") as picture:
+        picture.save(folder / "1.png", pnginfo=info)
+    found = rank(critic, folder, tmp_path / "out", request="")
+    assert sorted(row.file for row in found.rows) == ["0.png", "1.png"]
+    assert found.passed_over == [("2.png", "no request: none given, beside it or in its metadata")]
+    lines = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
+    assert {json.loads(line)["critique"]["request"] for line in lines} == {REQUEST}
+
+
+def graph(positive: str, **more) -> str:
+    return json.dumps(
+        {
+            "1": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["9", 0], "text": positive}},
+            "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["9", 0], "text": "ugly"}},
+            "3": {"class_type": "FluxGuidance", "inputs": {"conditioning": ["1", 0], "guidance": 3.5}},
+            "4": {
+                "class_type": "KSampler",
+                "inputs": {"positive": ["3", 0], "negative": ["2", 0], "seed": 1},
+            },
+        }
+        | more
+    )
+
+
+def test_requests_out_of_workflows_where_only_one_can_be_meant():
+    assert of_workflow(graph("a cat")) == "a cat"
+    text = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": ["7", 0]}}}
+    text |= {"7": {"class_type": "PrimitiveString", "inputs": {"value": "a dog"}}}
+    assert of_workflow(graph("", **text)) == "a dog"
+    second = {"5": {"class_type": "KSampler", "inputs": {"positive": ["2", 0]}}}
+    assert of_workflow(graph("a cat", **second)) == "", "two prompts: which one is meant?"
+    circle = {"3": {"class_type": "Loop", "inputs": {"conditioning": ["3", 0]}}}
+    assert of_workflow(graph("a cat", **circle)) == ""
+    assert of_parameters("a cat\nNegative prompt: x\nSteps: 20") == "a cat"
+    assert of_parameters("a cat,\non a chair\nSteps: 20, Seed: 1") == "a cat,\non a chair"
+    assert of_parameters("somebody else's text") == of_parameters("Steps: 20") == ""
+
+
+@given(
+    st.text()
+    | st.recursive(
+        st.text(max_size=3) | st.integers() | st.lists(st.text(max_size=2)),
+        lambda inner: st.dictionaries(st.sampled_from(["1", "inputs", "positive", "text"]), inner),
+    ).map(json.dumps)
+)
+def test_no_metadata_make_it_fail(text):
+    assert isinstance(of_workflow(text), str) and isinstance(of_parameters(text), str)
+
+
+def test_the_command(capsys, folder, tmp_path):
+    out = tmp_path / "out"
+    command = ["rank", str(folder), "--out", str(out), "--request", REQUEST, "--best", "copy", "--count", "1"]
+    assert main(command) == 1, "one file is no picture"
+    said = capsys.readouterr().out
+    assert "6 picture(s) ranked: 6 judged now, 0 remembered, 1 passed over" in said
+    assert "1. 3.png: 4.00" in said and "Passed over: broken.png" in said
+    (folder / "broken.png").unlink()
+    assert main(command) == 0 and "0 judged now, 6 remembered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{}/none"], "is no folder"),
+        (["{}"], "there is no picture"),
+        (["{folder}", "--by", "mood", "--request", "x"], "has no aspect 'mood'"),
+        (["{folder}", "--count", "0", "--request", "x"], "count and batch must be 1 or more"),
+        (["{folder}", "--source", "a.png"], "not edits"),
+    ],
+)
+def test_bad_input_is_named(capsys, folder, tmp_path, arguments, said):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    filled = [one.replace("{folder}", str(folder)).replace("{}", str(empty)) for one in arguments]
+    assert main(["rank", *filled]) == 2
+    assert said in capsys.readouterr().err
