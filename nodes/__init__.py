@@ -4,10 +4,12 @@ from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
 from .gate import RationalRewardsGate
 from .load import RationalRewardsLoadCritic
-from .loop import RationalRewardsRefineEnd, RationalRewardsRefineStart
 from .pick import RationalRewardsPickBest
 from .rank_folder import RationalRewardsRankFolder
 from .reading import RationalRewardsLoadCritique
+from .refine_end import RationalRewardsRefineEnd
+from .refine_start import RationalRewardsRefineStart
+from .refine_step import RationalRewardsRefineStep
 from .revise import RationalRewardsRevisePrompt
 from .save import RationalRewardsSaveImage
 from .scorecard import RationalRewardsScorecard
@@ -20,6 +22,7 @@ NODES = (
     RationalRewardsRevisePrompt,
     RationalRewardsRefineStart,
     RationalRewardsRefineEnd,
+    RationalRewardsRefineStep,
     RationalRewardsPickBest,
     RationalRewardsGate,
     RationalRewardsRankFolder,

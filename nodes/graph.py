@@ -6,8 +6,6 @@ handing back a copy of everything since the loop's start, itself included, until
 
 from __future__ import annotations
 
-from collections import Counter
-
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import GraphBuilder, is_link
 
@@ -35,40 +33,37 @@ def body(dynprompt: DynamicPrompt, start: str, end: str) -> set[str]:
     return found | {end}
 
 
-def copy_round(
-    dynprompt: DynamicPrompt, start: str, end: str, start_inputs: dict
-) -> tuple[GraphBuilder, str]:
-    """A copy of the loop's body whose start gets `start_inputs`; returned with the name of the end's copy.
+def copy_body(
+    dynprompt: DynamicPrompt, start: str, end: str, start_inputs: dict, prefix: str
+) -> tuple[GraphBuilder, dict]:
+    """A copy of the loop's body without its end, whose start gets `start_inputs`; with it the end's inputs,
+    linked to the copy. Ids are the nodes' own behind `prefix`.
 
     Nodes outside the body are not copied but linked to, so a model is loaded once for all rounds. Every copy
     shows its progress and errors on the node it stems from.
     """
-    graph = GraphBuilder()
-    nodes = body(dynprompt, start, end)
-    names = {node: _name(dynprompt, node) for node in nodes}
-    # Nodes of two graphs may share their short name; the builder would make one node of them.
-    shared = {name for name, count in Counter(names.values()).items() if count > 1}
-    names = {node: node if name in shared else name for node, name in names.items()}
+    graph = GraphBuilder(prefix)
+    nodes = body(dynprompt, start, end) - {end}
     for node in sorted(nodes):
-        copy = graph.node(dynprompt.get_node(node)["class_type"], names[node])
+        copy = graph.node(dynprompt.get_node(node)["class_type"], node)
         copy.set_override_display_id(dynprompt.get_display_node_id(node))
+
+    def inputs(of: str) -> dict:
+        return {
+            key: graph.lookup_node(value[0]).out(value[1]) if is_link(value) and value[0] in nodes else value
+            for key, value in inputs_of(dynprompt, of).items()
+        }
+
     for node in nodes:
-        copy = graph.lookup_node(names[node])
-        for key, value in (start_inputs if node == start else inputs_of(dynprompt, node)).items():
-            inside = is_link(value) and value[0] in nodes
-            copy.set_input(key, graph.lookup_node(names[value[0]]).out(value[1]) if inside else value)
-    return graph, names[end]
+        for key, value in (start_inputs if node == start else inputs(node)).items():
+            graph.lookup_node(node).set_input(key, value)
+    return graph, inputs(end)
 
 
-def _name(dynprompt: DynamicPrompt, node: str) -> str:
-    """The node's id as the user's graph has it, so that ids do not grow with every round.
-
-    The builder makes ids of the form "parent.call.graph.name".
-    """
-    parent = dynprompt.get_parent_node_id(node)
-    if parent is None or not node.startswith(f"{parent}."):
-        return node
-    return node[len(parent) + 1 :].split(".", 2)[-1]
+def title(dynprompt: DynamicPrompt, node: str, name: str) -> str:
+    """What the user calls the node the copy stems from, as far as the frontend has told; else `name`."""
+    shown = dynprompt.get_node(dynprompt.get_display_node_id(node))
+    return (shown.get("_meta") or {}).get("title") or name
 
 
 def _sources(dynprompt: DynamicPrompt, node: str) -> set[str]:

@@ -14,6 +14,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models import loop_state
 from ..rr_models.critique import Critique
+from ..rr_models.images import thumbnail
 from .sockets import batch_size, check_pairs, join_latents, take_latents, take_masks
 
 
@@ -31,11 +32,24 @@ class Carried:
     run: Callable[[], object] = lambda: None
     shown: list[dict] = field(default_factory=list)
 
-    def in_run(self, dynprompt: DynamicPrompt) -> Carried:
-        """The same, its clock started anew where Refine Start did not run but came out of core's cache."""
-        if self.run() is dynprompt:
-            return self
-        return replace(self, began=time.monotonic(), run=weakref.ref(dynprompt))
+    def observe(
+        self,
+        dynprompt: DynamicPrompt,
+        pictures: list[Picture],
+        critiques: tuple[Critique, ...],
+        next_prompt: str | None,
+        keep: list | None = None,
+    ) -> Carried:
+        """The next state, which keeps the pictures, or what `keep` has in their place. The clock starts anew
+        where Refine Start did not run but came out of the cache."""
+        first = self if self.state.history else replace(self, shown=[])
+        if self.run() is not dynprompt:
+            first = replace(first, began=time.monotonic(), run=weakref.ref(dynprompt))
+        seconds = time.monotonic() - first.began
+        small = [thumbnail(one.image[0]) for one in pictures]
+        keep = pictures if keep is None else keep
+        state = loop_state.observe(self.state, critiques, keep, next_prompt, seconds, small)
+        return replace(first, state=state)
 
     def report(self) -> str:
         return "\n".join(filter(None, [self.state.report(), self.unsaved]))
@@ -51,6 +65,71 @@ class Picture:
     image: torch.Tensor
     latent: dict | None
     mask: torch.Tensor | None
+
+
+class Shelf:
+    """The pictures of one loop that are still wanted, for all its rounds together.
+
+    Core keeps what every round was given until the whole prompt is done; so rounds carry places on the shelf,
+    not pictures.
+    """
+
+    def __init__(self) -> None:
+        self.pictures: dict[object, Picture] = {}
+        self.latest: Picture | None = None
+        """The latest round's result."""
+
+    def observe(
+        self,
+        loop: Carried,
+        dynprompt: DynamicPrompt,
+        pictures: list[Picture],
+        critiques: tuple[Critique, ...],
+        next_prompt: str | None,
+    ) -> Carried:
+        number = loop.state.number
+        places = {(number, i): picture for i, picture in enumerate(pictures)}
+        loop = loop.observe(dynprompt, pictures, critiques, next_prompt, list(places))
+        self.latest = pictures[loop.state.history[-1].chosen]
+        wanted = {loop.state.kept, *(one.kept for one in loop.state.accepted)}
+        self.pictures = {key: one for key, one in (self.pictures | places).items() if key in wanted}
+        return loop
+
+    def filled(self, state: loop_state.State) -> loop_state.State:
+        """The state with pictures in place of places."""
+        return replace(
+            state,
+            kept=self.pictures[state.kept],
+            accepted=tuple(replace(one, kept=self.pictures[one.kept]) for one in state.accepted),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One running of a loop: its two ends, how ids of copies begin, what errors call it, its pictures."""
+
+    start: str
+    end: str
+    prefix: str
+    title: str
+    shelf: Shelf
+
+    def take(
+        self,
+        loop: Carried,
+        dynprompt: DynamicPrompt,
+        image: torch.Tensor,
+        critiques: tuple[Critique, ...],
+        next_prompt: str | None,
+        latent: dict | None,
+        mask: torch.Tensor | None,
+    ) -> Carried:
+        """What comes of a round's pictures and critiques."""
+        try:
+            pictures = candidates(image, critiques, latent, mask)
+            return self.shelf.observe(loop, dynprompt, pictures, critiques, next_prompt)
+        except ValueError as error:
+            raise ValueError(f"{self.title}, round {loop.state.number}: {error}") from error
 
 
 def candidates(
@@ -87,9 +166,9 @@ def accepted(state: loop_state.State) -> tuple:
     )
 
 
-def or_block(value: object | None, name: str) -> object:
+def or_block(value: object | None, name: str, node: str = "Refine End") -> object:
     return (
-        ExecutionBlocker(f"Refine End: connect its {name} input to use its {name} output.")
+        ExecutionBlocker(f"{node}: connect its {name} input to use its {name} output.")
         if value is None
         else value
     )

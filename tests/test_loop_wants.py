@@ -56,7 +56,7 @@ def test_bars_and_minutes_of_the_start(core):
 def test_a_start_from_the_cache_has_used_no_time(core, monkeypatch):
     executor = core.executor()
     core.run(loop(max_minutes=0.5), executor)
-    loops = core.library("nodes.loop")
+    loops = core.library("nodes.loop_parts")
     real = loops.time.monotonic
     monkeypatch.setattr(loops.time, "monotonic", lambda: real() + 3600)
     again = core.run(loop(max_minutes=0.5, end={"filename_prefix": "other"}), executor)

@@ -104,17 +104,24 @@ class RRTestPaint(io.ComfyNode):
                 io.Int.Input("batch_size", default=1),
                 io.String.Input("fail_on", default="", tooltip="Fail if the prompt holds this."),
                 io.Int.Input("size", default=16, optional=True),
+                io.Float.Input("step", default=0.25, optional=True, tooltip='Light per "brighter".'),
             ],
             outputs=[io.Image.Output(), io.Latent.Output(), io.Mask.Output()],
         )
 
     @classmethod
     def execute(
-        cls, prompt: str, seed: int, batch_size: int = 1, fail_on: str = "", size: int = 16
+        cls,
+        prompt: str,
+        seed: int,
+        batch_size: int = 1,
+        fail_on: str = "",
+        size: int = 16,
+        step: float = 0.25,
     ) -> io.NodeOutput:
         if fail_on and fail_on in prompt:
             raise RuntimeError("the generator fell over")
-        shade = min(1.0, 0.25 * (1 + prompt.count("brighter"))) - 0.01 * (seed % 10)
+        shade = min(1.0, step * (1 + prompt.count("brighter"))) - 0.01 * (seed % 10)
         shades = torch.tensor([shade - 0.05 * (batch_size - 1 - i) for i in range(batch_size)])
         latent = {"samples": shades.reshape(-1, 1, 1, 1).expand(batch_size, 4, 2, 2).clone()}
         image = shades.reshape(-1, 1, 1, 1).expand(batch_size, size, size, 3).clone()
@@ -225,9 +232,64 @@ class RRTestInts(io.ComfyNode):
         return io.NodeOutput([int(word) for word in text.split()])
 
 
+class RRTestWhileOpen(io.ComfyNode):
+    """Opens a while loop as other packs make them: hands on one value of any kind."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestWhileOpen",
+            category="tests",
+            inputs=[io.AnyType.Input("value")],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, value) -> io.NodeOutput:
+        return io.NodeOutput(value)
+
+
+class RRTestWhileClose(io.ComfyNode):
+    """Closes it: while `go_on` is true, everything in between runs again on the new value."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestWhileClose",
+            category="tests",
+            enable_expand=True,
+            not_idempotent=True,
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
+            inputs=[
+                io.AnyType.Input("open", raw_link=True),
+                io.AnyType.Input("value"),
+                io.Boolean.Input("go_on", force_input=True),
+            ],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, open, value, go_on: bool) -> io.NodeOutput:
+        if not go_on:
+            return io.NodeOutput(value)
+        from comfy_execution.graph_utils import GraphBuilder
+
+        from nodes import NODE_CLASS_MAPPINGS
+
+        own = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsRefineEnd"].__module__].graph
+        copies, inputs = own.copy_body(
+            cls.hidden.dynprompt, open[0], cls.hidden.unique_id, {"value": value}, GraphBuilder.alloc_prefix()
+        )
+        again = copies.node("RRTestWhileClose", cls.hidden.unique_id, **inputs)
+        return io.NodeOutput(again.out(0), expand=copies.finalize())
+
+
 class TestNodes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList, RRTestInts]
+        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList, RRTestInts] + [
+            RRTestWhileOpen,
+            RRTestWhileClose,
+        ]
 
 
 async def comfy_entrypoint() -> TestNodes:

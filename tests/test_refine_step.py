@@ -1,0 +1,108 @@
+"""Refine Step in the real core: in a while loop of another make, and in a row by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rr_tests.loops import loop, node
+
+TESTONLY = Path(__file__).parent / "nodes_testonly"
+LOOP, PROMPT, SEED, ROUND, REQUEST, DONE, GO_ON, IMAGE, LATENT, MASK, CRITIQUES, HISTORY, REPORT = range(13)
+
+
+@pytest.fixture(scope="module")
+def core(comfy_core):
+    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
+    return comfy_core
+
+
+def step(number: int, before: str) -> dict:
+    """Painter, judge and step of one round, after the node `before`, a Refine Start or a Refine Step."""
+    paint, judge = f"paint{number}", f"judge{number}"
+    return {
+        paint: node("RRTestPaint", prompt=[before, PROMPT], seed=[before, SEED], batch_size=2, fail_on=""),
+        judge: node(
+            "RRTestMeasure",
+            image=[paint, 0],
+            request=[before, REQUEST],
+            prompt=[before, PROMPT],
+            blind_above=1.0,
+        ),
+        f"step{number}": node(
+            "RationalRewardsRefineStep",
+            loop=[before, LOOP],
+            image=[paint, 0],
+            critiques=[judge, 0],
+            latent=[paint, 1],
+        ),
+    }
+
+
+def in_a_row(count: int, **start) -> dict:
+    prompt = {"start": loop(**start)["start"]}
+    for number in range(1, count + 1):
+        prompt |= step(number, f"step{number - 1}" if number > 1 else "start")
+    prompt["show"] = node("PreviewImage", images=[f"step{count}", IMAGE])
+    return prompt
+
+
+@pytest.mark.parametrize("cache", ["classic", "none"])
+def test_what_comes_after_the_end_is_not_made(core, cache):
+    run = core.run(in_a_row(5, rounds=9), core.executor(cache))
+    assert run.success, run.complaint
+    assert {name for name in run.executed if name.startswith("paint")} == {"paint1", "paint2", "paint3"}
+    if cache == "classic":
+        assert [run.value(f"step{n}", DONE) for n in (1, 2, 3, 4, 5)] == [False, False, True, True, True]
+        assert run.value("step1", GO_ON) and run.value("step1", ROUND) == 2
+        assert run.value("step5", PROMPT) == "grey brighter brighter"
+        assert run.value("step5", IMAGE).mean().item() == pytest.approx(0.75, abs=1e-5)
+        assert run.value("step5", LATENT)["samples"].shape[0] == 1
+        assert run.value("step5", CRITIQUES)[0].overall == pytest.approx(3.25, abs=1e-5)
+        assert "3 or above in round 3" in run.value("step5", REPORT)
+        assert len(run.value("step5", HISTORY).history) == 3
+
+
+@pytest.mark.parametrize("cache", ["classic", "none", "ram"])
+def test_in_a_while_loop_of_another_make(core, cache):
+    prompt = {
+        "start": loop(rounds=9)["start"],
+        "open": node("RRTestWhileOpen", value=["start", LOOP]),
+        "read": node("RationalRewardsRefineStep", loop=["open", 0]),
+        **step(1, "read"),
+        "close": node("RRTestWhileClose", open=["open", 0], value=["step1", LOOP], go_on=["step1", GO_ON]),
+        "result": node("RationalRewardsRefineStep", loop=["close", 0]),
+        "show": node("PreviewImage", images=["result", IMAGE]),
+        "text": node("PreviewAny", source=["result", REPORT]),
+    }
+    run = core.run(prompt, core.executor(cache))
+    assert run.success and not run.errors, run.complaint
+    painted = [d for name, d in run.events if name == "executing" and d.get("display_node") == "paint1"]
+    assert len(painted) == 3
+    (text,) = run.outputs["text"]["text"]
+    assert "Best: round 3." in text and len(text.splitlines()) == 4
+
+
+def test_before_the_first_round_there_is_no_picture(core):
+    prompt = {
+        "start": loop()["start"],
+        "read": node("RationalRewardsRefineStep", loop=["start", 0]),
+        "show": node("PreviewImage", images=["read", IMAGE]),
+        "text": node("PreviewAny", source=["read", PROMPT]),
+    }
+    run = core.run(prompt)
+    assert run.success and not run.errors, run.complaint
+    assert run.value("read", PROMPT) == "grey" and "show" not in run.outputs
+
+
+def test_wrong_use_is_an_error_that_says_what_to_do(core):
+    prompt = in_a_row(1)
+    del prompt["step1"]["inputs"]["critiques"]
+    assert "Refine Step: connect image and critiques" in core.run(prompt).complaint
+    prompt = in_a_row(2)
+    prompt["judge2"]["inputs"]["request"] = ["step1", PROMPT]
+    assert "Refine Step, round 2: Round 2: the critique judges by" in core.run(prompt).complaint
+    prompt = in_a_row(1)
+    prompt["step1"]["inputs"]["run"] = "x"
+    assert "Refine Step has no input run" in core.run(prompt).complaint
