@@ -6,17 +6,15 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import comfy.model_management as management
-import comfy.utils
 import torch
-from server import PromptServer
 
 from ..rr_models.critics.local import BOTH_ORDERS, ONE_BY_ONE, ONE_ORDER
 from ..rr_models.guide import SCORES
 from ..rr_models.tournament import KNOCKOUT, Tournament, duels, play
 from ..rr_models.verdict import TIE, of_critiques
 from ..rr_models.written import EXPECTED
-from .memory import ManagedCritic
+from .face import tell
+from .memory import ManagedCritic, progress_watch
 from .remember import remembering
 
 log = logging.getLogger(__name__)
@@ -72,13 +70,13 @@ class Ring:
         tell(cost, node)
         told: list[str] = []
         if self.how == ONE_BY_ONE:
-            bar = Bar(1)
+            watch = pieces(1)
             task = "edit" if self.sources else "t2i"
             judged = self.judge.critique(
-                list(images), self.request, task, sources=self.sources, watch=bar.watch(0), **self.options
+                list(images), self.request, task, sources=self.sources, watch=watch(0), **self.options
             )
         else:
-            bar = Bar(duels(len(images), places, form))
+            watch = pieces(duels(len(images), places, form))
 
         def meet(a: int, b: int) -> float:
             if self.how == ONE_BY_ONE:
@@ -92,7 +90,7 @@ class Ring:
                     sources=self.sources,
                     how=self.how,
                     tie=self.tie,
-                    watch=bar.watch(len(told)),
+                    watch=watch(len(told)),
                     **self.options,
                 )
             named = f"Image {names[a] + 1} against image {names[b] + 1}"
@@ -106,23 +104,17 @@ class Ring:
         return ranking, told
 
 
-class Bar:
-    """One progress bar for several pieces of work; ends it when Stop is pressed."""
+_PARTS = 1000  # of the bar, for each piece of work
 
-    STEPS = 1000
 
-    def __init__(self, pieces: int):
-        self.bar = comfy.utils.ProgressBar(max(1, pieces) * self.STEPS)
+def pieces(count: int) -> Callable[[int], Callable[[int, int], None]]:
+    """One progress bar for `count` pieces of work: gives a `watch(done, total)` for the piece of a number."""
+    move = progress_watch()
 
-    def watch(self, piece: int) -> Callable[[int, int], None]:
+    def piece(number: int) -> Callable[[int, int], None]:
         def watch(done: int, total: int) -> None:
-            management.throw_exception_if_processing_interrupted()
-            self.bar.update_absolute(int(self.STEPS * (piece + done / max(1, total))))
+            move(int(_PARTS * (number + done / max(1, total))), _PARTS * max(1, count))
 
         return watch
 
-
-def tell(text: str, node: str | None) -> None:
-    """Show a line on a node while it works."""
-    if node is not None and (server := getattr(PromptServer, "instance", None)) is not None:
-        server.send_progress_text(text, node)
+    return piece

@@ -120,6 +120,12 @@ def loop(state: State) -> dict:
     }
 
 
+def tell(text: str, node: str | None) -> None:
+    """Show a line on a node while it works."""
+    if node is not None and (server := getattr(PromptServer, "instance", None)) is not None:
+        server.send_progress_text(text, node)
+
+
 def tell_round(state: State) -> None:
     """Tell the browser that a round of a loop begins; called in Refine Start."""
     _send(ROUND, {"number": state.number, "limit": state.settings.rounds, "seed": str(state.seed)})

@@ -8,8 +8,8 @@ from comfy_api.latest import io
 from ..rr_models.bars import Bars
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
-from .pool import Entry, gather, one, outputs
-from .sockets import CATEGORY, CritiqueSocket
+from .pool import Entry, gather, made_from, one, outputs
+from .sockets import CATEGORY, CritiqueSocket, bars_of_aspects
 
 REROUTE, BLOCK, STOP = "reroute", "block", "stop the run"
 BELOW = (REROUTE, BLOCK, STOP)
@@ -59,14 +59,7 @@ class RationalRewardsGate(io.ComfyNode):
                     tooltip="each picture: every one passes or fails for itself. all must pass: one below "
                     "the bar fails all. one is enough: one that reaches it lets all pass.",
                 ),
-                io.String.Input(
-                    "bars",
-                    default="",
-                    optional=True,
-                    tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
-                    "physical_quality=2.5.",
-                    advanced=True,
-                ),
+                bars_of_aspects(),
                 io.Float.Input(
                     "overall_bar",
                     default=0.0,
@@ -79,18 +72,7 @@ class RationalRewardsGate(io.ComfyNode):
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="Their latents, to go along."),
                 io.Mask.Input("mask", optional=True, tooltip="Their masks, to go along."),
-                io.String.Input(
-                    "prompts",
-                    optional=True,
-                    force_input=True,
-                    tooltip="The prompts they were made from: one in all, one per batch or one per picture.",
-                ),
-                io.Int.Input(
-                    "seeds",
-                    optional=True,
-                    force_input=True,
-                    tooltip="The seeds they were made from: one in all, one per batch or one per picture.",
-                ),
+                *made_from(),
             ],
             outputs=[
                 io.Image.Output(

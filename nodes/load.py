@@ -13,7 +13,7 @@ from ..rr_models.critics import local
 from ..rr_models.critics.precision import NAMES
 from ..rr_models.download import download
 from ..rr_models.wording import choose
-from .duels import tell
+from .face import tell
 from .memory import AUTO, KEEP, ManagedCritic, critic_device, critic_precision, devices, progress_watch
 from .sockets import CATEGORY, CriticSocket
 

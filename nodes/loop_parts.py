@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -125,11 +126,18 @@ class Run:
         mask: torch.Tensor | None,
     ) -> Carried:
         """What comes of a round's pictures and critiques."""
-        try:
+        with named(self.title, loop):
             pictures = candidates(image, critiques, latent, mask)
             return self.shelf.observe(loop, dynprompt, pictures, critiques, next_prompt)
-        except ValueError as error:
-            raise ValueError(f"{self.title}, round {loop.state.number}: {error}") from error
+
+
+@contextmanager
+def named(title: str, loop: Carried) -> Iterator[None]:
+    """What is wrong with a round's inputs names the node and the round."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{title}, round {loop.state.number}: {error}") from error
 
 
 def candidates(
@@ -164,6 +172,13 @@ def accepted(state: loop_state.State) -> tuple:
         or_block(None if any(mask is None for mask in masks) else torch.cat(masks), "mask"),
         critiques,
     )
+
+
+def refuse(node: str, others: dict, hidden: str, value: object, kind: type) -> None:
+    """ValueError where a prompt names an input that the `node` has not, or fills the `hidden` one, in which
+    only nodes hand a `kind` to each other."""
+    if others or not isinstance(value, kind | None):
+        raise ValueError(f"{node} has no input {', '.join(others) or hidden}: take it out of the prompt.")
 
 
 def or_block(value: object | None, name: str, node: str = "Refine End") -> object:

@@ -16,7 +16,7 @@ from ..rr_models.errors import CriticError
 from ..rr_models.select import DUEL, EARLIER, OVERALL, TIES, Order, pick, rank, tied
 from .duels import Ring
 from .memory import ManagedCritic
-from .pool import Entry, gather, one, outputs
+from .pool import Entry, gather, made_from, one, outputs
 from .sockets import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
@@ -99,18 +99,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     "prompt, seed and score. What came as a list goes out as a list anyway.",
                     advanced=True,
                 ),
-                io.String.Input(
-                    "prompts",
-                    optional=True,
-                    force_input=True,
-                    tooltip="The prompts they were made from: one in all, one per batch or one per picture.",
-                ),
-                io.Int.Input(
-                    "seeds",
-                    optional=True,
-                    force_input=True,
-                    tooltip="The seeds they were made from: one in all, one per batch or one per picture.",
-                ),
+                *made_from(),
                 CriticSocket.Input("critic", optional=True, tooltip="For the ties duel: from Load Critic."),
                 io.Image.Input(
                     "source_image",

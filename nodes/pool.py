@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.critique import Critique
-from .sockets import batch_size, join_latents, take_latents
+from .sockets import batch_size, check_pairs, join_latents, take_latents
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,24 @@ class Entry:
     mask: torch.Tensor | None = None
     prompt: str | None = None
     seed: int | None = None
+
+
+def made_from() -> list[io.Input]:
+    """The inputs that say what pictures were made from, as `gather` takes them."""
+    return [
+        io.String.Input(
+            "prompts",
+            optional=True,
+            force_input=True,
+            tooltip="The prompts they were made from: one in all, one per batch or one per picture.",
+        ),
+        io.Int.Input(
+            "seeds",
+            optional=True,
+            force_input=True,
+            tooltip="The seeds they were made from: one in all, one per batch or one per picture.",
+        ),
+    ]
 
 
 def one(values: Sequence, name: str):
@@ -51,11 +70,8 @@ def gather(
     sizes = [batch_size(image) for image in images]
     total = sum(sizes)
     told = None if critiques is None else [critique for batch in critiques for critique in batch]
-    if told is not None and len(told) != total:
-        raise ValueError(
-            f"image holds {total} pictures, critiques holds {len(told)}: connect the critiques that Critique "
-            "Image made of these very pictures."
-        )
+    if told is not None:
+        check_pairs(total, told)
     drawn = None
     if latents is not None:
         drawn = [(latent, place) for latent in latents for place in range(len(latent["samples"]))]

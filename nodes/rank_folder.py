@@ -7,22 +7,18 @@ import re
 from pathlib import Path
 
 import comfy.model_management as management
-import comfy.utils
 import folder_paths
-import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
-from PIL import Image
 
-from ..rr_models import custom, ranking
+from ..rr_models import custom, images, ranking
 from ..rr_models.aspects import RATIONAL_REWARDS
-from ..rr_models.critics.remembering import Remembering
 from ..rr_models.critique import COMPLETE
 from ..rr_models.guide import DETAILS, SCORES
-from ..rr_models.images import from_pil
 from ..rr_models.select import OVERALL, Order
-from .duels import tell
-from .memory import ManagedCritic
+from .face import tell
+from .memory import ManagedCritic, progress_watch
+from .remember import with_memory
 from .sockets import CATEGORY, CriticSocket
 
 
@@ -143,20 +139,16 @@ class RationalRewardsRankFolder(io.ComfyNode):
         place = home / Path(folder.strip()).expanduser()
         name = re.sub(r"[^\w.-]+", "_", place.name) or "folder"
         out = home / (results.strip() or f"RationalRewards/ranking_{name}")
-        bar: comfy.utils.ProgressBar | None = None
+        move = progress_watch()
 
         def told(done: int, total: int, left: float | None) -> None:
-            nonlocal bar
-            management.throw_exception_if_processing_interrupted()
-            bar = bar or comfy.utils.ProgressBar(total)
-            bar.update_absolute(done, total)
-            rest = "" if left is None else f", {left / 60:.0f} min {left % 60:.0f} s left"
-            tell(f"{done} of {total}{rest}", cls.hidden.unique_id)
+            move(done, total)
+            tell(f"{done} of {total}{ranking.time_left(left)}", cls.hidden.unique_id)
 
         def watch(*_: object) -> None:
             management.throw_exception_if_processing_interrupted()
 
-        judge = Remembering(critic, ranking.memory(out), critic.critic, critic.patcher.load_device.type)
+        judge = with_memory(critic, ranking.memory(out))
         found = ranking.rank_folder(
             place,
             judge,
@@ -176,15 +168,10 @@ class RationalRewardsRankFolder(io.ComfyNode):
         report = found.report()
         nothing = [ExecutionBlocker(None)]
         return io.NodeOutput(
-            [_picture(file) for file in files] or nothing,
+            [images.load(file)[None] for file in files] or nothing,
             [str(file) for file in files] or nothing,
             [float("nan") if row.score is None else row.score for row in rows] or nothing,
             str(out / "ranking.csv"),
             report,
             ui={"text": [report]},
         )
-
-
-def _picture(file: Path) -> torch.Tensor:
-    with Image.open(file) as picture:
-        return from_pil(picture)[None]

@@ -10,11 +10,9 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
-from PIL import Image
 
-from ..rr_models import records
+from ..rr_models import images, records
 from ..rr_models.critique import Critique, report
-from ..rr_models.images import from_pil
 from ..rr_models.loop_state import State
 from ..rr_models.records import Record
 from .sockets import CATEGORY, CritiqueSocket, HistorySocket, number
@@ -157,5 +155,4 @@ def _critique(record: Record, path: Path) -> Critique:
 def _picture(path: Path) -> torch.Tensor | ExecutionBlocker:
     if path.suffix.lower() in (".json", ".jsonl"):
         return ExecutionBlocker(None)
-    with Image.open(path) as picture:
-        return from_pil(picture)[None]
+    return images.load(path)[None]

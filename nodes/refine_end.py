@@ -17,7 +17,7 @@ from comfy_execution.graph_utils import GraphBuilder
 
 from ..rr_models.critique import Critique
 from . import face, graph, rounds
-from .loop_parts import Carried, Picture, Run, Shelf, accepted, or_block
+from .loop_parts import Carried, Picture, Run, Shelf, accepted, or_block, refuse
 from .sockets import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         run: Run | None = None,
         **others: object,
     ) -> io.NodeOutput:
-        if others or not isinstance(run, Run | None):
-            raise ValueError(
-                f"Refine End has no input {', '.join(others) or 'run'}: take it out of the prompt."
-            )
+        refuse("Refine End", others, "run", run, Run)
         dynprompt, unique_id = cls.hidden.dynprompt, cls.hidden.unique_id
         if run is None:
             start = _start_of_loop(dynprompt, unique_id)

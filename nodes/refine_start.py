@@ -11,8 +11,8 @@ from ..rr_models import loop_settings, loop_state
 from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
 from . import face
-from .loop_parts import Carried
-from .sockets import CATEGORY, MAX_SEED, LoopSocket
+from .loop_parts import Carried, refuse
+from .sockets import CATEGORY, MAX_SEED, LoopSocket, bars_of_aspects
 
 
 class RationalRewardsRefineStart(io.ComfyNode):
@@ -108,14 +108,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     tooltip="refined: each round has a better prompt. as written: the request is the prompt "
                     "of every round and only the seed changes; needs the seed policy new or new on stall.",
                 ),
-                io.String.Input(
-                    "bars",
-                    default="",
-                    optional=True,
-                    tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
-                    "physical_quality=2.5.",
-                    advanced=True,
-                ),
+                bars_of_aspects(),
                 io.Float.Input(
                     "overall_bar",
                     default=0.0,
@@ -182,10 +175,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
         carried: Carried | None = None,
         **others: object,
     ) -> io.NodeOutput:
-        if others or not isinstance(carried, Carried | None):
-            raise ValueError(
-                f"Refine Start has no input {', '.join(others) or 'carried'}: take it out of the prompt."
-            )
+        refuse("Refine Start", others, "carried", carried, Carried)
         if carried is None:
             settings = loop_settings.Settings(
                 rounds,

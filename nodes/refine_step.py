@@ -8,7 +8,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.critique import Critique
 from . import graph
-from .loop_parts import Carried, Run, candidates, or_block
+from .loop_parts import Carried, Run, candidates, named, or_block, refuse
 from .sockets import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
 
 
@@ -119,10 +119,7 @@ class RationalRewardsRefineStep(io.ComfyNode):
         run: Run | None = None,
         **others: object,
     ) -> io.NodeOutput:
-        if others or not isinstance(run, Run | None):
-            raise ValueError(
-                f"Refine Step has no input {', '.join(others) or 'run'}: take it out of the prompt."
-            )
+        refuse("Refine Step", others, "run", run, Run)
         dynprompt = cls.hidden.dynprompt
         if run is not None:
             loop = run.take(loop, dynprompt, image, critiques, next_prompt, latent, mask)
@@ -134,11 +131,9 @@ class RationalRewardsRefineStep(io.ComfyNode):
                 f"{name}: connect image and critiques, or neither of them to read the loop only."
             )
         if image is not None and not loop.state.done:
-            try:
+            with named(name, loop):
                 pictures = candidates(image, critiques, latent, mask)
                 loop = loop.observe(dynprompt, pictures, critiques, next_prompt)
-            except ValueError as error:
-                raise ValueError(f"{name}, round {loop.state.number}: {error}") from error
         return cls._outputs(loop)
 
     @classmethod

@@ -20,7 +20,11 @@ def remembering(critic: ManagedCritic, wanted: bool = True) -> ManagedCritic | R
     (--disable-metadata)."""
     if not wanted or args.disable_metadata:
         return critic
-    store = _store(Path(folder_paths.get_user_directory(), *_PLACE))
+    return with_memory(critic, _store(Path(folder_paths.get_user_directory(), *_PLACE)))
+
+
+def with_memory(critic: ManagedCritic, store: Store) -> Remembering:
+    """The critic with what is kept in `store`."""
     return Remembering(critic, store, critic.critic, critic.patcher.load_device.type)
 
 

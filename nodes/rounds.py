@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import folder_paths
 import torch
 from comfy.cli_args import args
-from PIL.PngImagePlugin import PngInfo
 
+from ..rr_models import embed, records
 from ..rr_models.images import to_pil
 from ..rr_models.loop_state import State
 
@@ -37,20 +36,13 @@ def new_folder(prefix: str) -> Path:
 
 def save_picture(image: torch.Tensor, file: Path, prompt: dict | None, extra_pnginfo: dict | None) -> None:
     """One picture as PNG, with the workflow in it as core's own Save Image writes it."""
-    info = None
-    if not args.disable_metadata:
-        info = PngInfo()
-        for key, value in {"prompt": prompt, **(extra_pnginfo or {})}.items():
-            if value is not None:
-                info.add_text(key, json.dumps(value))
-    to_pil(image).save(file, pnginfo=info, compress_level=4)
+    workflow = {} if args.disable_metadata else {"prompt": prompt, **(extra_pnginfo or {})}
+    embed.save(to_pil(image), file, embed.as_texts(workflow))
 
 
 def save_history(state: State, folder: Path) -> None:
-    """history.json as it stands; replaced as a whole, so that whoever reads it never meets a half."""
-    part = folder / "history.json.part"
-    part.write_text(json.dumps(state.to_dict(), ensure_ascii=False, indent=2), encoding="utf-8")
-    part.replace(folder / "history.json")
+    """history.json as it stands."""
+    records.save_json(state.to_dict(), folder / "history.json")
 
 
 def as_ui(file: Path) -> dict:

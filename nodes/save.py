@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -151,7 +150,8 @@ class RationalRewardsSaveImage(io.ComfyNode):
             if not args.disable_metadata:
                 notes += _note_down(made_by, file, log)
         if history is not None and not args.disable_metadata:
-            files.append(_save_history(history, files[0].with_suffix(".json")))
+            files.append(files[0].with_suffix(".json"))
+            records.save_json(Record(history).now().to_dict(), files[-1])
         return io.NodeOutput(
             images, "\n".join(map(str, files)), ui={"images": shown, **({"text": notes} if notes else {})}
         )
@@ -192,10 +192,3 @@ def _note_down(record: Record, file: Path, where: str) -> list[str]:
         log.error(note)
         return [note]
     return []
-
-
-def _save_history(history: State, file: Path) -> Path:
-    text = json.dumps(Record(history).now().to_dict(), ensure_ascii=False, indent=1)
-    # half a surrogate pair has no UTF-8, but JSON has a way to write it
-    file.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return file

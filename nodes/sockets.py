@@ -24,6 +24,18 @@ HistorySocket = io.Custom("RATIONAL_REWARDS_HISTORY")
 """All rounds of a finished refine loop: rr_models.loop_state.State."""
 
 
+def bars_of_aspects() -> io.Input:
+    """The input of bars of single aspects, read by rr_models.bars.read."""
+    return io.String.Input(
+        "bars",
+        default="",
+        optional=True,
+        tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
+        "physical_quality=2.5.",
+        advanced=True,
+    )
+
+
 def batch_size(image: torch.Tensor, name: str = "image") -> int:
     """How many pictures there are; an error where there is none."""
     if image.ndim != 4:
@@ -45,7 +57,7 @@ def check_pairs(count: int, critiques: Sequence[object]) -> None:
     if count != len(critiques):
         raise ValueError(
             f"image holds {count} pictures, critiques holds {len(critiques)}: connect the critiques that "
-            "Critique Image made of this very batch."
+            "Critique Image made of these very pictures."
         )
 
 

@@ -5,6 +5,7 @@ Knows nothing of what the texts say.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,11 @@ def save(
     plain = picture.convert("RGB")
     plain.save(file, "JPEG", exif=_exif(held), quality=quality, subsampling=0 if quality >= 90 else -1)
     return tuple(name for name in texts if name not in held)
+
+
+def as_texts(workflow: Mapping[str, object]) -> dict[str, str]:
+    """ComfyUI's data by name ("prompt", "workflow") as texts; what is None is left out."""
+    return {name: json.dumps(data) for name, data in workflow.items() if data is not None}
 
 
 def load(picture: Image.Image) -> dict[str, str]:

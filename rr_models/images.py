@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -151,6 +152,14 @@ def thumbnail(image: torch.Tensor, side: int = 320) -> bytes:
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=88)
     return data.getvalue()
+
+
+def load(file: Path) -> torch.Tensor:
+    """The picture in a file, as `from_pil`; OSError if it is none."""
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return from_pil(picture)
 
 
 def image_hash(image: torch.Tensor) -> str:

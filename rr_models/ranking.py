@@ -73,6 +73,11 @@ class Ranked:
         return "\n".join(lines)
 
 
+def time_left(seconds: float | None) -> str:
+    """For people, behind how far it is: ", 2 min 5 s left"; "" where it is not known yet."""
+    return "" if seconds is None else f", {seconds / 60:.0f} min {seconds % 60:.0f} s left"
+
+
 def memory(out: Path) -> Store:
     """The critiques of a folder of results."""
     return Store(Path(out) / REMEMBERED, _EVERYTHING)

@@ -163,9 +163,18 @@ def save_picture(
     texts = {
         KEY: json.dumps(record.to_dict()),
         embed.PARAMETERS: parameters(record, picture.size, details or {}),
-        **{name: json.dumps(data) for name, data in (workflow or {}).items() if data is not None},
+        **embed.as_texts(workflow or {}),
     }
     return embed.save(picture, file, texts, quality, needed=(KEY,))
+
+
+def save_json(data: dict, file: Path) -> None:
+    """Write plain data; an old file is replaced as a whole, so that whoever reads it never meets a half."""
+    part = file.with_name(f"{file.name}.part")
+    text = json.dumps(data, ensure_ascii=False, indent=1)
+    # half a surrogate pair has no UTF-8, but JSON has a way to write it
+    part.write_text(text, encoding="utf-8", errors="backslashreplace")
+    part.replace(file)
 
 
 def parameters(record: Record, size: tuple[int, int], details: Mapping[str, object]) -> str:

@@ -104,7 +104,6 @@ class Store:
             entries.append((found.st_mtime_ns, found.st_size, file))
             total += found.st_size
         if total <= self.limit:
-            self._unmeasured = 0
             return
         for _, size, file in sorted(entries):
             if total <= self.limit * _KEPT_SHARE:

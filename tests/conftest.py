@@ -25,8 +25,9 @@ TESTS = ROOT / "tests"
 
 # `python -m pytest` puts the repository on sys.path; our nodes/ would then stand in for ComfyUI's nodes.py.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-if str(ROOT / "scripts") not in sys.path:
-    sys.path.append(str(ROOT / "scripts"))
+for helpers_of in ("scripts", "benchmarks"):
+    if str(ROOT / helpers_of) not in sys.path:
+        sys.path.append(str(ROOT / helpers_of))
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for the network, not even by accident
 

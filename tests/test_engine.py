@@ -5,11 +5,10 @@ whole.
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from _reference import generate
 from rr_tests import tiny
 
 from rr_models.critics import Question, local
@@ -18,9 +17,6 @@ from rr_models.images import from_pil
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
 from rr_models.weights import SHAPES_CRITIC
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from _reference import generate  # noqa: E402
 
 REQUEST = "A red fox."
 SIZES = ((64, 64), (96, 64), (40, 200), (128, 128), (33, 65))

@@ -6,9 +6,9 @@ import importlib.util
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
+import _random_model as random_model
 import pytest
 import torch
 from rr_tests import tiny
@@ -18,9 +18,6 @@ from rr_models.critics import local, precision
 from rr_models.critics.room import room
 from rr_models.decode.loop import columns_of
 from rr_models.errors import CriticError
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-import _random_model as random_model  # noqa: E402
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
 PACKED = (precision.INT8, precision.FP8, precision.FOUR_BIT)

@@ -238,3 +238,10 @@ def test_a_missing_file_and_a_picture_without_a_critique_are_told(tmp_path):
     PICTURE.save(tmp_path / "photo.jpg", exif=exif)
     with pytest.raises(ValueError, match="no critique in this picture"):
         records.read(tmp_path / "photo.jpg")
+
+
+def test_half_a_surrogate_pair_costs_no_history(tmp_path):
+    for told in ("first", "\ud800 half"):  # an old file makes way
+        records.save_json({"prompt": told}, tmp_path / "history.json")
+    assert json.loads((tmp_path / "history.json").read_text("utf-8")) == {"prompt": "\ud800 half"}
+    assert [file.name for file in tmp_path.iterdir()] == ["history.json"]

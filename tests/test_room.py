@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import _random_model as random_model
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from rr_models.critics import Question
 from rr_models.critics.room import Room
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-import _random_model as random_model  # noqa: E402
 
 
 class Enough(Exception):

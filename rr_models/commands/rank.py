@@ -50,10 +50,8 @@ def run(options: Namespace, load: Callable, asked: Callable) -> int:
 
     def told(done: int, total: int, left: float | None) -> None:
         if sys.stderr.isatty():
-            rest = "" if left is None else f", {left / 60:.0f} min {left % 60:.0f} s left"
-            print(
-                f"\r{done}/{total}{rest}    ", end="" if done < total else "\n", file=sys.stderr, flush=True
-            )
+            rest, end = ranking.time_left(left), "" if done < total else "\n"
+            print(f"\r{done}/{total}{rest}    ", end=end, file=sys.stderr, flush=True)
 
     found = ranking.rank_folder(
         options.folder,

@@ -73,13 +73,20 @@ _resume = GeneratorType.send
 @dataclass
 class Step:
     """What a row gets in the next forward: tokens, their depth behind what is in the cache, which of them
-    each one sees [n, n], and behind which of them logits are wanted."""
+    each one sees [n, n], and behind which of them logits are wanted. The last ones may be guessed tokens, and
+    the nodes of a choice behind those."""
 
     ids: list[int]
     depths: list[int]
     among: torch.Tensor
     wanted: list[int]
-    plain: bool  # a chain, with logits behind its end only
+    guessed: tuple[int, ...] = ()
+    words: Choose | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a chain, with logits behind its end only."""
+        return not self.guessed and not self.words
 
 
 class Row:
@@ -180,34 +187,29 @@ class Row:
         if isinstance(self.request, Choose):  # so what follows is a word, and no guess
             self.guess = None
         guessed, words = (self.guess.ids, self.guess.then) if self.guess else ((), self.request)
-        nodes = words.trie.fed if isinstance(words, Choose) else ()
-        if self.feed and len(self.feed) + len(guessed) + len(nodes) > LONGEST:
-            guessed = nodes = ()
-        if not guessed and not nodes:
-            return Step(ids, list(range(len(ids))), tril(len(ids)), [len(ids) - 1], True)
+        words = words if isinstance(words, Choose) else None
+        nodes = words.trie.fed if words else ()
+        beyond = self.feed and len(self.feed) + len(guessed) + len(nodes) > LONGEST
+        if beyond or not (guessed or nodes):
+            return Step(ids, list(range(len(ids))), tril(len(ids)), [len(ids) - 1])
         line = [*ids, *guessed]
         branches, depths, among = tree(words.trie) if nodes else ([], [], tril(0))
         seen = tril(len(line) + len(branches))
         seen[len(line) :, len(line) :] = among
         depths = [*range(len(line)), *(len(line) + depth for depth in depths)]
         first = max(len(ids) - 1, 0)
-        return Step([*line, *branches], depths, seen, list(range(first, len(depths))), False)
+        return Step([*line, *branches], depths, seen, list(range(first, len(depths))), guessed, words)
 
     def was_fed(self, logits: torch.Tensor) -> None:
         """The step has been made; these are the logits that it wanted."""
-        step, self._step, guess, self.guess = self._step, None, self.guess, None
+        step, self._step, self.guess = self._step, None, None
         fed = min(len(self.feed), LONGEST)
         self.length, self.position = self.length + fed, self.position + fed
         self.feed = self.feed[fed:]
         if fed:
             self.logits, logits = logits[0], logits[1:]
-        if step.plain:
-            self._choose_at_once()
-            return
-        guessed, words = (guess.ids, guess.then) if guess else ((), self.request)
-        self.ahead, self.looked = list(zip(guessed, logits, strict=False)), None
-        if isinstance(words, Choose):
-            self.looked = (words, logits[len(guessed) :])
+        self.ahead = list(zip(step.guessed, logits, strict=False))
+        self.looked = (step.words, logits[len(step.guessed) :]) if step.words else None
         self._choose_at_once()
 
 
