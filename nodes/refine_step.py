@@ -24,7 +24,7 @@ class RationalRewardsRefineStep(io.ComfyNode):
             description="One round of a refine loop, for loops made by other nodes. With image and critiques "
             "connected it takes the round in and decides what comes next; with loop alone it reads where the "
             "loop stands. Once the loop is done, image and critiques are not even made.",
-            search_aliases=["loop", "refine", "while", "iterate", "best so far"],
+            search_aliases=["loop", "refine", "while", "iterate", "reward", "best so far"],
             # Refine End hands it a running loop in an input that no one should have to see.
             accept_all_inputs=True,
             # The clock of a time budget counts in this run of the graph only.
