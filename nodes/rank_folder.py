@@ -49,7 +49,8 @@ class RationalRewardsRankFolder(io.ComfyNode):
                     default="",
                     multiline=True,
                     tooltip="What was asked for, for all pictures. Empty: each picture's own request, from a "
-                    ".txt file of the same name, or out of its metadata (ComfyUI, Automatic1111).",
+                    ".txt file of the same name, or out of its metadata (a saved critique, ComfyUI, "
+                    "Automatic1111).",
                 ),
                 io.Combo.Input(
                     "by",

@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from . import embed
 from .critics.remembering import CACHED, Remembering
 from .critique import COMPLETE, Critique
 from .images import from_pil
@@ -160,7 +161,7 @@ def _readable(files, folder, request, found) -> Iterator[tuple[str, str, torch.T
         name = file.relative_to(folder).as_posix()
         try:
             with Image.open(file) as picture:
-                asked = request.strip() or request_of(file, picture.info)
+                asked = request.strip() or request_of(file, embed.load(picture))
                 if not asked:
                     found.passed_over.append((name, "no request: none given, beside it or in its metadata"))
                     continue

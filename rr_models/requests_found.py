@@ -1,5 +1,5 @@
-"""What a picture was asked for, from what lies beside it or stands in it: a .txt file, the text of
-Automatic1111, or the prompt of a ComfyUI workflow where only one can be meant."""
+"""What a picture was asked for, from what lies beside it or stands in it: a .txt file, a critique that was
+saved with it, the text of Automatic1111, or the prompt of a ComfyUI workflow where only one can be meant."""
 
 from __future__ import annotations
 
@@ -16,11 +16,24 @@ def request_of(file: Path, info: Mapping[str, object]) -> str:
     beside = file.with_suffix(".txt")
     if beside.is_file():
         return beside.read_text(encoding="utf-8-sig", errors="replace").strip()
+    if found := of_critique(info.get("rational_rewards")):
+        return found
     graph = info.get("prompt")
     if isinstance(graph, str) and (found := of_workflow(graph)):
         return found
     written = info.get("parameters")
     return of_parameters(written) if isinstance(written, str) else ""
+
+
+def of_critique(text: object) -> str:
+    """The request that a picture was judged by when it was saved (docs/records.md); "" where none is."""
+    try:
+        told = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return ""
+    critique = told.get("critique") if isinstance(told, dict) else None
+    request = critique.get("request") if isinstance(critique, dict) else None
+    return request.strip() if isinstance(request, str) else ""
 
 
 def of_parameters(text: str) -> str:

@@ -41,6 +41,8 @@ MODELS = {
     "clip_name": "text_encoders",
     "vae_name": "vae",
 }
+ROW_END = "RationalRewardsRefineStep"
+"""After a round by hand the next one begins on a row of its own."""
 ONLY_ON_SCREEN = {"PreviewAny": 0, "LoadImage": 1}
 """Widgets that nodes have for the API; others of theirs are the frontend's own."""
 IN_THEIR_LANGUAGE = ("localized_name", "label")
@@ -139,7 +141,8 @@ def build(frontend: Frontend, prompt: dict, notes: list[tuple[str, str]]) -> dic
 
 
 def place(frontend: Frontend, workflow: dict) -> None:
-    """Set position and size of all nodes: in columns, with the room that either rendering takes."""
+    """Set position and size of all nodes: in columns and, for rounds by hand, rows, with the room that either
+    rendering takes."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     for index, node in enumerate(nodes.values()):
         node["pos"] = [0, 3000 * index]  # apart, while they are measured
@@ -152,13 +155,19 @@ def place(frontend: Frontend, workflow: dict) -> None:
         kind = node["type"]
         height = max(room[number][1] - TITLE + ROOM.get(kind, 0), LEAST.get(kind, 0))
         node["size"] = [round(room[number][0]), round(height)]
-    x = 0
-    for column in columns(workflow):
-        y = 0
+    x, top, bottom, left = 0, 0, 0, 0
+    rows = sum(node["type"] == ROW_END for node in nodes.values())
+    for number, column in enumerate(columns(workflow)):
+        y = top
         for node in column:
             node["pos"] = [x, y + TITLE]
             y += node["size"][1] + TITLE + GAP_Y
-        x += max(node["size"][0] for node in column) + GAP_X
+        x, bottom = x + max(node["size"][0] for node in column) + GAP_X, max(bottom, y)
+        if number == 0:
+            left = x  # the notes' column is theirs alone
+        rows -= (ended := column[0]["type"] == ROW_END)
+        if ended and rows:
+            x, top = left, bottom
 
 
 def columns(workflow: dict) -> list[list[dict]]:

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from rr_tests.made import critique
 
 from rr_models.__main__ import main
 from rr_models.critics.local import load
 from rr_models.critics.remembering import Remembering
 from rr_models.ranking import memory, rank_folder
-from rr_models.requests_found import of_parameters, of_workflow
+from rr_models.records import Record, save_picture
+from rr_models.requests_found import of_critique, of_parameters, of_workflow
 from rr_models.select import Order
 from rr_models.shapes.generator import generate
 from rr_models.weights import SHAPES_CRITIC
@@ -110,6 +112,26 @@ def test_each_picture_has_its_own_request(critic, folder, tmp_path):
     assert found.passed_over == [("2.png", "no request: none given, beside it or in its metadata")]
     lines = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
     assert {json.loads(line)["critique"]["request"] for line in lines} == {REQUEST}
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
+def test_what_was_saved_with_its_critique_keeps_its_request(critic, folder, tmp_path, suffix):
+    """Also where the graph beside it says nothing: whatever wrote the picture, the critique knows."""
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    with Image.open(folder / "3.png") as picture:
+        judged = critique(3.0, 3.0, request=f" {REQUEST} ")
+        save_picture(picture, saved / f"3.{suffix}", Record(judged), {"prompt": graph("something else")})
+    (row,) = rank(critic, saved, tmp_path / "out", request="").rows
+    (line,) = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
+    assert row.file == f"3.{suffix}" and json.loads(line)["critique"]["request"] == REQUEST
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"critique": 3}', '{"critique": {"request": 3}}', "[" * 100_000]
+)
+def test_a_damaged_record_names_no_request(text):
+    assert of_critique(text) == "" and of_critique(None) == ""
 
 
 def graph(positive: str, **more) -> str:

@@ -63,6 +63,23 @@ def test_the_comparison_finds_the_better_one(ran):
     assert run.value(of_kind(prompt, "Compare"), 1) == "B"
 
 
+def test_rounds_by_hand_end_with_the_first_good_picture(ran):
+    prompt, run = ran("loop_recipe_shapes_demo")
+    steps = [name for name, node in prompt.items() if node["class_type"] == "RationalRewardsRefineStep"]
+    drawn = [prompt[name]["inputs"]["image"][0] for name in steps]
+    done = [run.value(name, 5) for name in steps]
+    assert done == [False, True, True]
+    assert [name in run.executed for name in drawn] == [True, True, False], "the third is not even drawn"
+    assert run.value(steps[-1], 10)[0].overall >= 3
+
+
+def test_a_folder_is_ranked_by_what_its_pictures_were_asked_for(ran):
+    prompt, run = ran("rank_folder_shapes_demo")
+    scores = run.slot(of_kind(prompt, "RankFolder"), 2)
+    assert len(scores) == 4 and scores == sorted(scores, reverse=True)
+    assert "0 passed over" in run.value(of_kind(prompt, "RankFolder"), 4)
+
+
 @pytest.mark.parametrize("name", ["best_of_8", "refine_z_image"])
 def test_sampling_workflows_run_with_any_model_and_critic(comfy_core, name):
     """Core's own sampling and a real critic, both tiny and random."""
