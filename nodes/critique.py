@@ -104,7 +104,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     default=True,
                     tooltip="Keep the critic to the form: headings are set, scores can only be scores, no "
                     "text runs away, so every critique ends and is whole. Off: the critic's own words "
-                    "alone.",
+                    "alone; where a score is missing in them, it is asked once more, guided.",
                     optional=True,
                     advanced=True,
                 ),

@@ -144,7 +144,8 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: b
         "--guided",
         choices=("on", "off"),
         default="on",
-        help="on (default): every answer keeps to the form and is whole; off: the critic's own words alone",
+        help="on (default): every answer keeps to the form and is whole; off: the critic's own words alone, "
+        "and guided once more where a score is missing in them",
     )
     command.add_argument(
         "--detail",

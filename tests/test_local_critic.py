@@ -19,6 +19,8 @@ from rr_models.images import image_hash, pixel_values
 from rr_models.verdict import averaged
 
 REQUEST = "A red fox asleep on a blue chair."
+FREE = {"guided": False, "ask_again": False}
+"""The critic's own words, whatever they are worth."""
 SIZES = ((64, 64), (96, 64), (40, 200), (128, 128), (33, 65))
 
 
@@ -129,7 +131,7 @@ def test_greedy_means_the_likeliest_token_of_the_bare_model(critic, images):
             break
         written.append(token)
     expected = critic.tokenizer.decode(written, skip_special_tokens=True)
-    assert texts(critic.critique([images[2]], REQUEST, guided=False, max_new_tokens=16)) == [expected]
+    assert texts(critic.critique([images[2]], REQUEST, max_new_tokens=16, **FREE)) == [expected]
 
 
 def test_the_folders_sampling_settings_are_not_inherited(folder, critic, images):
@@ -205,13 +207,13 @@ def test_an_answer_that_ends_by_itself_is_not_truncated(critic, images):
         return logits
 
     with hooked(critic.model.lm_head, after=end):
-        critique = critic.critique(images[:1], REQUEST, guided=False, max_new_tokens=8)[0]
+        critique = critic.critique(images[:1], REQUEST, max_new_tokens=8, **FREE)[0]
     assert critique.text == "" and critique.status == INCOMPLETE
 
 
 def test_every_critique_says_where_it_came_from(critic, images):
     critique = critic.critique(
-        images[:1], REQUEST, "edit", images[1:2], guided=False, temperature=0.5, seed=7, max_new_tokens=3
+        images[:1], REQUEST, "edit", images[1:2], temperature=0.5, seed=7, max_new_tokens=3, **FREE
     )[0]
     assert critique.source == {
         "critic": "tiny",
@@ -237,7 +239,7 @@ def test_every_critique_says_where_it_came_from(critic, images):
 def test_progress_counts_tokens_of_all_images(critic, images):
     seen: list[tuple[int, int]] = []
     watch = {"batch_size": 2, "watch": lambda *at: seen.append(at)}
-    critic.critique(images, REQUEST, guided=False, max_new_tokens=6, **watch)
+    critic.critique(images, REQUEST, max_new_tokens=6, **FREE, **watch)
     done = [at for at, _ in seen]
     assert {total for _, total in seen} == {len(images) * 6}
     assert done == sorted(done) and done[0] == 0 and done[-1] == len(images) * 6
@@ -257,7 +259,7 @@ def test_the_watcher_can_stop_the_work(critic, images):
 
     before = texts(critic.critique(images, REQUEST, max_new_tokens=16))
     with pytest.raises(Stop):
-        critic.critique(images[:2], REQUEST, guided=False, max_new_tokens=500, watch=watch)
+        critic.critique(images[:2], REQUEST, max_new_tokens=500, watch=watch, **FREE)
     assert steps[-1] in (6, 7) and all(done < 6 for done in steps[:-1])  # within one step
     assert texts(critic.critique(images, REQUEST, max_new_tokens=16)) == before  # nothing is left behind
 
@@ -289,7 +291,7 @@ def test_running_out_of_memory_names_the_remedies(critic, images, error):
 
 
 def test_fewer_pictures_at_once_where_memory_is_short(critic, images, caplog):
-    expected = texts(critic.critique(images, REQUEST, guided=False, max_new_tokens=12))
+    expected = texts(critic.critique(images, REQUEST, max_new_tokens=12, **FREE))
     tried = []
 
     def only_two_fit(module, args):
@@ -298,7 +300,7 @@ def test_fewer_pictures_at_once_where_memory_is_short(critic, images, caplog):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with hooked(critic.model.lm_head, before=only_two_fit):
-        assert texts(critic.critique(images, REQUEST, guided=False, max_new_tokens=12)) == expected
+        assert texts(critic.critique(images, REQUEST, max_new_tokens=12, **FREE)) == expected
     assert 5 in tried and 2 in tried
     assert "2 picture(s) at once" in caplog.text
 

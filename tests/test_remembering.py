@@ -72,6 +72,7 @@ def test_only_what_is_new_is_asked(memory):
         {"detail": "scores"},
         {"score_mode": "expected"},
         {"guided": False},
+        {"guided": False, "ask_again": False},
         {"temperature": 0.5},
         {"task": "edit", "sources": pictures(1)},
         {"images": [torch.full((32, 32, 3), 0.5)]},
@@ -127,7 +128,7 @@ def test_the_best_of_a_batch_is_remembered_as_a_whole(memory):
 
 
 def test_what_is_not_complete_is_asked_again(memory):
-    short = {"max_new_tokens": 4, "guided": False}
+    short = {"max_new_tokens": 4, "guided": False, "ask_again": False}
     memory.critique(pictures(1), "a cat", **short)
     memory.critique(pictures(1), "a cat", **short)
     assert len(memory.asked) == 2

@@ -12,7 +12,7 @@ import torch
 from .. import fingerprint
 from .. import weights as files
 from ..aspects import Aspect, Profile
-from ..critique import Critique, check_weights
+from ..critique import INCOMPLETE, MISSING, TRUNCATED, Critique, check_weights
 from ..errors import CriticError
 from ..guide import DETAILS, FULL, SCORES
 from ..images import Preprocessing, image_hash
@@ -152,21 +152,27 @@ class LocalCritic:
         *,
         weights: Mapping[str, float] | None = None,
         watch: Watch | None = None,
+        ask_again: bool = True,
         **wishes,
     ) -> list[Critique]:
         """Judge pictures of one request, for an edit all against one source; options as for `judge`. The
-        detail "best" writes the scores of all, and the whole critique of the best one alone."""
+        detail "best" writes the scores of all, and the whole critique of the best one alone.
+
+        `ask_again`: a free answer (`guided` False) in which a score is missing is asked for once more, and
+        guided, so that it is whole; its notes and `source["asked"]` say so. A refusal is left as it is.
+        """
         if not len(images):
             raise ValueError("images must hold at least one picture; this batch is empty.")
         sources = tuple(sources)
         questions = [Question(task, request, (image,), sources) for image in images]
         if wishes.get("detail") != BEST:
-            return self.judge(questions, weights=weights, watch=watch, **wishes)
-        return self._best(questions, dict(weights or {}), watch, wishes)
+            return self.judge(questions, weights=weights, watch=watch, ask_again=ask_again, **wishes)
+        judge = self._judge_twice if ask_again else self._judge
+        return self._best(questions, judge, dict(weights or {}), watch, wishes)
 
-    def _best(self, questions: list[Question], weights: dict, watch: Watch | None, wishes: dict):
+    def _best(self, questions: list[Question], judge, weights: dict, watch: Watch | None, wishes: dict):
         wish, whole = (Wish(**wishes | {"detail": detail}) for detail in (SCORES, FULL))
-        judged = self._judge(questions, wish, weights, watch)
+        judged = judge(questions, wish, weights, watch)
         found = [critique for _, critique in judged]
         best = rank(found)[0]
         answer = judged[best][0]
@@ -177,7 +183,7 @@ class LocalCritic:
             longer = self.writer.finish(answer, hashes, whole, watch)
             found[best] = self._read(longer, hashes, whole, weights)
         else:  # a free answer cannot be taken up where it stopped without being told how it goes on
-            ((_, found[best]),) = self._judge([questions[best]], whole, weights, watch)
+            ((_, found[best]),) = judge([questions[best]], whole, weights, watch)
         return found
 
     def compare(
@@ -220,6 +226,7 @@ class LocalCritic:
         *,
         weights: Mapping[str, float] | None = None,
         watch: Watch | None = None,
+        ask_again: bool = False,
         **wishes,
     ) -> list[Critique | Verdict]:
         """One critique, or verdict on a pair, for each question, in their order. Options:
@@ -238,12 +245,13 @@ class LocalCritic:
         `invariant` (in 16 bit): an answer is the same to the last bit whoever is judged beside it; costs a
         little time. In 32 bit, tokens are the same in any case.
         `weights`: how much aspects (by key) count in the overall score.
+        `ask_again`: see `critique`; here off.
         `watch(done, total)`: hears of every decoding step, in tokens of all questions together; what it
         raises ends the work and reaches the caller.
         """
         wish = Wish(**wishes)
-        judged = self._judge(questions, wish, dict(weights or {}), watch)
-        return [found for _, found in judged]
+        judge = self._judge_twice if ask_again else self._judge
+        return [found for _, found in judge(questions, wish, dict(weights or {}), watch)]
 
     def so_far(self) -> SoFar:
         """How far the call under way has got; for a `watch` that wants to show it."""
@@ -252,7 +260,36 @@ class LocalCritic:
     def room(self, questions: Sequence[Question], **wishes) -> Room:
         """Memory that judging these takes beside the weights; options as for `judge` or `critique`."""
         detail = FULL if wishes.get("detail") == BEST else wishes.get("detail", FULL)
-        return self.writer.room(questions, Wish(**wishes | {"detail": detail}))
+        wish = Wish(**wishes | {"detail": detail})
+        # a free answer may be asked for again, guided
+        rooms = [self.writer.room(questions, one) for one in {wish, dataclasses.replace(wish, guided=True)}]
+        return Room(max(room.once for room in rooms), max(room.each for room in rooms))
+
+    def _judge_twice(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
+        """As `_judge`; then those free answers once more, guided, in which a score is missing."""
+        judged = self._judge(questions, wish, weights, watch)
+        lacking = [
+            place for place, (_, found) in enumerate(judged) if found.status in (INCOMPLETE, TRUNCATED)
+        ]
+        if wish.guided or not lacking:
+            return judged
+        log.warning(
+            "%s: %d of %d answers lack a score; asked for again, guided.",
+            self.name,
+            len(lacking),
+            len(judged),
+        )
+        guided = dataclasses.replace(wish, guided=True)
+        second = self._judge([questions[place] for place in lacking], guided, weights, watch)
+        for place, (answer, found) in zip(lacking, second, strict=True):
+            first = judged[place][1]
+            lost = ", ".join(aspect.name for aspect in first.aspects if aspect.status == MISSING)
+            note = f"asked twice: the first answer, not guided, was {first.status}" + (
+                lost and f" (no {lost})"
+            )
+            source = found.source | {"asked": 2}
+            judged[place] = answer, dataclasses.replace(found, notes=(*found.notes, note), source=source)
+        return judged
 
     def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
         """(answer, what it says) for each question."""

@@ -111,11 +111,13 @@ class Remembering:
         return verdict
 
     def _keys(self, images, request: str, task: str, sources, weights: dict, options: dict) -> list[str]:
-        said = {name: value for name, value in options.items() if name != "watch"}
+        said = {name: value for name, value in options.items() if name not in ("watch", "ask_again")}
         best = said.get("detail") == BEST
         said |= {"detail": "full"} if best else {}
         asked = self._conditions(Question(task, request, (images[0],), tuple(sources)), said)
         shown = [image_hash(image) for image in images]
+        if said.get("guided") is False:
+            asked |= {"asked again": options.get("ask_again", True)}
         if best:
             asked |= {"best of": shown, "weights": weights}
         return [
