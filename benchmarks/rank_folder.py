@@ -4,18 +4,24 @@ twice, what is lost, and how much memory it takes.
     python benchmarks/rank_folder.py            2,000 pictures
     python benchmarks/rank_folder.py --quick    40 pictures
 
-The last line is one JSON object. Memory is read from /proc, so it is null on systems without.
+The first process gets SIGKILL (on Windows TerminateProcess) as soon as half of the pictures are on disk; the
+script fails where the kill came later than a batch or two after that, or where the process had ended by
+itself. What was judged twice is told from outside: a critique written again is another file (inode) than the
+one that lay there at the kill. The last line is one JSON object. Memory is the resident size in /proc, null
+on systems without.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from _common import close
@@ -24,6 +30,8 @@ from rr_models.shapes.generator import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUEST = "a large red circle on the left and a small blue star on the right"
+SLACK = 16
+"""Pictures: two batches."""
 
 
 def main() -> None:
@@ -34,60 +42,91 @@ def main() -> None:
     n = 40 if args.quick else args.n
     with tempfile.TemporaryDirectory() as home:
         folder, out = Path(home, "pictures"), Path(home, "out")
-        folder.mkdir()
-        for seed in range(n):
-            generate(REQUEST, seed=seed).resize((96, 96)).save(folder / f"{seed:05}.png")
-        start = time.monotonic()
-        _, first = run(folder, out, kill_at=n // 2)
+        draw(folder, n)
+        begin = time.monotonic()
+        first = Watched(folder, out, kill_at=n // 2)
         kept = entries(out)
-        said, memory = run(folder, out)
-        seconds = time.monotonic() - start
-        judged = int(re.search(r"(\d+) judged now", said)[1])
+        if not first.killed or not n // 2 <= len(kept) <= n // 2 + SLACK:
+            sys.exit(f"The kill did not fall half way: {len(kept)} of {n} were judged, so nothing is proved.")
+        print(f"killed with {len(kept)} of {n} judged", file=sys.stderr)
+        second = Watched(folder, out)
+        seconds = time.monotonic() - begin
+        after = entries(out)
+        said = re.search(r"(\d+) judged now, (\d+) remembered", second.said)
         with (out / "ranking.csv").open(encoding="utf-8-sig", newline="") as table:
-            ranked = {row["file"] for row in csv.DictReader(table) if row["rank"]}
-        figures = {
+            ranked = Counter(row["file"] for row in csv.DictReader(table) if row["overall"])
+        names = {file.name for file in folder.iterdir()}
+    close(
+        {
             "n": n,
-            "kept_at_kill": kept,
-            "judged_again": judged - (n - kept),
-            "lost": n - len(ranked),
-            "judged_after": judged,
-            "seconds_per_picture": seconds / n,
+            "judged_before_kill": len(kept),
+            "judged_after": int(said[1]),
+            "remembered_after": int(said[2]),
+            "judged_twice": sum(after.get(name) != inode for name, inode in kept.items()),
+            "critiques_on_disk": len(after),
+            "lost": len(names - set(ranked)),
+            "doubled_in_table": sum(count > 1 for count in ranked.values()),
+            "seconds": seconds,
+            "mb_before_kill": first.memory(0, len(kept)),
+            "mb_after": second.memory(len(kept), n),
+            "mb_peak": max((mb for _, mb in first.samples + second.samples), default=None),
         }
-    for name, samples in (("first", first), ("second", memory)):
-        if samples:
-            settled = samples[len(samples) // 5 :]
-            figures |= {f"{name}_mb_early": settled[0], f"{name}_mb_end": settled[-1]}
-    close(figures)
+    )
 
 
-def entries(out: Path) -> int:
-    return len(list(out.glob("remembered/??/*.json")))
+def draw(folder: Path, n: int) -> None:
+    """`n` pictures, no two of the same content."""
+    folder.mkdir()
+    seen, seed = set(), 0
+    while len(seen) < n:
+        picture = generate(REQUEST, seed=seed).resize((96, 96))
+        if (content := hashlib.sha256(picture.tobytes()).digest()) not in seen:
+            seen.add(content)
+            picture.save(folder / f"{seed:05}.png")
+        seed += 1
 
 
-def run(folder: Path, out: Path, kill_at: int | None = None) -> tuple[str, list[float]]:
-    """What `rank` said, and the memory it took over time, in MB; killed once so many are judged."""
-    command = [
-        sys.executable,
-        "-m",
-        "rr_models",
-        "rank",
-        str(folder),
-        "--out",
-        str(out),
-        "--request",
-        REQUEST,
-    ]
-    samples: list[float] = []
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as job:
-        while job.poll() is None:
-            if (mb := resident(job.pid)) is not None:
-                samples.append(mb)
-            if kill_at is not None and entries(out) >= kill_at:
-                job.kill()
-            time.sleep(1)
-        return job.stdout.read(), samples
+def entries(out: Path) -> dict[str, int]:
+    """The critiques kept on disk, and which file (inode) each is."""
+    return {file.name: file.stat().st_ino for file in out.glob("remembered/??/*.json")}
+
+
+class Watched:
+    """One process of `rank`, watched until it ends, or killed once `kill_at` critiques are on disk.
+
+    `samples` holds (critiques on disk, MB resident) over time.
+    """
+
+    def __init__(self, folder: Path, out: Path, kill_at: int | None = None):
+        command = [sys.executable, "-m", "rr_models", "rank", str(folder), "--out", str(out)]
+        self.samples: list[tuple[int, float]] = []
+        self.killed = False
+        with subprocess.Popen(
+            [*command, "--request", REQUEST],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as job:
+            while job.poll() is None:
+                there = sum(1 for _ in out.glob("remembered/??/*.json"))
+                if (mb := resident(job.pid)) is not None:
+                    self.samples.append((there, mb))
+                if kill_at is not None and there >= kill_at:
+                    job.kill()
+                    job.wait()
+                    self.killed = job.returncode != 0
+                    break
+                time.sleep(0.25)
+            self.said = job.stdout.read()
+
+    def memory(self, start: int, end: int) -> list[float] | None:
+        """MB when a twentieth of this process's pictures were judged, when half were, and at its end."""
+        if not self.samples:
+            return None
+        marks = [start + (end - start) * share for share in (0.05, 0.5)]
+        levels = [next((mb for there, mb in self.samples if there >= mark), None) for mark in marks]
+        return [level and round(level, 1) for level in (*levels, self.samples[-1][1])]
 
 
 def resident(process: int) -> float | None:

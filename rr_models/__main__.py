@@ -153,7 +153,7 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: b
         help="scores: up to the last score; critique: with the summary; full (default): a better request "
         "too; best: scores of all, the whole critique of the best alone",
     )
-    command.add_argument("--batch-size", type=int, default=4, help="pictures judged at a time (default 4)")
+    command.add_argument("--batch-size", type=int, default=8, help="pictures judged at a time (default 8)")
 
 
 def _critique(options) -> int:

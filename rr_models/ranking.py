@@ -94,7 +94,7 @@ def rank_folder(
     recursive: bool = False,
     best: str = NONE,
     count: int = 10,
-    batch: int = 4,
+    batch: int = 8,
     told: Told | None = None,
     **options,
 ) -> Ranked:
