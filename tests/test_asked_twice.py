@@ -1,4 +1,4 @@
-"""A free answer in which a score is missing is asked for once more, guided; no question more often than that."""
+"""A free answer in which a score is missing is asked for once more, guided; none more often than that."""
 
 from __future__ import annotations
 
