@@ -12,6 +12,7 @@ from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
 from ..rr_models.critique import report
 from ..rr_models.verdict import B
 from . import face
+from .in_round import in_round
 from .memory import ManagedCritic
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, VerdictSocket, batch_size, number
 
@@ -33,6 +34,7 @@ class RationalRewardsCompare(io.ComfyNode):
             "one. Critics tend to favour a place, so the pair is shown in both orders and the scores are "
             "averaged.",
             **face.SHOWN_FROM_CACHE,
+            hidden=[io.Hidden.dynprompt],
             search_aliases=[
                 "reward",
                 "compare",
@@ -133,6 +135,7 @@ class RationalRewardsCompare(io.ComfyNode):
         )
 
     @classmethod
+    @in_round
     def execute(
         cls,
         critic: ManagedCritic,

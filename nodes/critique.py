@@ -17,6 +17,7 @@ from ..rr_models.guide import FULL
 from ..rr_models.select import rank
 from ..rr_models.written import SCORE_MODES, WRITTEN
 from . import face
+from .in_round import in_round
 from .memory import ManagedCritic
 from .remember import remembering
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
@@ -40,6 +41,7 @@ class RationalRewardsCritique(io.ComfyNode):
             "(best) per aspect with its reason, and a better request for the next try. The numbers are "
             "those of the batch's best picture; the report covers all.",
             **face.SHOWN_FROM_CACHE,
+            hidden=[io.Hidden.dynprompt],
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
                 CriticSocket.Input("critic", tooltip="From Load Critic."),
@@ -162,6 +164,7 @@ class RationalRewardsCritique(io.ComfyNode):
         )
 
     @classmethod
+    @in_round
     def execute(
         cls,
         critic: ManagedCritic,

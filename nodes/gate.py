@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..rr_models.bars import Bars
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
+from .in_round import in_round
 from .pool import Entry, gather, made_from, one, outputs
 from .sockets import CATEGORY, CritiqueSocket, bars_of_aspects
 
@@ -29,6 +30,7 @@ class RationalRewardsGate(io.ComfyNode):
             description="Lets pictures through that reach the bar, each with its latent, mask, prompt and "
             "seed. Nothing runs behind the pass side if none does; the others come out of the fail side, are "
             "blocked, or stop the run with a message. A critique that is not complete never passes.",
+            hidden=[io.Hidden.dynprompt],
             search_aliases=["reward", "gate", "threshold", "filter", "block", "stop", "quality check", "if"],
             # What does not pass leaves a list: core would otherwise block all that takes the list as a whole.
             is_input_list=True,
@@ -135,6 +137,7 @@ class RationalRewardsGate(io.ComfyNode):
         )
 
     @classmethod
+    @in_round
     def execute(
         cls,
         image: list[torch.Tensor],

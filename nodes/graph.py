@@ -20,7 +20,7 @@ def body(dynprompt: DynamicPrompt, start: str, end: str) -> set[str]:
     seen, waiting = {end}, [end]
     while waiting:
         node = waiting.pop()
-        for source in _sources(dynprompt, node):
+        for source in sources(dynprompt, node):
             users.setdefault(source, set()).add(node)
             if source not in seen:
                 seen.add(source)
@@ -66,5 +66,6 @@ def title(dynprompt: DynamicPrompt, node: str, name: str) -> str:
     return (shown.get("_meta") or {}).get("title") or name
 
 
-def _sources(dynprompt: DynamicPrompt, node: str) -> set[str]:
+def sources(dynprompt: DynamicPrompt, node: str) -> set[str]:
+    """The nodes that it is connected to, by its inputs."""
     return {value[0] for value in inputs_of(dynprompt, node).values() if is_link(value)}

@@ -18,6 +18,8 @@ from ..rr_models.critique import Critique
 from ..rr_models.images import thumbnail
 from .sockets import batch_size, check_pairs, join_latents, take_latents, take_masks
 
+START, STEP, END = "RationalRewardsRefineStart", "RationalRewardsRefineStep", "RationalRewardsRefineEnd"
+
 
 @dataclass(frozen=True)
 class Carried:

@@ -15,6 +15,7 @@ from ..rr_models.critique import Critique
 from ..rr_models.errors import CriticError
 from ..rr_models.select import DUEL, EARLIER, OVERALL, TIES, Order, pick, rank, tied
 from .duels import Ring
+from .in_round import in_round
 from .memory import ManagedCritic
 from .pool import Entry, gather, made_from, one, outputs
 from .sockets import CATEGORY, CriticSocket, CritiqueSocket, number
@@ -39,7 +40,7 @@ class RationalRewardsPickBest(io.ComfyNode):
             search_aliases=["best of n", "select", "filter", "top k", "rank", "reward", "threshold"],
             # A list is chosen among as a whole, and may hold pictures of different sizes.
             is_input_list=True,
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures that were judged: a batch, or a list."),
                 CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these very pictures."),
@@ -184,6 +185,7 @@ class RationalRewardsPickBest(io.ComfyNode):
         )
 
     @classmethod
+    @in_round
     def execute(
         cls,
         image: list[torch.Tensor],

@@ -17,12 +17,11 @@ from comfy_execution.graph_utils import GraphBuilder
 
 from ..rr_models.critique import Critique
 from . import face, graph, rounds
-from .loop_parts import Carried, Picture, Run, Shelf, accepted, or_block, refuse
+from .loop_parts import END, START, STEP, Carried, Picture, Run, Shelf, accepted, or_block, refuse
 from .sockets import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
 
 log = logging.getLogger(__name__)
 
-START, STEP, END = "RationalRewardsRefineStart", "RationalRewardsRefineStep", "RationalRewardsRefineEnd"
 TAKEN = ("loop", "image", "critiques", "next_prompt", "latent", "mask")
 """What Refine End and Refine Step take in of a round."""
 

@@ -11,6 +11,7 @@ from ..rr_models.critique import Critique
 from ..rr_models.kept import kept_terms as read_terms
 from ..rr_models.select import rank
 from ..rr_models.shorten import estimate_tokens
+from .in_round import in_round
 from .sockets import CATEGORY, CritiqueSocket
 
 
@@ -26,6 +27,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
             description="Makes the next prompt from a critique: the refined request with your own words "
             "around it, with terms that must not get lost, as sentences or tags, and no longer than your "
             "generator can read.",
+            hidden=[io.Hidden.dynprompt],
             search_aliases=["prompt enhance", "prompt refine", "rewrite prompt", "critique", "reward"],
             inputs=[
                 CritiqueSocket.Input(
@@ -113,6 +115,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
         )
 
     @classmethod
+    @in_round
     def execute(
         cls,
         critiques: tuple[Critique, ...],

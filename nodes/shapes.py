@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
+from .in_round import in_round
 from .sockets import CATEGORY, MAX_SEED
 
 
@@ -20,6 +21,7 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
             description="Draws simple coloured shapes from a request, and errs now and then as real "
             "generators do: less often where the prompt is firm. Made for trying the refine loop without "
             "any model.",
+            hidden=[io.Hidden.dynprompt],
             search_aliases=["demo", "test image", "shapes", "reward"],
             inputs=[
                 io.String.Input(
@@ -57,6 +59,7 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
         )
 
     @classmethod
+    @in_round
     def execute(cls, prompt: str, seed: int, size: int = 256, batch_size: int = 1) -> io.NodeOutput:
         from ..rr_models.images import from_pil
         from ..rr_models.shapes import generator
