@@ -60,17 +60,18 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 io.Combo.Input(
                     "seed_policy",
                     options=list(loop_settings.SEED_POLICIES),
-                    default="fixed",
-                    tooltip="fixed: every round has the same seed, only the prompt changes. new: the "
-                    f"seed rises by {loop_state.SEED_STEP} each round, so that batches never overlap. new on "
-                    "stall: it rises after a round without gain.",
+                    default="new on stall",
+                    tooltip="fixed: every round has the same seed, only the prompt changes, as in the "
+                    f"paper. new: the seed rises by {loop_state.SEED_STEP} each round, so that batches never "
+                    "overlap. new on stall: it rises after a round without gain.",
                 ),
                 io.Int.Input(
                     "patience",
-                    default=2,
+                    default=3,
                     min=0,
                     max=100,
-                    tooltip="Stop after this many rounds in a row without gain; 0: never.",
+                    tooltip="Stop after this many rounds in a row without gain; 0: never, best for more "
+                    "than 4 rounds.",
                     advanced=True,
                 ),
                 io.Float.Input(
@@ -162,8 +163,8 @@ class RationalRewardsRefineStart(io.ComfyNode):
         seed: int,
         rounds: int = 4,
         bar: float = 3.0,
-        seed_policy: str = "fixed",
-        patience: int = 2,
+        seed_policy: str = "new on stall",
+        patience: int = 3,
         min_gain: float = 0.05,
         next_from: str = "best",
         want: int = 1,

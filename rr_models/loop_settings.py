@@ -26,8 +26,8 @@ class Settings:
 
     rounds: int = 4
     bar: float = 3.0
-    seed_policy: str = "fixed"
-    patience: int = 2
+    seed_policy: str = "new on stall"
+    patience: int = 3
     min_gain: float = 0.05
     next_from: str = "best"
     bars: Mapping[str, float] = field(default_factory=dict)

@@ -18,8 +18,8 @@ from rr_models.select import rank
 
 
 def run(*rounds, **options):
-    """The state after these critiques, one per round, with no patience unless asked for."""
-    state = start("a request", 7, Settings(**{"rounds": 9, "patience": 0, **options}))
+    """The state after these critiques, one per round, with no patience and one seed unless asked for."""
+    state = start("a request", 7, Settings(**{"rounds": 9, "patience": 0, "seed_policy": "fixed", **options}))
     for number, made in enumerate(rounds, 1):
         assert not state.done, state.reason
         state = observe(state, [made], [f"picture {number}"])
@@ -200,7 +200,7 @@ def test_report_has_one_line_per_round_and_the_reason():
         ({"bar": float("nan")}, "bar must be a score"),
         ({"max_seconds": float("nan")}, "max_seconds"),
         ({"failures": -1}, "failures"),
-        ({"prompt_policy": "as written"}, "again and again.*seed_policy"),
+        ({"prompt_policy": "as written", "seed_policy": "fixed"}, "again and again.*seed_policy"),
     ],
 )
 def test_settings_out_of_range_are_errors_that_name_them(wrong, named):
