@@ -14,6 +14,7 @@ from .revise import RationalRewardsRevisePrompt
 from .save import RationalRewardsSaveImage
 from .scorecard import RationalRewardsScorecard
 from .shapes import RationalRewardsShapesGenerator
+from .tournament import RationalRewardsTournament
 
 NODES = (
     RationalRewardsLoadCritic,
@@ -24,6 +25,7 @@ NODES = (
     RationalRewardsRefineEnd,
     RationalRewardsRefineStep,
     RationalRewardsPickBest,
+    RationalRewardsTournament,
     RationalRewardsGate,
     RationalRewardsRankFolder,
     RationalRewardsScorecard,

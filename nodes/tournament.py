@@ -1,0 +1,181 @@
+"""Tournament: pictures of one request meet two at a time before the critic; the best come out."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..rr_models.tournament import FORMATS, KNOCKOUT
+from .duels import AUTO, HOW, Ring
+from .in_round import in_round
+from .memory import ManagedCritic
+from .pool import gather, made_from, one, outputs
+from .sockets import CATEGORY, CriticSocket
+
+NAME = "Tournament"
+ALONG = ("latent", "mask", "prompts", "seeds")
+
+
+class RationalRewardsTournament(io.ComfyNode):
+    """Let pictures meet."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RationalRewardsTournament",
+            display_name=NAME,
+            category=CATEGORY,
+            description="Finds the best of many pictures by showing the critic two at a time, which tells "
+            "apart what would get the same score alone. What it will cost shows on the node before it "
+            "begins. Each picture keeps its latent, mask, prompt and seed.",
+            search_aliases=["reward", "tournament", "knockout", "duel", "pairwise", "best of n", "rank"],
+            # All pictures of a list meet each other, and may be of different sizes.
+            is_input_list=True,
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
+            inputs=[
+                CriticSocket.Input("critic", tooltip="From Load Critic."),
+                io.Image.Input("image", tooltip="The pictures: a batch, or a list of any sizes."),
+                io.String.Input(
+                    "request",
+                    multiline=True,
+                    tooltip="What was asked for: the prompt, or for an edit the instruction; the same for "
+                    "all.",
+                ),
+                io.Int.Input(
+                    "count", default=1, min=1, max=4096, tooltip="How many pictures to keep at most."
+                ),
+                io.Combo.Input(
+                    "format",
+                    options=list(FORMATS),
+                    default=KNOCKOUT,
+                    tooltip="knockout: the winner goes on; one duel less than pictures, and a few for every "
+                    "further place. round robin: everyone meets everyone; surer, and 28 duels for 8 "
+                    "pictures.",
+                ),
+                io.Combo.Input(
+                    "how",
+                    options=list(HOW),
+                    default=AUTO,
+                    optional=True,
+                    tooltip="both orders: shown as A, B and as B, A. one order: half the time, and blind to "
+                    "position bias. one by one: each judged alone. auto: both orders; one by one for the "
+                    "built-in critic, which knows no pairs.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "tie",
+                    default=0.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="Margin, in points of the overall score, up to which a duel is a tie. Of two "
+                    "that tie the one that came first goes on.",
+                    advanced=True,
+                ),
+                io.Latent.Input("latent", optional=True, tooltip="Their latents, to be picked along."),
+                io.Mask.Input("mask", optional=True, tooltip="Their masks, to be picked along."),
+                *made_from(),
+                io.Image.Input(
+                    "source_image", optional=True, tooltip="For edits: the picture before the edit."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="best", is_output_list=True, tooltip="The pictures kept, best first."
+                ),
+                io.Image.Output(
+                    display_name="rest",
+                    is_output_list=True,
+                    tooltip="All others. Nothing runs after it if all are kept.",
+                ),
+                io.Latent.Output(
+                    display_name="latent", is_output_list=True, tooltip="The latents of the pictures kept."
+                ),
+                io.Mask.Output(
+                    display_name="mask", is_output_list=True, tooltip="The masks of the pictures kept."
+                ),
+                io.String.Output(
+                    display_name="prompts",
+                    is_output_list=True,
+                    tooltip="The prompt of each picture kept, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="seeds",
+                    is_output_list=True,
+                    tooltip="The seed of each picture kept, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="index",
+                    is_output_list=True,
+                    tooltip="The place of each picture kept among all, from 0, as a list.",
+                ),
+                io.String.Output(
+                    display_name="report",
+                    is_output_list=True,
+                    tooltip="The cost, every duel with its scores, and the order.",
+                ),
+                io.Latent.Output(
+                    display_name="rest_latent", is_output_list=True, tooltip="The latents of the rest."
+                ),
+                io.Mask.Output(
+                    display_name="rest_mask", is_output_list=True, tooltip="The masks of the rest."
+                ),
+                io.String.Output(
+                    display_name="rest_prompts",
+                    is_output_list=True,
+                    tooltip="The prompt of each of the rest, as a list.",
+                ),
+                io.Int.Output(
+                    display_name="rest_seeds",
+                    is_output_list=True,
+                    tooltip="The seed of each of the rest, as a list.",
+                ),
+            ],
+        )
+
+    @classmethod
+    @in_round
+    def execute(
+        cls,
+        critic: list[ManagedCritic],
+        image: list[torch.Tensor],
+        request: list[str],
+        count: list[int],
+        format: list[str],
+        how: list[str] = (AUTO,),
+        tie: list[float] = (0.0,),
+        latent: list[dict] | None = None,
+        mask: list[torch.Tensor] | None = None,
+        prompts: list[str] | None = None,
+        seeds: list[int] | None = None,
+        source_image: list[torch.Tensor] | None = None,
+    ) -> io.NodeOutput:
+        asked, form = one(request, "request"), one(format, "format")
+        if not asked.strip():
+            raise ValueError("request is empty: write what the pictures should show.")
+        every = gather(image, None, latent, mask, prompts, seeds)
+        sources = [picture for batch in source_image or () for picture in batch]
+        ring = Ring(critic[0], asked, sources, one(how, "how"), one(tie, "tie"))
+        places = min(one(count, "count"), len(every))
+        ranking, told = ring.fight(
+            [entry.image[0] for entry in every], places, form, node=cls.hidden.unique_id
+        )
+        kept, rest = ranking[:places], ranking[places:]
+        single = len(image) > 1  # what came as a list goes out as one
+        best, others = (
+            outputs(
+                [[every[i]] for i in part] if single else [[every[i] for i in part]][: len(part)], NAME, None
+            )
+            for part in (kept, rest)
+        )
+        order = ", ".join(str(index + 1) for index in kept)
+        report = "\n".join([f"{ring.cost(len(every), places, form)}.", *told, f"Kept, best first: {order}."])
+        return io.NodeOutput(
+            best["image"],
+            others["image"],
+            *(best[name] for name in ALONG),
+            list(kept),
+            [report],
+            *(others[name] for name in ALONG),
+        )
