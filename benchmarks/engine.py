@@ -35,6 +35,7 @@ from _reference import processor
 from rr_models.critics import Question, writing
 from rr_models.critics.local import LocalCritic, load
 from rr_models.decode.loop import Decoder
+from rr_models.decode.text import TextRunner
 from rr_models.images import pixel_values
 
 REQUEST = "A red fox in the snow, beside an old wooden fence, in the light of an early morning."
@@ -167,14 +168,43 @@ def watching(critic: LocalCritic, side: int) -> float:
 
 
 def profile(critic: LocalCritic, questions: list[Question]) -> None:
+    """Where the time goes: by part of the engine, then by kernel in a step of all rows."""
+    spent: dict[str, list[float]] = {}
+
+    def measured(owner, name: str, label) -> None:
+        before = getattr(owner, name)
+
+        def work(*args, **options):
+            seconds = timed(critic, lambda: found.append(before(*args, **options)))[0]
+            spent.setdefault(label(*args), []).append(seconds)
+            return found.pop()
+
+        found: list = []
+        setattr(owner, name, work)
+
+    measured(critic.model.model.visual, "forward", lambda *_: "vision tower, a picture")
+    measured(TextRunner, "prefill", lambda _, row, start, hidden, *__: f"prompt, {hidden.shape[1]} tokens")
+    measured(TextRunner, "step", lambda _, ids, *__: f"step, {len(ids)} x {ids.shape[1]} tokens")
+    measured(TextRunner, "logits", lambda _, hidden: f"logits, {hidden[..., 0].numel()} tokens")
+    whole = timed(critic, lambda: critic.judge(questions, detail="scores", batch_size=len(questions)))[0]
+    say(f"\n{len(questions)} candidates, scores only: {whole:.1f} s\n")
+    for name, times in sorted(spent.items(), key=lambda part: -sum(part[1])):
+        say(f"{name:28}{len(times):6} times{1000 * sum(times) / len(times):9.1f} ms{sum(times) / whole:7.1%}")
+
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiling
 
     what = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_gpu(critic) else [])
-    with profiling(activities=what) as found:
-        critic.judge(questions, detail="scores")
     by = "self_device_time_total" if on_gpu(critic) else "self_cpu_time_total"
-    print(found.key_averages().table(sort_by=by, row_limit=20, max_name_column_width=40))
+    for rows in (1, len(questions)):
+        runner, told = TextRunner(critic.model, rows, 2048), torch.full((rows, 1), 1500)
+        told = told.to(critic.model.device)
+        mask = torch.arange(1536, device=told.device) <= told[..., None]
+        with torch.inference_mode(), profiling(activities=what) as found:
+            for _ in range(5):
+                runner.logits(runner.step(told, told, told, mask))
+        say(f"\nFive steps of {rows} row(s) behind 1,500 tokens each")
+        say(found.key_averages().table(sort_by=by, row_limit=8, max_name_column_width=40))
 
 
 def asked(task: str, candidates: int, side: int) -> list[Question]:

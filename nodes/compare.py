@@ -9,11 +9,14 @@ from comfy_api.latest import io
 from comfy_execution.graph import ExecutionBlocker
 
 from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
+from ..rr_models.critics.remembering import CACHED
 from ..rr_models.critique import report
+from ..rr_models.guide import DETAILS, FULL
 from ..rr_models.verdict import B
 from . import face
 from .in_round import in_round
 from .memory import ManagedCritic
+from .remember import remembering
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, VerdictSocket, batch_size, number
 
 log = logging.getLogger(__name__)
@@ -106,6 +109,31 @@ class RationalRewardsCompare(io.ComfyNode):
                     "decides nothing; raise this if the report says truncated.",
                     advanced=True,
                 ),
+                io.Boolean.Input(
+                    "guided",
+                    default=True,
+                    tooltip="Keep the critic to the form, so that every comparison ends and is whole. Off: "
+                    "the critic's own words alone.",
+                    optional=True,
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "detail",
+                    options=list(DETAILS),
+                    default=FULL,
+                    tooltip="How much is written. full: the summary, and one by one a better request too. "
+                    "critique: up to the summary. scores: up to the last score or winner, the fastest.",
+                    optional=True,
+                    advanced=True,
+                ),
+                io.Boolean.Input(
+                    "remember",
+                    default=True,
+                    tooltip="A pair that was compared before, in the same way by the same model, is not "
+                    "compared again, not even after a restart. Off: always anew.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -148,6 +176,9 @@ class RationalRewardsCompare(io.ComfyNode):
         temperature: float = 0.0,
         seed: int = 0,
         max_new_tokens: int = 2048,
+        guided: bool = True,
+        detail: str = FULL,
+        remember: bool = True,
     ) -> io.NodeOutput:
         for name, image in (("image_a", image_a), ("image_b", image_b)):
             if batch_size(image, name) > 1:
@@ -160,7 +191,8 @@ class RationalRewardsCompare(io.ComfyNode):
             sources = list(source_image)
         if how == AUTO:
             how = ONE_BY_ONE if critic.critic.learned else BOTH_ORDERS
-        verdict = critic.compare(
+        judge = remembering(critic, remember)
+        verdict = judge.compare(
             image_a[0],
             image_b[0],
             request,
@@ -171,9 +203,13 @@ class RationalRewardsCompare(io.ComfyNode):
             temperature=temperature,
             seed=seed,
             max_new_tokens=max_new_tokens,
+            guided=guided,
+            detail=detail,
             watch=face.watch(critic),
         )
         told = report(verdict)
+        if CACHED in verdict.source:
+            told += "\n\n---\n\nRemembered from before, not compared anew."
         best = image_b if verdict.winner == B else image_a
         if verdict.winner is None:
             log.warning("%s could not tell which is better: %s", critic.name, verdict.scores_line())

@@ -136,6 +136,17 @@ class RationalRewardsCritique(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Int.Input(
+                    "samples",
+                    default=1,
+                    min=1,
+                    max=16,
+                    tooltip="So many passes over each picture, with a chance of their own each: the scores "
+                    "are their means, the spread is shown beside them. Takes so many times as long, and "
+                    "needs a temperature above 0.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 CritiqueSocket.Output(
@@ -180,6 +191,7 @@ class RationalRewardsCritique(io.ComfyNode):
         detail: str = FULL,
         score_mode: str = WRITTEN,
         remember: bool = True,
+        samples: int = 1,
     ) -> io.NodeOutput:
         batch_size(image)
         if not request.strip():
@@ -203,6 +215,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     guided=guided,
                     detail=detail,
                     score_mode=score_mode,
+                    samples=samples,
                     watch=face.watch(critic),
                 )
             )

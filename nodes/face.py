@@ -58,6 +58,7 @@ def critique(found: Critique, image: str = "") -> dict:
                 "name": aspect.name,
                 "status": aspect.status,
                 "score": aspect.score,
+                "spread": aspect.spread,
                 "text": _short(aspect.justification),
             }
             for aspect in found.aspects
@@ -132,7 +133,8 @@ def tell_round(state: State) -> None:
 
 
 def watch(critic: ManagedCritic) -> Callable[[int, int], None]:
-    """A `progress_watch` that also tells the browser which scores stand, and how quick the critic writes."""
+    """A `progress_watch` that also tells the browser which scores stand, how quick the critic writes and
+    how many seconds it may take at most: answers count as long as they may become, until they are done."""
     move = progress_watch()
     last, first = time.monotonic(), None
 
@@ -146,8 +148,9 @@ def watch(critic: ManagedCritic) -> Callable[[int, int], None]:
         if not far.answers:
             return
         if first is None and far.tokens:  # reading the prompt is no writing
-            first = (now, far.tokens)
+            first = (now, far.tokens, done)
         passed = now - first[0] if first else 0
+        speed = (done - first[2]) / passed if passed else 0
         _send(
             LIVE,
             {
@@ -155,6 +158,7 @@ def watch(critic: ManagedCritic) -> Callable[[int, int], None]:
                 "per_second": (far.tokens - first[1]) / passed if passed else None,
                 "answers": far.answers,
                 "done": far.done,
+                "left": (total - done) / speed if speed else None,
                 "aspects": [{"key": key, "name": name} for key, name in far.names.items()],
                 "scores": far.scores,
             },

@@ -153,7 +153,19 @@ def report(found) -> str:
     notes = "".join(f"\nNote: {note}" for note in found.notes)
     # an answer that could not be read is shown as it came: there is nothing else to learn from
     body = found.to_text() if found.status == COMPLETE else found.text
-    return f"{found.scores_line()}{notes}\n\n{body}".rstrip()
+    return f"{found.scores_line()}{sure(found)}{notes}\n\n{body}".rstrip()
+
+
+def sure(found) -> str:
+    """How sure the critic was, as a line for the report: by aspect the score it expects and the standard
+    deviation of all it might have written, or of several passes. Empty where that is not known."""
+    said = []
+    for aspect in found.aspects:
+        spread = getattr(aspect, "spread", None)  # a verdict's aspects have none
+        if spread is not None and aspect.score is not None:
+            mean = aspect.score if aspect.expected is None else aspect.expected
+            said.append(f"{aspect.name} {mean:.2f} ± {spread:.2f}")
+    return "\nExpected: " + ", ".join(said) if said else ""
 
 
 def known(kind: type, data: Mapping) -> dict:

@@ -77,6 +77,23 @@ def test_what_cannot_be_told_stops_what_hangs_on_it(core):
     assert run.value("compare", 1) == "none" and math.isnan(run.value("compare", 2))
 
 
+def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
+    """The tiny critic writes nonsense: guided it is whole all the same, and free it is not."""
+    pair = {"how": "both orders", "max_new_tokens": 700}
+    full = core.run(compared("tiny", **pair))
+    brief = core.run(compared("tiny", detail="scores", **pair))
+    assert full.success and brief.success, full.complaint or brief.complaint
+    tokens = [run.value("compare", 6).source["tokens"] for run in (full, brief)]
+    assert tokens[1] < tokens[0] and not math.isnan(brief.value("compare", 2))
+    again = core.run(compared("tiny", detail="scores", **pair), remember=True)
+    assert "Remembered from before" in again.value("compare", 5)
+    assert again.value("compare", 2) == brief.value("compare", 2)
+    anew = core.run(compared("tiny", detail="scores", remember=False, **pair), remember=True)
+    assert "Remembered" not in anew.value("compare", 5)
+    free = core.run(compared("tiny", guided=False, **pair))
+    assert free.value("compare", 1) == "none"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -46,8 +46,9 @@ def judge(batch: int = 1, **inputs) -> dict:
         "draw": node("RationalRewardsShapesGenerator", prompt=RED, seed=1, size=256, batch_size=batch),
         "judge": node(
             "RationalRewardsCritique",
-            **{"critic": ["critic", 0], "image": ["draw", 0], "request": RED, "task": "auto"},
-            **{"temperature": 0.0, "seed": 0, "max_new_tokens": 512} | inputs,
+            **{"critic": ["critic", 0], "image": ["draw", 0], "request": RED, "task": "auto"}
+            | {"temperature": 0.0, "seed": 0, "max_new_tokens": 512}
+            | inputs,
         ),
         "show": node("PreviewAny", source=["judge", 7]),
     }
@@ -83,7 +84,23 @@ def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
     assert live[0]["scores"] == {} and live[-1]["scores"] == want
     assert {len(data["scores"]) for data in live} == set(range(len(want) + 1))
     assert live[-1]["per_second"] > 0
+    assert live[-1]["left"] >= 0
     assert [aspect["key"] for aspect in live[0]["aspects"]] == list(want)
+
+
+def test_several_passes_show_how_far_they_spread(core):
+    other = "two yellow stars above a big blue square"  # what the picture does not show: no plain case
+    run = core.run(judge(samples=4, temperature=2.0, request=other))
+    assert run.success, run.complaint
+    (found,) = run.value("judge")
+    (shown,) = faces(run.outputs["judge"])
+    assert found.source["samples"] == 4
+    assert [a["spread"] for a in shown["aspects"]] == [a.spread for a in found.aspects]
+    assert any(a.spread for a in found.aspects)
+    scored = next(a for a in found.aspects if a.spread)
+    assert f"{scored.name} {scored.score:.2f} ± {scored.spread:.2f}" in run.value("judge", 7).split("\n\n")[0]
+    alone = core.run(judge(samples=3))
+    assert not alone.success and "samples is 3" in alone.complaint
 
 
 def test_it_is_told_at_most_four_times_a_second(core, monkeypatch):

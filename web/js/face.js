@@ -38,6 +38,7 @@ const WORDS = {
     reading: "looking at the picture",
     writing: "writing",
     tokens: "{} tokens/s",
+    left: "at most {} s left",
     done: "{} of {} judged",
     A: "A is better",
     B: "B is better",
@@ -68,6 +69,7 @@ const WORDS = {
     reading: "正在看图",
     writing: "正在书写",
     tokens: "{} 词元/秒",
+    left: "最多还需 {} 秒",
     done: "已评判 {} / {}",
     A: "A 更好",
     B: "B 更好",
@@ -137,7 +139,11 @@ function fold(line, text) {
 
 // Core's own aspects are named in the user's language; those that somebody added keep their name.
 const named = (aspect) => word(aspect.key) ?? aspect.name;
-const valued = (aspect) => (aspect.status === "scored" ? number(aspect.score) : word(aspect.status));
+const valued = (aspect) => {
+  if (aspect.status !== "scored") return word(aspect.status);
+  // how sure the critic was: 0 would say no more than the score
+  return aspect.spread >= 0.05 ? `${number(aspect.score)} ±${number(aspect.spread)}` : number(aspect.score);
+};
 
 function drawCritique(face) {
   const title = face.image ? `${word("image")} ${face.image}` : word("overall");
@@ -201,6 +207,7 @@ function drawLive(live) {
     live.tokens ? word("writing") : word("reading"),
     live.per_second && word("tokens", live.per_second.toFixed(0)),
     live.answers > 1 && word("done", live.done, live.answers),
+    typeof live.left === "number" && word("left", Math.ceil(live.left)),
   ];
   return el(
     "div",
