@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from rr_tests import tiny
@@ -88,6 +90,22 @@ def test_a_file_of_the_right_precision_is_mapped_and_not_copied(folder):
     ]
     for name, parameter in model.named_parameters():
         assert any(start <= parameter.data_ptr() < end for start, end in mapped), f"{name} is a copy"
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory until it is asked"
+)
+def test_dropping_gives_freed_memory_back_to_the_system(folder):
+    critic = local.load(folder)
+    large = torch.ones(30 << 18)
+    del large  # from now on glibc takes blocks of up to its size, 30 MB, from the heap
+    blocks = [torch.ones(1 << 18) for _ in range(200)]  # 1 MB each
+    above = torch.ones(1 << 18)  # what is freed below it stays with the process
+    del blocks
+    before = psutil.Process().memory_info().rss
+    critic.weights.drop()
+    assert before - psutil.Process().memory_info().rss > 100e6
+    del above
 
 
 def test_what_the_watcher_raises_ends_the_reading_and_leaves_nothing(folder):
