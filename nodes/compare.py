@@ -8,20 +8,18 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import ExecutionBlocker
 
-from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
 from ..rr_models.critics.remembering import CACHED
 from ..rr_models.critique import report
 from ..rr_models.guide import DETAILS, FULL
 from ..rr_models.verdict import B
 from . import face
+from .duels import AUTO, chosen, how_input
 from .in_round import in_round
 from .memory import ManagedCritic
 from .remember import remembering
 from .sockets import CATEGORY, MAX_SEED, CriticSocket, VerdictSocket, batch_size, number
 
 log = logging.getLogger(__name__)
-
-AUTO = "auto"
 
 
 class RationalRewardsCompare(io.ComfyNode):
@@ -63,15 +61,7 @@ class RationalRewardsCompare(io.ComfyNode):
                     tooltip="For edits: the picture before the edit. With it, Image Faithfulness is compared "
                     "as well.",
                 ),
-                io.Combo.Input(
-                    "how",
-                    options=[AUTO, *HOW],
-                    default=AUTO,
-                    tooltip="both orders: shown as A, B and as B, A. one order: half the time, and blind to "
-                    "position bias. one by one: each judged alone. auto: both orders; one by one for the "
-                    "built-in critic, which knows no pairs.",
-                    advanced=True,
-                ),
+                how_input(),
                 io.Float.Input(
                     "tie",
                     default=0.0,
@@ -189,8 +179,6 @@ class RationalRewardsCompare(io.ComfyNode):
         if source_image is not None:
             batch_size(source_image, "source_image")
             sources = list(source_image)
-        if how == AUTO:
-            how = ONE_BY_ONE if critic.critic.learned else BOTH_ORDERS
         judge = remembering(critic, remember)
         verdict = judge.compare(
             image_a[0],
@@ -198,7 +186,7 @@ class RationalRewardsCompare(io.ComfyNode):
             request,
             "edit-pair" if sources else "t2i-pair",
             sources=sources,
-            how=how,
+            how=chosen(how, critic),
             tie=tie,
             temperature=temperature,
             seed=seed,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from comfy_api.latest import io
 
-from ..rr_models.critics.local import BOTH_ORDERS, ONE_BY_ONE, ONE_ORDER
+from ..rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
 from ..rr_models.guide import SCORES
 from ..rr_models.tournament import KNOCKOUT, Tournament, duels, play
 from ..rr_models.verdict import TIE, of_critiques
@@ -20,7 +21,27 @@ from .remember import remembering
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-HOW = (AUTO, BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE)
+
+
+def how_input(**more) -> io.Input:
+    """The input that says how two pictures are shown to the critic, as `chosen` takes it."""
+    return io.Combo.Input(
+        "how",
+        options=[AUTO, *HOW],
+        default=AUTO,
+        tooltip="both orders: shown as A, B and as B, A. one order: half the time, and blind to "
+        "position bias. one by one: each judged alone. auto: both orders; one by one for the "
+        "built-in critic, which knows no pairs.",
+        advanced=True,
+        **more,
+    )
+
+
+def chosen(how: str, critic: ManagedCritic) -> str:
+    """What "auto" comes to for this critic; any other way as it is."""
+    if how != AUTO:
+        return how
+    return ONE_BY_ONE if critic.critic.learned else BOTH_ORDERS
 
 
 @dataclass
@@ -40,8 +61,7 @@ class Ring:
     remember: bool = True
 
     def __post_init__(self):
-        if self.how == AUTO:
-            self.how = ONE_BY_ONE if self.critic.critic.learned else BOTH_ORDERS
+        self.how = chosen(self.how, self.critic)
         self.judge = remembering(self.critic, self.remember)
         self.options = {"detail": SCORES, "score_mode": EXPECTED, "max_new_tokens": 2048} | self.options
 

@@ -9,7 +9,7 @@ from ..rr_models.bars import Bars
 from ..rr_models.bars import read as read_bars
 from ..rr_models.critique import Critique
 from .in_round import in_round
-from .pool import Entry, gather, made_from, one, outputs
+from .pool import Entry, came_along, gather, made_from, one, outputs
 from .sockets import CATEGORY, CritiqueSocket, bars_of_aspects
 
 REROUTE, BLOCK, STOP = "reroute", "block", "stop the run"
@@ -23,6 +23,8 @@ class RationalRewardsGate(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        passed = came_along("those that pass", "each that passes")
+        failed = came_along("those that fail", "each that fails", "fail_")
         return io.Schema(
             node_id="RationalRewardsGate",
             display_name="Reward Gate",
@@ -93,46 +95,18 @@ class RationalRewardsGate(io.ComfyNode):
                     display_name="report",
                     tooltip="One line per picture: whether it passes, and what it missed.",
                 ),
-                io.Latent.Output(
-                    display_name="latent", is_output_list=True, tooltip="The latents of those that pass."
-                ),
-                io.Mask.Output(
-                    display_name="mask", is_output_list=True, tooltip="The masks of those that pass."
-                ),
+                *passed[:2],
                 CritiqueSocket.Output(
                     display_name="critiques", is_output_list=True, tooltip="The critiques of those that pass."
                 ),
-                io.String.Output(
-                    display_name="prompts",
-                    is_output_list=True,
-                    tooltip="The prompt of each that passes, as a list.",
-                ),
-                io.Int.Output(
-                    display_name="seeds",
-                    is_output_list=True,
-                    tooltip="The seed of each that passes, as a list.",
-                ),
-                io.Latent.Output(
-                    display_name="fail_latent", is_output_list=True, tooltip="The latents of those that fail."
-                ),
-                io.Mask.Output(
-                    display_name="fail_mask", is_output_list=True, tooltip="The masks of those that fail."
-                ),
+                *passed[2:],
+                *failed[:2],
                 CritiqueSocket.Output(
                     display_name="fail_critiques",
                     is_output_list=True,
                     tooltip="The critiques of those that fail, for another try.",
                 ),
-                io.String.Output(
-                    display_name="fail_prompts",
-                    is_output_list=True,
-                    tooltip="The prompt of each that fails, as a list.",
-                ),
-                io.Int.Output(
-                    display_name="fail_seeds",
-                    is_output_list=True,
-                    tooltip="The seed of each that fails, as a list.",
-                ),
+                *failed[2:],
             ],
         )
 

@@ -17,7 +17,7 @@ from ..rr_models.select import DUEL, EARLIER, OVERALL, TIES, Order, pick, rank, 
 from .duels import Ring
 from .in_round import in_round
 from .memory import ManagedCritic
-from .pool import Entry, gather, made_from, one, outputs
+from .pool import Entry, came_along, gather, grouped, made_from, one, outputs
 from .sockets import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ class RationalRewardsPickBest(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        kept = came_along("the pictures kept", "each picture kept")
+        rest = came_along("the rest", "each of the rest", "rest_")
         return io.Schema(
             node_id="RationalRewardsPickBest",
             display_name="Pick Best",
@@ -120,12 +122,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     is_output_list=True,
                     tooltip="All others, best first. Nothing runs after it if all are kept.",
                 ),
-                io.Latent.Output(
-                    display_name="latent", is_output_list=True, tooltip="The latents of the pictures kept."
-                ),
-                io.Mask.Output(
-                    display_name="mask", is_output_list=True, tooltip="The masks of the pictures kept."
-                ),
+                *kept[:2],
                 CritiqueSocket.Output(
                     display_name="critiques",
                     is_output_list=True,
@@ -141,16 +138,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     is_output_list=True,
                     tooltip="All pictures, best first, one line each, with scores.",
                 ),
-                io.String.Output(
-                    display_name="prompts",
-                    is_output_list=True,
-                    tooltip="The prompt of each picture kept, as a list.",
-                ),
-                io.Int.Output(
-                    display_name="seeds",
-                    is_output_list=True,
-                    tooltip="The seed of each picture kept, as a list.",
-                ),
+                *kept[2:],
                 io.Float.Output(
                     display_name="scores",
                     is_output_list=True,
@@ -162,25 +150,11 @@ class RationalRewardsPickBest(io.ComfyNode):
                     is_output_list=True,
                     tooltip="The place of each picture kept among all, from 0, as a list.",
                 ),
-                io.Latent.Output(
-                    display_name="rest_latent", is_output_list=True, tooltip="The latents of the rest."
-                ),
-                io.Mask.Output(
-                    display_name="rest_mask", is_output_list=True, tooltip="The masks of the rest."
-                ),
+                *rest[:2],
                 CritiqueSocket.Output(
                     display_name="rest_critiques", is_output_list=True, tooltip="The critiques of the rest."
                 ),
-                io.String.Output(
-                    display_name="rest_prompts",
-                    is_output_list=True,
-                    tooltip="The prompt of each of the rest, as a list.",
-                ),
-                io.Int.Output(
-                    display_name="rest_seeds",
-                    is_output_list=True,
-                    tooltip="The seed of each of the rest, as a list.",
-                ),
+                *rest[2:],
             ],
         )
 
@@ -232,7 +206,7 @@ class RationalRewardsPickBest(io.ComfyNode):
             why = "" if kept else _nothing(judged, least)
             report = "\n".join(filter(None, [why, *lines, *notes]))
             best, others = (
-                outputs([[entry] for entry in part] if single else [part] if part else [], "Pick Best", told)
+                outputs(grouped(part, single), "Pick Best", told)
                 for part, told in ((kept, why or None), (rest, None))
             )
             row = {

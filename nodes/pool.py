@@ -50,6 +50,20 @@ def made_from() -> list[io.Input]:
     ]
 
 
+def came_along(those: str, each: str, prefix: str = "") -> list[io.Output]:
+    """The outputs of a node that chooses for what belongs to some pictures: latent, mask, prompts, seeds.
+    `those` and `each` are words for the pictures, `prefix` stands before the names."""
+    listed = {"is_output_list": True}
+    return [
+        io.Latent.Output(display_name=f"{prefix}latent", tooltip=f"The latents of {those}.", **listed),
+        io.Mask.Output(display_name=f"{prefix}mask", tooltip=f"The masks of {those}.", **listed),
+        io.String.Output(
+            display_name=f"{prefix}prompts", tooltip=f"The prompt of {each}, as a list.", **listed
+        ),
+        io.Int.Output(display_name=f"{prefix}seeds", tooltip=f"The seed of {each}, as a list.", **listed),
+    ]
+
+
 def one(values: Sequence, name: str):
     """The value of a widget of a node that takes lists; ValueError where a list of different ones came."""
     if any(value != values[0] for value in values[1:]):
@@ -116,6 +130,11 @@ def _spread(values: Sequence | None, sizes: Sequence[int], name: str) -> Sequenc
         f"{name} holds {len(values)} items for {total} pictures in {len(sizes)} batch(es): connect one in "
         "all, one per batch or one per picture."
     )
+
+
+def grouped(entries: Sequence[Entry], singly: bool) -> list[list[Entry]]:
+    """The groups, for `outputs`, in which entries go out: each for itself, or all as one batch."""
+    return [[entry] for entry in entries] if singly else [list(entries)] if entries else []
 
 
 def outputs(groups: Sequence[Sequence[Entry]], node: str, why: str | None) -> dict[str, list]:

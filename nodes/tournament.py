@@ -6,10 +6,10 @@ import torch
 from comfy_api.latest import io
 
 from ..rr_models.tournament import FORMATS, KNOCKOUT
-from .duels import AUTO, HOW, Ring
+from .duels import AUTO, Ring, how_input
 from .in_round import in_round
 from .memory import ManagedCritic
-from .pool import gather, made_from, one, outputs
+from .pool import came_along, gather, grouped, made_from, one, outputs
 from .sockets import CATEGORY, CriticSocket
 
 NAME = "Tournament"
@@ -21,6 +21,8 @@ class RationalRewardsTournament(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        kept = came_along("the pictures kept", "each picture kept")
+        rest = came_along("the rest", "each of the rest", "rest_")
         return io.Schema(
             node_id="RationalRewardsTournament",
             display_name=NAME,
@@ -52,16 +54,7 @@ class RationalRewardsTournament(io.ComfyNode):
                     "further place. round robin: everyone meets everyone; surer, and 28 duels for 8 "
                     "pictures.",
                 ),
-                io.Combo.Input(
-                    "how",
-                    options=list(HOW),
-                    default=AUTO,
-                    optional=True,
-                    tooltip="both orders: shown as A, B and as B, A. one order: half the time, and blind to "
-                    "position bias. one by one: each judged alone. auto: both orders; one by one for the "
-                    "built-in critic, which knows no pairs.",
-                    advanced=True,
-                ),
+                how_input(optional=True),
                 io.Float.Input(
                     "tie",
                     default=0.0,
@@ -89,22 +82,7 @@ class RationalRewardsTournament(io.ComfyNode):
                     is_output_list=True,
                     tooltip="All others. Nothing runs after it if all are kept.",
                 ),
-                io.Latent.Output(
-                    display_name="latent", is_output_list=True, tooltip="The latents of the pictures kept."
-                ),
-                io.Mask.Output(
-                    display_name="mask", is_output_list=True, tooltip="The masks of the pictures kept."
-                ),
-                io.String.Output(
-                    display_name="prompts",
-                    is_output_list=True,
-                    tooltip="The prompt of each picture kept, as a list.",
-                ),
-                io.Int.Output(
-                    display_name="seeds",
-                    is_output_list=True,
-                    tooltip="The seed of each picture kept, as a list.",
-                ),
+                *kept,
                 io.Int.Output(
                     display_name="index",
                     is_output_list=True,
@@ -115,22 +93,7 @@ class RationalRewardsTournament(io.ComfyNode):
                     is_output_list=True,
                     tooltip="The cost, every duel with its scores, and the order.",
                 ),
-                io.Latent.Output(
-                    display_name="rest_latent", is_output_list=True, tooltip="The latents of the rest."
-                ),
-                io.Mask.Output(
-                    display_name="rest_mask", is_output_list=True, tooltip="The masks of the rest."
-                ),
-                io.String.Output(
-                    display_name="rest_prompts",
-                    is_output_list=True,
-                    tooltip="The prompt of each of the rest, as a list.",
-                ),
-                io.Int.Output(
-                    display_name="rest_seeds",
-                    is_output_list=True,
-                    tooltip="The seed of each of the rest, as a list.",
-                ),
+                *rest,
             ],
         )
 
@@ -164,10 +127,7 @@ class RationalRewardsTournament(io.ComfyNode):
         kept, rest = ranking[:places], ranking[places:]
         single = len(image) > 1  # what came as a list goes out as one
         best, others = (
-            outputs(
-                [[every[i]] for i in part] if single else [[every[i] for i in part]][: len(part)], NAME, None
-            )
-            for part in (kept, rest)
+            outputs(grouped([every[index] for index in part], single), NAME, None) for part in (kept, rest)
         )
         order = ", ".join(str(index + 1) for index in kept)
         report = "\n".join([f"{ring.cost(len(every), places, form)}.", *told, f"Kept, best first: {order}."])
