@@ -125,6 +125,21 @@ def comfy_core(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
+def core(comfy_core):
+    """The same, with the nodes that only tests need."""
+    comfy_core.load_pack(TESTS / "nodes_testonly", "rr-nodes-testonly")
+    return comfy_core
+
+
+@pytest.fixture(scope="session")
+def tiny_model(comfy_core) -> Path:
+    """A critic of random weights in the core's model folders, found there as "tiny"."""
+    from rr_tests.tiny import make
+
+    return make(comfy_core.base / "models" / "LLM" / "tiny")
+
+
+@pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory):
     """serve(core, {"name": folder}) -> a running dev_core.Server with our pack and these.
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from rr_tests.tiny import make
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = torch.device("cpu:0")
@@ -22,16 +21,8 @@ def node(class_type: str, **inputs) -> dict:
     return {"class_type": class_type, "inputs": inputs}
 
 
-@pytest.fixture(scope="module")
-def model_folder(comfy_core) -> Path:
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
-    folder = comfy_core.base / "models" / "LLM" / "tiny"
-    return folder if folder.exists() else make(folder)
-
-
 @pytest.fixture
-def core(comfy_core, model_folder, monkeypatch):
+def core(core, tiny_model, monkeypatch):
     """A core that thinks it has a card of 64 MB and some, of which its own models take their share."""
     import comfy.model_management as management
 
@@ -44,7 +35,7 @@ def core(comfy_core, model_folder, monkeypatch):
 
     monkeypatch.setattr(management, "get_torch_device", lambda: CARD)
     monkeypatch.setattr(management, "get_free_memory", free)
-    yield comfy_core
+    yield core
     monkeypatch.undo()
     management.unload_all_models()
     management.free_memory(1e30, CARD)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from rr_tests.tiny import make
-
-TESTONLY = Path(__file__).resolve().parent / "nodes_testonly"
 
 
 def node(class_type: str, **inputs) -> dict:
@@ -17,13 +13,9 @@ def node(class_type: str, **inputs) -> dict:
 
 
 @pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    folder = comfy_core.base / "models" / "LLM" / "tiny"
-    if not folder.exists():
-        make(folder)
-    return comfy_core
+def core(core, tiny_model):
+    """With a model of random weights in its folders."""
+    return core
 
 
 REQUEST = "a large red circle on the left and a small blue star on the right"

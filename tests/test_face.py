@@ -15,13 +15,6 @@ RED = "a large red circle on the left"
 BLUE = "a small blue star on the right"
 
 
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
-    return comfy_core
-
-
 def faces(output: dict) -> list[dict]:
     """What a node shows; core must be able to send it as JSON."""
     return [face for group in json.loads(json.dumps(output))["rational_rewards"] for face in group]

@@ -7,20 +7,12 @@ from pathlib import Path
 
 import pytest
 
-TESTONLY = Path(__file__).parent / "nodes_testonly"
 PASS, FAIL, PASSED, REPORT, LATENT, MASK, CRITIQUES, PROMPTS, SEEDS = range(9)
 FAIL_LATENT, FAIL_MASK, FAIL_CRITIQUES, FAIL_PROMPTS, FAIL_SEEDS = range(9, 14)
 
 
 def node(class_type: str, **inputs) -> dict:
     return {"class_type": class_type, "inputs": inputs}
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def gated(blind_above: float = 1.0, **gate) -> dict:

@@ -5,21 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from rr_tests.loops import CRITIQUES, HISTORY, IMAGE, LATENT, MASK, PROMPT, REPORT, SEED, loop, node
-
-TESTONLY = Path(__file__).parent / "nodes_testonly"
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def test_runs_until_the_bar_is_reached_and_returns_the_best(core):

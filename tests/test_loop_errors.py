@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from rr_tests.loops import loop, node
 
-TESTONLY = Path(__file__).parent / "nodes_testonly"
 CIRCLE = "a large red circle on the left"
 SHAPES = "Shapes critic (built in, demo)"
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def shapes(end: dict | None = None, prefix: str = "") -> dict:

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from rr_tests.loops import HISTORY, REPORT, loop, node
-
-TESTONLY = Path(__file__).parent / "nodes_testonly"
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def test_as_many_pictures_as_wanted(core):

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rr_tests.tiny import make
 
 from rr_models import weights
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTONLY = ROOT / "tests" / "nodes_testonly"
 PREFIX = "RationalRewards"
 
 
@@ -25,13 +23,9 @@ def node(class_type: str, **inputs) -> dict:
 
 
 @pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    folder = comfy_core.base / "models" / "LLM" / "tiny"
-    if not folder.exists():
-        make(folder)
-    return comfy_core
+def core(core, tiny_model):
+    """With a model of random weights in its folders."""
+    return core
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,12 @@ from pathlib import Path
 
 import pytest
 
-TESTONLY = Path(__file__).parent / "nodes_testonly"
 BEST, REST, LATENT, MASK, CRITIQUES, INDICES, REPORT, PROMPTS, SEEDS, SCORES, INDEX = range(11)
 REST_LATENT, REST_MASK, REST_CRITIQUES, REST_PROMPTS, REST_SEEDS = range(11, 16)
 
 
 def node(class_type: str, **inputs) -> dict:
     return {"class_type": class_type, "inputs": inputs}
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def picked(batch: int = 3, **inputs) -> dict:

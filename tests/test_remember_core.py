@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from rr_tests.tiny import make
-
-TESTONLY = Path(__file__).parent / "nodes_testonly"
 
 
 def node(class_type: str, **inputs) -> dict:
@@ -15,13 +10,9 @@ def node(class_type: str, **inputs) -> dict:
 
 
 @pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    folder = comfy_core.base / "models" / "LLM" / "tiny"
-    if not folder.exists():
-        make(folder)
-    return comfy_core
+def core(core, tiny_model):
+    """With a model of random weights in its folders."""
+    return core
 
 
 def judged(**inputs) -> dict:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from rr_tests.loops import HISTORY, loop, node
 
 PLAIN = {"prefix": "", "suffix": "", "kept_terms": "", "max_words": 0}
-TESTONLY = Path(__file__).parent / "nodes_testonly"
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def revised(request: str, prompt: str = "", **inputs) -> dict:

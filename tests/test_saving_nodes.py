@@ -14,15 +14,7 @@ from rr_tests.loops import CRITIQUES, HISTORY, IMAGE, PROMPT, SEED, loop, node
 from rr_models import embed, records
 from rr_models.logs import read_csv
 
-TESTONLY = Path(__file__).parent / "nodes_testonly"
 WORKFLOW = {"workflow": {"nodes": [{"id": 1, "title": "中文"}]}}
-
-
-@pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    return comfy_core
 
 
 def judged(count: int = 1, **save) -> dict:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from rr_tests.loops import node
-from rr_tests.tiny import make
 
-TESTONLY = Path(__file__).parent / "nodes_testonly"
 BEST, REST, LATENT, MASK, PROMPTS, SEEDS, INDEX, REPORT, REST_LATENT, REST_MASK, REST_PROMPTS, REST_SEEDS = (
     range(12)
 )
@@ -18,13 +14,9 @@ LOADED = {"precision": "auto", "device": "auto", "max_pixels": 65536}
 
 
 @pytest.fixture(scope="module")
-def core(comfy_core):
-    if "RRTestPaint" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(TESTONLY, "rr-nodes-testonly")
-    folder = comfy_core.base / "models" / "LLM" / "tiny"
-    if not folder.is_dir():
-        make(folder)
-    return comfy_core
+def core(core, tiny_model):
+    """With a model of random weights in its folders."""
+    return core
 
 
 def met(prompts: str = f"{WRONG}\n{SHAPES}\n{WRONG}", seeds: str = "5 0 6", **inputs) -> dict:

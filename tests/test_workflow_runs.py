@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-from rr_tests.tiny import make
 
 ROOT = Path(__file__).resolve().parents[1]
 API = ROOT / "workflows" / "api"
@@ -81,13 +80,8 @@ def test_a_folder_is_ranked_by_what_its_pictures_were_asked_for(ran):
 
 
 @pytest.mark.parametrize("name", ["best_of_8", "refine_z_image"])
-def test_sampling_workflows_run_with_any_model_and_critic(comfy_core, name):
+def test_sampling_workflows_run_with_any_model_and_critic(core, tiny_model, name):
     """Core's own sampling and a real critic, both tiny and random."""
-    if "RRTestTinyModel" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
-    critic = comfy_core.base / "models" / "LLM" / "tiny"
-    if not critic.exists():
-        make(critic)
     prompt, loaders = load(name), {}
     outputs = {"UNETLoader": 0, "CLIPLoader": 1, "VAELoader": 2}
     for key, node in prompt.items():
@@ -110,5 +104,5 @@ def test_sampling_workflows_run_with_any_model_and_critic(comfy_core, name):
                 node["inputs"][key] = ["tiny", value[1] if place is None else place]
     for key in loaders:
         del prompt[key]
-    run = comfy_core.run(prompt)
+    run = core.run(prompt)
     assert run.success, run.complaint

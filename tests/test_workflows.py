@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from rr_tests.tiny import make
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(file.stem for file in (ROOT / "workflows").glob("*.json"))
@@ -193,15 +192,10 @@ def test_every_node_has_a_help_page_that_names_its_inputs_and_outputs(comfy_core
                 assert f"`{socket}`" in page, f"{name}/{language}.md says nothing of {socket}"
 
 
-def test_text_to_image_runs_with_any_checkpoint_and_critic(comfy_core):
+def test_text_to_image_runs_with_any_checkpoint_and_critic(core, tiny_model):
     """Core's own sampling and a real critic, both tiny and random: the first picture comes out with its
     critique.
     """
-    if "RRTestTinyModel" not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
-        comfy_core.load_pack(ROOT / "tests" / "nodes_testonly", "rr-nodes-testonly")
-    critic = comfy_core.base / "models" / "LLM" / "tiny"
-    if not critic.exists():
-        make(critic)
     prompt = load("refine_text_to_image", "api")
     kinds = {node["class_type"]: name for name, node in prompt.items()}
     prompt[kinds["CheckpointLoaderSimple"]] = {"class_type": "RRTestTinyModel", "inputs": {"weights_seed": 0}}
@@ -212,7 +206,7 @@ def test_text_to_image_runs_with_any_checkpoint_and_critic(comfy_core):
         "KSampler": {"steps": 2},
     }.items():
         prompt[kinds[kind]]["inputs"].update(inputs)
-    run = comfy_core.run(prompt)
+    run = core.run(prompt)
     assert run.success, run.complaint
     end = kinds["RationalRewardsRefineEnd"]
     assert run.value(end, 0).shape == (1, 64, 64, 3)
