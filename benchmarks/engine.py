@@ -40,6 +40,7 @@ from rr_models.images import pixel_values
 
 REQUEST = "A red fox in the snow, beside an old wooden fence, in the light of an early morning."
 SIDE = 1024
+WAYS = ("batch", "full", "scores")
 
 
 def main() -> None:
@@ -51,12 +52,13 @@ def main() -> None:
     options.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
     options.add_argument("--candidates", type=int, nargs="+", default=[1, 8])
     options.add_argument("--tasks", nargs="+", choices=("t2i", "edit"), default=["t2i", "edit"])
+    options.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="of these beside alone")
     options.add_argument("--side", type=int, default=SIDE, help="pixels of the pictures' sides")
     options.add_argument(
         "--alone",
         type=int,
         default=1,
-        help="candidates timed in the usual way; all take the same (default: 2)",
+        help="candidates timed in the usual way; all take the same (default: 1)",
     )
     options.add_argument("--profile", action="store_true", help="say where the time of a step goes")
     args = options.parse_args()
@@ -97,18 +99,20 @@ def compare(critic: LocalCritic, task: str, args) -> dict:
     for candidates in args.candidates:
         say(f"\n{task}, {candidates} candidate(s), {tokens} tokens each\n")
         say(row("alone", each * candidates, 1, peak, tokens * candidates))
-        figures |= ours(critic, task, candidates, args.side, each * candidates, tokens)
+        figures |= ours(critic, task, candidates, args, each * candidates, tokens)
     return figures
 
 
-def ours(critic: LocalCritic, task: str, candidates: int, side: int, alone: float, tokens: int) -> dict:
-    questions, see = asked(task, candidates, side), processor(critic.layout.preprocessing)
+def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, tokens: int) -> dict:
+    questions, see = asked(task, candidates, args.side), processor(critic.layout.preprocessing)
     figures = {}
-    if candidates > 1:
+    if candidates > 1 and "batch" in args.ways:
         batch, peak = timed(critic, lambda: reference(critic, questions, see))
         say(row("batch", batch, alone / batch, peak, tokens))
         figures[f"ratio_{task}_{candidates}_batch"] = alone / batch
     for detail in ("full", "scores"):
+        if detail not in args.ways:
+            continue
         judge = partial(critic.judge, questions, detail=detail, batch_size=candidates)
         lead(critic)  # afresh: it keeps what it saw
         found: list = []
