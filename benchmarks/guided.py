@@ -8,6 +8,7 @@ within_budget     share of them that took no more tokens than allowed
 shapes_equal      share of the Shapes critic's guided answers whose text equals the unguided one, of those
                   that were complete without guidance (shapes_complete, of all)
 forwards_share_*  forwards a guided answer of the Shapes critic takes part in, by its tokens without guidance
+text_share_*      tokens of its free texts, by the same: the fewest forwards there can be with one for each
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ def equal(critic: LocalCritic, n: int) -> dict:
         for detail in (guide.FULL, guide.SCORES):
             answers = critic.writer.write(questions, critic._hashes(questions), Wish(detail=detail), None)
             forwards = sum(several[0].job.written.forwards for several in answers)
+            texts = [text for several in answers for text in several[0].record.texts.values()]
+            words = sum(len(critic.writer.lexicon.ids(text)) for text in texts)
             figures[f"forwards_share_{task}_{detail}"] = forwards / tokens
+            figures[f"text_share_{task}_{detail}"] = words / tokens
     good = [(a.text, b.text) for a, b in zip(own, guided, strict=True) if a.status == COMPLETE]
     return figures | {
         "shapes_complete": len(good) / len(own),
