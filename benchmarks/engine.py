@@ -60,7 +60,7 @@ def main() -> None:
         default=1,
         help="candidates timed in the usual way; all take the same (default: 1)",
     )
-    options.add_argument("--profile", action="store_true", help="say where the time of a step goes")
+    options.add_argument("--profile", action="store_true", help="say where the time of the first task goes")
     args = options.parse_args()
     if args.quick:
         args.shape, args.side, args.alone = "tiny", 256, 1
@@ -77,7 +77,7 @@ def main() -> None:
         f"{torch.get_num_threads()} thread(s); " + (torch.cuda.get_device_name() if on_gpu(critic) else "CPU")
     )
     if args.profile:
-        profile(critic, asked("t2i", 8, args.side))
+        profile(critic, asked(args.tasks[0], 8, args.side))
         return
     figures = {"shape": args.model.name if args.model else args.shape, "dtype": str(critic.model.dtype)[6:]}
     figures["ratio_preprocess_8"] = preprocessing(critic)
