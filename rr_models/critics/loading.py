@@ -13,12 +13,15 @@ import contextlib
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import nn
+from torch.nn.modules import module as torch_modules
 
 from .. import weights as files
 from ..errors import CriticError, ModelFolderError
@@ -182,19 +185,22 @@ class Quantised(Weights):
 
         watch(0, self.size)
         try:
-            read, told = Qwen3VLForConditionalGeneration.from_pretrained(
-                self.folder,
-                config=reading.config(self.folder),
-                dtype=self.dtype,
-                device_map={"": device},
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+            with _progress(Qwen3VLForConditionalGeneration, self.size, watch):
+                read, told = Qwen3VLForConditionalGeneration.from_pretrained(
+                    self.folder,
+                    config=reading.config(self.folder),
+                    dtype=self.dtype,
+                    device_map={"": device},
+                    local_files_only=True,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
             if getattr(read, "hf_quantizer", None) is None:
                 raise ValueError("it knows no such method and would take the weights for plain ones")
             if lost := sorted(told["missing_keys"]):
                 raise ValueError(f"{len(lost)} tensors are missing, such as {lost[0]}")
+        except _Stopped as stopped:
+            raise stopped.by.pop() from None
         except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
             if out_of_memory(error):
                 raise
@@ -212,7 +218,69 @@ class Quantised(Weights):
         self.model.__dict__.update(
             read.__dict__ | {name: self._bare[name] for name in ("generation_config",) if name in self._bare}
         )
+        del read  # else what `watch` raises would hold it
         watch(self.size, self.size)
+
+
+class _Stopped(BaseException):
+    """What a `watch` raised, on its way through code that would make an error of its own of it: torch does
+    of every Exception. `by` holds it, to be taken out, so that the two do not hold each other."""
+
+    def __init__(self, error: BaseException):
+        self.by = [error]
+
+
+_STRIDE = 8
+"""Parameters between two counts of what a model holds; counting takes a millisecond of a large one."""
+
+
+@contextlib.contextmanager
+def _progress(kind: type[nn.Module], total: int, watch: Callable[[int, int], None]) -> Iterator[None]:
+    """Tells `watch(done, total)`, in bytes, how far transformers is with the model of class `kind` that it
+    reads in here. What `watch` raises ends the reading as _Stopped; after an error nothing holds the model.
+
+    What transformers tells hangs on its version, and 4.57 tells of whole files at most. But torch puts every
+    model together, and tells whoever asks of each module and parameter.
+    """
+    thread, model, heard, done = threading.get_ident(), None, 0, 0
+
+    def on_module(module: nn.Module, name: str, child: nn.Module | None) -> None:
+        nonlocal model
+        if isinstance(module, kind) and threading.get_ident() == thread:
+            model = module
+
+    def on_tensor(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+        nonlocal heard, done
+        if threading.get_ident() != thread:  # these hooks are the whole process's
+            return
+        if model is not None and tensor is not None and not tensor.is_meta:
+            heard += 1
+            if heard % _STRIDE == 0:
+                done = max(done, min(total, _held(model)))
+        try:
+            watch(done, total)
+        except BaseException as error:
+            raise _Stopped(error) from None
+
+    hooks = [
+        torch_modules.register_module_module_registration_hook(on_module),
+        torch_modules.register_module_parameter_registration_hook(on_tensor),
+        torch_modules.register_module_buffer_registration_hook(on_tensor),
+    ]
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # else half a model stays while anybody looks at it
+        raise
+    finally:
+        model = None
+        for hook in hooks:
+            hook.remove()
+
+
+def _held(model: nn.Module) -> int:
+    """Bytes of what a model has got so far."""
+    return sum(one.nbytes for one in (*model.parameters(), *model.buffers()) if not one.is_meta)
 
 
 def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.Module, str]]]]:
