@@ -12,12 +12,21 @@ from ..rr_models.critics.remembering import CACHED
 from ..rr_models.critique import report
 from ..rr_models.guide import DETAILS, FULL
 from ..rr_models.verdict import B
+from ..rr_models.written import WRITTEN
 from . import face
 from .duels import AUTO, chosen, how_input
 from .in_round import in_round
 from .memory import ManagedCritic
 from .remember import remembering
-from .sockets import CATEGORY, MAX_SEED, CriticSocket, VerdictSocket, batch_size, number
+from .sockets import (
+    CATEGORY,
+    CriticSocket,
+    VerdictSocket,
+    batch_size,
+    chance_inputs,
+    number,
+    score_mode_input,
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,25 +80,7 @@ class RationalRewardsCompare(io.ComfyNode):
                     tooltip="Margin, in points of the overall score, up to which it is a tie.",
                     advanced=True,
                 ),
-                io.Float.Input(
-                    "temperature",
-                    default=0.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="0: always the same answer to the same pictures. Above 0 it varies with the "
-                    "seed.",
-                    advanced=True,
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the critic's own chance; without effect at temperature 0.",
-                    advanced=True,
-                ),
+                *chance_inputs(),
                 io.Int.Input(
                     "max_new_tokens",
                     default=2048,
@@ -124,6 +115,7 @@ class RationalRewardsCompare(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                score_mode_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -169,6 +161,7 @@ class RationalRewardsCompare(io.ComfyNode):
         guided: bool = True,
         detail: str = FULL,
         remember: bool = True,
+        score_mode: str = WRITTEN,
     ) -> io.NodeOutput:
         for name, image in (("image_a", image_a), ("image_b", image_b)):
             if batch_size(image, name) > 1:
@@ -193,6 +186,7 @@ class RationalRewardsCompare(io.ComfyNode):
             max_new_tokens=max_new_tokens,
             guided=guided,
             detail=detail,
+            score_mode=score_mode,
             watch=face.watch(critic),
         )
         told = report(verdict)

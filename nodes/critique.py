@@ -15,12 +15,20 @@ from ..rr_models.critics.remembering import CACHED
 from ..rr_models.errors import CriticError
 from ..rr_models.guide import FULL
 from ..rr_models.select import rank
-from ..rr_models.written import SCORE_MODES, WRITTEN
+from ..rr_models.written import WRITTEN
 from . import face
 from .in_round import in_round
 from .memory import ManagedCritic
 from .remember import remembering
-from .sockets import CATEGORY, MAX_SEED, CriticSocket, CritiqueSocket, batch_size, number
+from .sockets import (
+    CATEGORY,
+    CriticSocket,
+    CritiqueSocket,
+    batch_size,
+    chance_inputs,
+    number,
+    score_mode_input,
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,25 +73,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     tooltip="What is judged. auto: an edit when a source_image is connected, else text to "
                     "image.",
                 ),
-                io.Float.Input(
-                    "temperature",
-                    default=0.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="0: always the same answer to the same picture. Above 0 the wording and the "
-                    "scores vary with the seed; RationalRewards was published with 0.1.",
-                    advanced=True,
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the critic's own chance; without effect at temperature 0.",
-                    advanced=True,
-                ),
+                *chance_inputs(),
                 io.Int.Input(
                     "max_new_tokens",
                     default=2048,
@@ -119,15 +109,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     "full: a better request for every picture too.",
                     optional=True,
                 ),
-                io.Combo.Input(
-                    "score_mode",
-                    options=list(SCORE_MODES),
-                    default=WRITTEN,
-                    tooltip="written: the score in the answer. expected: the mean of all scores the critic "
-                    "might have written, by its own probabilities; finer, for ranking. Needs guided.",
-                    optional=True,
-                    advanced=True,
-                ),
+                score_mode_input(),
                 io.Boolean.Input(
                     "remember",
                     default=True,

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..rr_models.loop_state import SEEDS
+from ..rr_models.written import SCORE_MODES, WRITTEN
 
 CATEGORY = "RationalRewards"
 MAX_SEED = SEEDS - 1
@@ -32,6 +33,43 @@ def bars_of_aspects() -> io.Input:
         optional=True,
         tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
         "physical_quality=2.5.",
+        advanced=True,
+    )
+
+
+def chance_inputs() -> list[io.Input]:
+    """The inputs `temperature` and `seed` of a critic's answer."""
+    return [
+        io.Float.Input(
+            "temperature",
+            default=0.0,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            tooltip="0: always the same answer to the same picture. Above 0 the wording and the scores vary "
+            "with the seed; RationalRewards was published with 0.1.",
+            advanced=True,
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=MAX_SEED,
+            control_after_generate=io.ControlAfterGenerate.fixed,
+            tooltip="Seed of the critic's own chance; without effect at temperature 0.",
+            advanced=True,
+        ),
+    ]
+
+
+def score_mode_input() -> io.Input:
+    return io.Combo.Input(
+        "score_mode",
+        options=list(SCORE_MODES),
+        default=WRITTEN,
+        tooltip="written: the score in the answer. expected: the mean of all scores the critic might have "
+        "written, by its own probabilities; finer, for ranking. Needs guided.",
+        optional=True,
         advanced=True,
     )
 

@@ -60,6 +60,23 @@ def test_compare_passes_on_the_better_picture(core):
     assert "B wins" in report and "B: " in report
 
 
+def test_what_might_have_been_written_can_decide(core):
+    """Expected scores are those that Critique Image gives to each picture alone."""
+    wish = {"detail": "scores", "max_new_tokens": 700, "score_mode": "expected"}
+    prompt = compared("tiny", how="one by one", **wish)
+    for name, place in (("wrong", 2), ("right", 3)):
+        alone = {"critic": ["critic", 0], "image": [name, 0], "request": REQUEST, "task": "auto"}
+        chance = {"temperature": 0.0, "seed": 0}
+        prompt[f"judge {place}"] = node("RationalRewardsCritique", **alone, **chance, **wish)
+        prompt[f"seen {place}"] = node("PreviewAny", source=[f"judge {place}", 1])
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    for place in (2, 3):
+        assert run.value("compare", place) == pytest.approx(run.value(f"judge {place}", 1), abs=1e-3)
+    written = core.run(compared("tiny", how="one by one", **wish | {"score_mode": "written"}))
+    assert written.value("compare", 2) != run.value("compare", 2)
+
+
 def test_what_cannot_be_told_stops_what_hangs_on_it(core):
     prompt = compared("tiny", max_new_tokens=64)
     prompt["told"] = node("PreviewAny", source=["compare", 5])

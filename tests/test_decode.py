@@ -13,6 +13,7 @@ from rr_tests import tiny
 from rr_models.decode.loop import Decoder
 from rr_models.decode.rows import Job, Prompt
 from rr_models.decode.script import Ask, Choose, Guess, Say, Trie
+from rr_models.decode.text import TextRunner
 
 ASK = Ask(stop=frozenset({7}))
 WORDS = Choose(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,)}))
@@ -132,3 +133,13 @@ def test_a_long_stretch_before_a_choice_is_fed_in_pieces(model):
     job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 150)
     Decoder(model, 1).run([job])
     assert len(job.written.ids) > 100 and not job.written.cut
+
+
+def test_a_step_is_one_graph(model):
+    """Nothing in it asks the host what to do next, so that it can be captured."""
+    runner = TextRunner(model, 2, 512)
+    told = torch.full((2, 1), 7)
+    mask = torch.arange(64) <= told[..., None]
+    whole = torch.compile(runner.step, fullgraph=True, backend="eager")
+    with torch.inference_mode():
+        assert torch.equal(whole(told, told, told, mask), runner.step(told, told, told, mask))
