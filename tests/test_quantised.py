@@ -109,6 +109,7 @@ def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
 
 
 def quantised(folder: Path, copy: Path, **told) -> Path:
+    """A copy of which config.json says that it is quantised."""
     shutil.copytree(folder, copy)
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
@@ -117,7 +118,7 @@ def quantised(folder: Path, copy: Path, **told) -> Path:
 
 @pytest.mark.parametrize(
     ("method", "said"),
-    [("compressed-tensors", "the package compressed-tensors"), ("magic", "knows no such method")],
+    [("compressed-tensors", "Install compressed-tensors"), ("magic", "does not know the method")],
 )
 def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_path, method, said):
     if method != "magic" and importlib.util.find_spec("compressed_tensors"):
@@ -128,3 +129,34 @@ def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_pat
         critic.weights.read(CPU)
     with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
         local.prepare(tmp_path / "saved", CPU, "int8")
+
+
+def test_fp8_is_unpacked_on_a_processor_or_refused_with_the_reason(folder, tmp_path):
+    """transformers 5 unpacks it, 4.57 does not; it is no matter of a package."""
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    told = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [16, 16]}
+    saved = quantised(folder, tmp_path / "saved", **told, modules_to_not_convert=["model.visual", "lm_head"])
+    whole, packed = load_file(folder / "model.safetensors"), {}
+    for name, tensor in whole.items():
+        packed[name] = tensor
+        if name.startswith("model.language_model.layers.") and name.endswith("proj.weight"):
+            rows, columns = (length // 16 for length in tensor.shape)
+            blocks = tensor.float().reshape(rows, 16, columns, 16)
+            scale = blocks.abs().amax((1, 3)) / 448
+            blocks = (blocks / scale[:, None, :, None]).reshape(tensor.shape)
+            packed |= {name: blocks.to(torch.float8_e4m3fn), f"{name}_scale_inv": scale}
+    save_file(packed, saved / "model.safetensors", metadata={"format": "pt"})
+    critic = local.prepare(saved, CPU)
+    if int(transformers.__version__.split(".")[0]) < 5:
+        with pytest.raises(CriticError, match=r"GPU .* Take the model unquantised"):
+            critic.weights.read(CPU)
+        return
+    critic.weights.read(CPU)
+    for name, tensor in whole.items():
+        read = critic.model.get_parameter(name)
+        torch.testing.assert_close(
+            read.float(), tensor.float(), rtol=0, atol=0.04 * float(tensor.abs().max())
+        )
+    assert says(critic)

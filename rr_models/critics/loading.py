@@ -182,21 +182,23 @@ class Quantised(Weights):
 
     def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
         from transformers import Qwen3VLForConditionalGeneration
+        from transformers.quantizers import AutoHfQuantizer
 
         watch(0, self.size)
+        config, method = reading.config(self.folder), files.quantised(self.folder)
         try:
+            if not AutoHfQuantizer.supports_quant_method(config.quantization_config):
+                raise ValueError("it does not know the method and would take the weights for plain ones")
             with _progress(Qwen3VLForConditionalGeneration, self.size, watch):
                 read, told = Qwen3VLForConditionalGeneration.from_pretrained(
                     self.folder,
-                    config=reading.config(self.folder),
+                    config=config,
                     dtype=self.dtype,
                     device_map={"": device},
                     local_files_only=True,
                     use_safetensors=True,
                     output_loading_info=True,
                 )
-            if getattr(read, "hf_quantizer", None) is None:
-                raise ValueError("it knows no such method and would take the weights for plain ones")
             if lost := sorted(told["missing_keys"]):
                 raise ValueError(f"{len(lost)} tensors are missing, such as {lost[0]}")
         except _Stopped as stopped:
@@ -204,14 +206,12 @@ class Quantised(Weights):
         except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
             if out_of_memory(error):
                 raise
-            method = files.quantised(self.folder)
-            package = self.PACKAGES.get(method or "")
-            mend = (
-                f"It takes the package {package}" if package else "This transformers does not know the method"
-            )
+            lacking = isinstance(error, ImportError) and self.PACKAGES.get(method or "")
             raise CriticError(
                 f"{self.folder.name} is quantised by {method}, and transformers cannot read it on {device} "
-                f"({str(error).splitlines()[0]}). {mend}; the unquantised model needs nothing."
+                f"({str(error).splitlines()[0].rstrip('.')}). "
+                + (f"Install {lacking} with ComfyUI's Python, or take" if lacking else "Take")
+                + " the model unquantised, which needs nothing."
             ) from error
         # the parts that write answers hold on to the model itself, so it takes over what was read
         read.eval().requires_grad_(False)
