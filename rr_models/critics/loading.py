@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 META = torch.device("meta")
 
 
-def skeleton(folder: Path, precision: Precision) -> nn.Module:
+def skeleton(folder: Path, precision: Precision, attention: str = reading.SDPA) -> nn.Module:
     """The folder's Qwen3-VL with all parameters on the meta device; buffers are real."""
     try:  # transformers takes seconds to import, so it waits until a model is really wanted
         from transformers import Qwen3VLForConditionalGeneration
@@ -44,7 +44,7 @@ def skeleton(folder: Path, precision: Precision) -> nn.Module:
             "that does not fit the installed torch has this effect too: install the matching one, or none."
         ) from error
     with torch.inference_mode(False), _hollow(precision.dtype):
-        model = Qwen3VLForConditionalGeneration(reading.config(folder))
+        model = Qwen3VLForConditionalGeneration(reading.config(folder, attention))
     if precision.packed:
         pack(model, precision.name, precision.dtype)
     return model.eval()
@@ -185,7 +185,7 @@ class Quantised(Weights):
         from transformers.quantizers import AutoHfQuantizer
 
         watch(0, self.size)
-        config, method = reading.config(self.folder), files.quantised(self.folder)
+        config, method = self.model.config, files.quantised(self.folder)
         try:
             if not AutoHfQuantizer.supports_quant_method(config.quantization_config):
                 raise ValueError("it does not know the method and would take the weights for plain ones")
