@@ -3,7 +3,7 @@ attention."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ SDPA, FLASH = "sdpa", "flash_attention_2"
 ATTENTIONS = (SDPA, FLASH)
 """What the vision tower may compute its attention with: torch's own, or the package flash-attn."""
 _NOT_THE_FOLDERS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
-_NOT_THE_FOLDERS += ("output_attentions",)  # which would force the slowest one
+_NOT_THE_FOLDERS += ("output_attentions",)  # which only the slowest gives
 """Settings by which a config.json could choose the attention; that is the user's to choose."""
 
 
@@ -108,9 +108,12 @@ def attention(choice: str, device: torch.device, dtype: torch.dtype) -> str:
         raise ValueError(
             f"attention: {FLASH} computes in 16 bit, this precision in 32. Take {SDPA}, or precision bf16."
         )
-    if importlib.util.find_spec("flash_attn") is None:
+    try:
+        importlib.import_module("flash_attn")
+    except (ImportError, OSError) as error:  # one built for another torch is as common as none
         raise CriticError(
-            f"attention: {FLASH} takes the package flash-attn, which is not installed. Install it with "
-            f"ComfyUI's Python: pip install flash-attn --no-build-isolation. Or take {SDPA}."
-        )
+            f"attention: {FLASH} takes the package flash-attn, which cannot be imported ({error}). Install the "
+            "one for this torch with ComfyUI's Python: pip install flash-attn --no-build-isolation. "
+            f"Or take {SDPA}."
+        ) from error
     return choice
