@@ -112,8 +112,8 @@ def attention(choice: str, device: torch.device, dtype: torch.dtype) -> str:
         importlib.import_module("flash_attn")
     except (ImportError, OSError) as error:  # one built for another torch is as common as none
         raise CriticError(
-            f"attention: {FLASH} takes the package flash-attn, which cannot be imported ({error}). Install the "
-            "one for this torch with ComfyUI's Python: pip install flash-attn --no-build-isolation. "
+            f"attention: {FLASH} takes the package flash-attn, which cannot be imported ({error}). Install "
+            "the one for this torch with ComfyUI's Python: pip install flash-attn --no-build-isolation. "
             f"Or take {SDPA}."
         ) from error
     return choice
