@@ -1,6 +1,6 @@
 """How fast and in how much host memory are weights read, against plain `from_pretrained` of transformers?
 
-    python benchmarks/loading.py [--quick] [--device cpu]
+    python benchmarks/loading.py [--quick] [--device cpu] [--precision fp32]
 
 Makes a Qwen3-VL of random weights in bf16 (4.3 GB, with --quick 0.3 GB) in a temporary folder and reads it in
 processes of their own, each way in turn, with the files in the system's cache. A way ends when every weight
@@ -34,6 +34,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--quick", action="store_true", help="a model of 0.3 GB, one run each")
     options.add_argument("--device", default="cpu", help="where to, such as cuda (default: cpu)")
+    options.add_argument("--precision", choices=WAYS, help="this one alone (default: all)")
     options.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.one:
@@ -45,8 +46,8 @@ def main() -> None:
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         print(f"a model of {size / 1e9:.2f} GB, to {options.device}", file=sys.stderr)
         figures = {"gigabytes": size / 1e9}
-        for name, dtype in WAYS.items():
-            best = {}
+        for name in [options.precision] if options.precision else WAYS:
+            dtype, best = WAYS[name], {}
             for way in ("ours", "theirs") * (1 if options.quick else 3):
                 found = run(way, dtype, folder, options.device)
                 print(f"{name} {way}: {found}", file=sys.stderr)

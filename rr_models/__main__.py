@@ -25,6 +25,7 @@ from .wording import choose
 OK, UNJUDGED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 SHAPES = "shapes"
 PRECISIONS = ("auto", "bf16", "fp16", "fp32", "fp8", "int8", "4-bit")
+ATTENTIONS = ("sdpa", "flash_attention_2")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,6 +137,12 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: b
     _wording(command)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default auto)")
     command.add_argument("--precision", choices=PRECISIONS, default="auto")
+    command.add_argument(
+        "--attention",
+        choices=ATTENTIONS,
+        default=ATTENTIONS[0],
+        help="of the vision tower: sdpa (default), or flash_attention_2, which takes the package flash-attn",
+    )
     command.add_argument("--max-pixels", type=int, help="larger pictures are scaled down to this many pixels")
     command.add_argument("--temperature", type=float, default=0.0, help="0 (default): always the same answer")
     command.add_argument("--seed", type=int, default=0)
@@ -235,6 +242,7 @@ def _load(options):
         options.max_pixels,
         name="Shapes critic" if options.critic == SHAPES else "",
         wording=_chosen(options, folder),
+        attention=options.attention,
     )
 
 

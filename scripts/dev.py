@@ -27,7 +27,9 @@ import dev_core
 import dev_demo
 from dev_env import PYTHON, ROOT, Trouble, oldest_transformers, prepare
 
-OLDEST_TESTS = [f"tests/test_{name}.py" for name in ("engine", "shapes", "loading", "local_load", "download")]
+OLDEST_TESTS = [
+    f"tests/test_{name}.py" for name in ("engine", "shapes", "loading", "quantised", "local_load", "download")
+]
 
 
 def main() -> int:

@@ -13,7 +13,8 @@ from rr_tests import tiny
 from rr_tests.answers import answer
 
 from rr_models import rubric
-from rr_models.__main__ import main
+from rr_models.__main__ import ATTENTIONS, main
+from rr_models.critics import reading
 from rr_models.shapes.generator import generate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,15 @@ def test_critique_of_two_pictures(capsys, pictures):
     assert right["status"] == wrong["status"] == "complete"
     assert 1 <= wrong["overall"] < right["overall"] <= 4
     assert right["source"]["critic"] == "Shapes critic" and "coloured shapes only" in err
+
+
+def test_flash_attention_that_cannot_be_had_is_bad_input(capsys, pictures):
+    asked = ("critique", *pictures, "--request", REQUEST, "--device", "cpu")
+    status, out, err = run(capsys, *asked, "--attention", "flash_attention_2")
+    assert (status, out) == (2, "") and "attention: flash_attention_2 runs on CUDA and ROCm cards" in err
+    with pytest.raises(SystemExit):
+        run(capsys, *asked, "--attention", "eager")
+    assert ATTENTIONS == reading.ATTENTIONS
 
 
 def test_critique_for_people_has_the_best_first(capsys, pictures):

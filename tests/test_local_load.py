@@ -16,7 +16,7 @@ from rr_tests import tiny
 
 from rr_models import rubric
 from rr_models.critics import local, reading
-from rr_models.errors import ModelFolderError
+from rr_models.errors import CriticError, ModelFolderError
 
 REQUEST = "A red fox asleep on a blue chair."
 
@@ -175,3 +175,63 @@ def test_a_torchvision_that_does_not_fit_is_named(folder, tmp_path):
     )
     assert run.returncode == 1
     assert "CriticError" in run.stderr and "A torchvision that does not fit" in run.stderr
+
+
+def attentions(model) -> dict[str, str]:
+    parts = {"vision": model.model.visual, "text": model.model.language_model, "all": model}
+    return {name: part.config._attn_implementation for name, part in parts.items()}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"attn_implementation": "flash_attention_2"},
+        {"_attn_implementation": "eager"},
+        {"_attn_implementation_internal": "eager", "output_attentions": True},
+    ],
+)
+def test_attention_is_sdpa_whatever_the_folder_says(folder, tmp_path, told):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    for part in (config, config["text_config"], config["vision_config"]):
+        part.update(told)
+    (copy / "config.json").write_text(json.dumps(config))
+    critic = local.load(copy)
+    assert attentions(critic.model) == {"vision": "sdpa", "text": "sdpa", "all": "sdpa"}
+    assert not critic.model.config.output_attentions
+
+
+def test_a_chosen_attention_is_the_vision_towers_alone(folder, critic, monkeypatch):
+    from transformers import AttentionInterface
+
+    sdpa, asked = AttentionInterface()["sdpa"], []
+
+    def mine(module, *args, **options):
+        asked.append(type(module).__name__)
+        return sdpa(module, *args, **options)
+
+    AttentionInterface.register("mine", mine)
+    monkeypatch.setattr(reading, "attention", lambda choice, device, dtype: choice)
+    other = local.load(folder, attention="mine")
+    assert attentions(other.model) == {"vision": "mine", "text": "sdpa", "all": "sdpa"}
+    assert answer(other) == answer(critic)
+    assert asked == ["Qwen3VLVisionAttention"] * len(other.model.model.visual.blocks)
+
+
+def test_flash_attention_is_refused_where_it_cannot_be_had(folder, monkeypatch):
+    card = torch.device("cuda")
+    with pytest.raises(ValueError, match="attention must be one of sdpa, flash_attention_2, not 'flash'"):
+        local.load(folder, attention="flash")
+    with pytest.raises(ValueError, match="CUDA and ROCm cards, not on cpu. Take sdpa"):
+        local.load(folder, attention="flash_attention_2")
+    with pytest.raises(ValueError, match="16 bit, this precision in 32. Take sdpa, or precision bf16"):
+        reading.attention("flash_attention_2", card, torch.float32)
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    with pytest.raises(CriticError, match="flash-attn, which cannot be imported .*pip install flash-attn"):
+        reading.attention("flash_attention_2", card, torch.bfloat16)
+    monkeypatch.setitem(sys.modules, "flash_attn", sys)
+    assert reading.attention("flash_attention_2", card, torch.bfloat16) == "flash_attention_2"
+    config = reading.config(folder, "flash_attention_2")
+    assert config.vision_config._attn_implementation == "flash_attention_2"
+    assert config.text_config._attn_implementation == config._attn_implementation == "sdpa"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import shutil
 from pathlib import Path
 
 import _random_model as random_model
@@ -140,51 +138,6 @@ def test_a_packed_critic_takes_what_was_said_before_it_was_read(folder, name):
     assert critic.weights.size == taken
     whole = local.prepare(folder, CPU, "bf16").weights.size
     assert precision.size(folder, "bf16") == whole > precision.size(folder, name)
-
-
-def quantised(folder: Path, copy: Path, **told) -> Path:
-    shutil.copytree(folder, copy)
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
-    return copy
-
-
-def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(folder, tmp_path):
-    needs(precision.FOUR_BIT)
-    from transformers import BitsAndBytesConfig, Qwen3VLForConditionalGeneration
-
-    saved = Path(shutil.copytree(folder, tmp_path / "saved"))
-    settings = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["model.visual", "lm_head"]
-    )
-    (saved / "model.safetensors").unlink()
-    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, quantization_config=settings)
-    model.save_pretrained(saved)
-    critic = local.prepare(saved, CPU)
-    assert critic.precision == "bitsandbytes" and critic.weights.device is None
-    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    texts = []
-    for _ in range(2):
-        critic.weights.read(CPU)
-        texts.append(critic.critique([picture], "a fox")[0].text)
-        critic.weights.drop()
-        assert all(p.is_meta for p in critic.model.parameters())
-    assert texts[0] == texts[1] != ""
-
-
-@pytest.mark.parametrize(
-    ("method", "said"),
-    [("compressed-tensors", "the package compressed-tensors"), ("magic", "knows no such method")],
-)
-def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_path, method, said):
-    if method != "magic" and importlib.util.find_spec("compressed_tensors"):
-        pytest.skip("compressed-tensors is installed here")
-    told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
-    critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
-    with pytest.raises(CriticError, match=f"(?s)saved is quantised by {method}.*{said}"):
-        critic.weights.read(CPU)
-    with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
-        local.prepare(tmp_path / "saved", CPU, "int8")
 
 
 def test_four_bit_rests_and_comes_back_with_its_scales(folder):

@@ -13,12 +13,15 @@ import contextlib
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import nn
+from torch.nn.modules import module as torch_modules
 
 from .. import weights as files
 from ..errors import CriticError, ModelFolderError
@@ -31,7 +34,7 @@ log = logging.getLogger(__name__)
 META = torch.device("meta")
 
 
-def skeleton(folder: Path, precision: Precision) -> nn.Module:
+def skeleton(folder: Path, precision: Precision, attention: str = reading.SDPA) -> nn.Module:
     """The folder's Qwen3-VL with all parameters on the meta device; buffers are real."""
     try:  # transformers takes seconds to import, so it waits until a model is really wanted
         from transformers import Qwen3VLForConditionalGeneration
@@ -41,7 +44,7 @@ def skeleton(folder: Path, precision: Precision) -> nn.Module:
             "that does not fit the installed torch has this effect too: install the matching one, or none."
         ) from error
     with torch.inference_mode(False), _hollow(precision.dtype):
-        model = Qwen3VLForConditionalGeneration(reading.config(folder))
+        model = Qwen3VLForConditionalGeneration(reading.config(folder, attention))
     if precision.packed:
         pack(model, precision.name, precision.dtype)
     return model.eval()
@@ -179,40 +182,105 @@ class Quantised(Weights):
 
     def _read(self, device: torch.device, watch: Callable[[int, int], None]) -> None:
         from transformers import Qwen3VLForConditionalGeneration
+        from transformers.quantizers import AutoHfQuantizer
 
         watch(0, self.size)
+        config, method = self.model.config, files.quantised(self.folder)
         try:
-            read, told = Qwen3VLForConditionalGeneration.from_pretrained(
-                self.folder,
-                config=reading.config(self.folder),
-                dtype=self.dtype,
-                device_map={"": device},
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            if getattr(read, "hf_quantizer", None) is None:
-                raise ValueError("it knows no such method and would take the weights for plain ones")
+            if not AutoHfQuantizer.supports_quant_method(config.quantization_config):
+                raise ValueError("it does not know the method and would take the weights for plain ones")
+            with _progress(Qwen3VLForConditionalGeneration, self.size, watch):
+                read, told = Qwen3VLForConditionalGeneration.from_pretrained(
+                    self.folder,
+                    config=config,
+                    dtype=self.dtype,
+                    device_map={"": device},
+                    local_files_only=True,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
             if lost := sorted(told["missing_keys"]):
                 raise ValueError(f"{len(lost)} tensors are missing, such as {lost[0]}")
+        except _Stopped as stopped:
+            raise stopped.by.pop() from None
         except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
             if out_of_memory(error):
                 raise
-            method = files.quantised(self.folder)
-            package = self.PACKAGES.get(method or "")
-            mend = (
-                f"It takes the package {package}" if package else "This transformers does not know the method"
-            )
+            lacking = isinstance(error, ImportError) and self.PACKAGES.get(method or "")
             raise CriticError(
                 f"{self.folder.name} is quantised by {method}, and transformers cannot read it on {device} "
-                f"({str(error).splitlines()[0]}). {mend}; the unquantised model needs nothing."
+                f"({str(error).splitlines()[0].rstrip('.')}). "
+                + (f"Install {lacking} with ComfyUI's Python, or take" if lacking else "Take")
+                + " the model unquantised, which needs nothing."
             ) from error
         # the parts that write answers hold on to the model itself, so it takes over what was read
         read.eval().requires_grad_(False)
         self.model.__dict__.update(
             read.__dict__ | {name: self._bare[name] for name in ("generation_config",) if name in self._bare}
         )
+        del read  # else what `watch` raises would hold it
         watch(self.size, self.size)
+
+
+class _Stopped(BaseException):
+    """What a `watch` raised, on its way through code that would make an error of its own of it: torch does
+    of every Exception. `by` holds it, to be taken out, so that the two do not hold each other."""
+
+    def __init__(self, error: BaseException):
+        self.by = [error]
+
+
+_STRIDE = 8
+"""Parameters between two counts of what a model holds; counting takes a millisecond of a large one."""
+
+
+@contextlib.contextmanager
+def _progress(kind: type[nn.Module], total: int, watch: Callable[[int, int], None]) -> Iterator[None]:
+    """Tells `watch(done, total)`, in bytes, how far transformers is with the model of class `kind` that it
+    reads in here. What `watch` raises ends the reading as _Stopped; after an error nothing holds the model.
+
+    What transformers tells hangs on its version, and 4.57 tells of whole files at most. But torch puts every
+    model together, and tells whoever asks of each module and parameter.
+    """
+    thread, model, heard, done = threading.get_ident(), None, 0, 0
+
+    def on_module(module: nn.Module, name: str, child: nn.Module | None) -> None:
+        nonlocal model
+        if isinstance(module, kind) and threading.get_ident() == thread:
+            model = module
+
+    def on_tensor(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+        nonlocal heard, done
+        if threading.get_ident() != thread:  # these hooks are the whole process's
+            return
+        if model is not None and tensor is not None and not tensor.is_meta:
+            heard += 1
+            if heard % _STRIDE == 0:
+                done = max(done, min(total, _held(model)))
+        try:
+            watch(done, total)
+        except BaseException as error:
+            raise _Stopped(error) from None
+
+    hooks = [
+        torch_modules.register_module_module_registration_hook(on_module),
+        torch_modules.register_module_parameter_registration_hook(on_tensor),
+        torch_modules.register_module_buffer_registration_hook(on_tensor),
+    ]
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # else half a model stays while anybody looks at it
+        raise
+    finally:
+        model = None
+        for hook in hooks:
+            hook.remove()
+
+
+def _held(model: nn.Module) -> int:
+    """Bytes of what a model has got so far."""
+    return sum(one.nbytes for one in (*model.parameters(), *model.buffers()) if not one.is_meta)
 
 
 def _plan(folder: Path, model: nn.Module) -> dict[str, dict[str, list[tuple[nn.Module, str]]]]:

@@ -46,6 +46,7 @@ def load(
     name: str = "",
     wording: Wording | None = None,
     watch: Watch | None = None,
+    attention: str = reading.SDPA,
 ) -> LocalCritic:
     """Load a model folder, after checking that it is whole.
 
@@ -53,10 +54,11 @@ def load(
     precision.NAMES; `max_pixels` caps the pictures (see images.py); `name` is what
     critiques record as their critic, by default the folder's name; `wording` is how it is asked, by default
     as its model card says, or in this project's words if it says nothing (see wording.py);
-    `watch(done, total)` hears of the bytes that are read.
+    `watch(done, total)` hears of the bytes that are read; `attention` is what the vision tower computes its
+    attention with: "sdpa" or, where the package flash-attn is installed, "flash_attention_2".
     """
     device = reading.device(device)
-    critic = prepare(folder, device, dtype, max_pixels, name, wording)
+    critic = prepare(folder, device, dtype, max_pixels, name, wording, attention)
     try:
         critic.weights.read(device, watch)
     except (RuntimeError, MemoryError) as error:
@@ -74,6 +76,7 @@ def prepare(
     max_pixels: int | None = None,
     name: str = "",
     wording: Wording | None = None,
+    attention: str = reading.SDPA,
 ) -> LocalCritic:
     """As `load`, but the weights stay in their files until `critic.weights.read(device)`."""
     folder = Path(folder)
@@ -81,7 +84,7 @@ def prepare(
     precision = dtype if isinstance(dtype, Precision) else choose_precision(dtype, device, folder)
     log.info("%s is loaded in %s", name or folder.name, precision)
     preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
-    model = skeleton(folder, precision)
+    model = skeleton(folder, precision, reading.attention(attention, device, precision.dtype))
     from transformers import GenerationConfig
 
     tokenizer = reading.tokenizer(folder)

@@ -1,18 +1,27 @@
-"""What a model folder and the user's choices mean for transformers: configuration, tokenizer and
-device."""
+"""What a model folder and the user's choices mean for transformers: configuration, tokenizer, device and
+attention."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import torch
 
 from .. import weights
-from ..errors import ModelFolderError
+from ..errors import CriticError, ModelFolderError
+
+SDPA, FLASH = "sdpa", "flash_attention_2"
+ATTENTIONS = (SDPA, FLASH)
+"""What the vision tower may compute its attention with: torch's own, or the package flash-attn."""
+_NOT_THE_FOLDERS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
+_NOT_THE_FOLDERS += ("output_attentions",)  # which only the slowest gives
+"""Settings by which a config.json could choose the attention; that is the user's to choose."""
 
 
-def config(folder: Path):
-    """The model's configuration, with the rotary settings under their old names too.
+def config(folder: Path, attention: str = SDPA):
+    """The model's configuration, with the rotary settings under their old names too. `attention` is the
+    vision tower's; the text half asks torch itself (see decode/text.py).
 
     Transformers 5 saves them as rope_parameters, which 4.57 passes over in silence.
     """
@@ -23,7 +32,11 @@ def config(folder: Path):
     if rope := text.get("rope_parameters"):
         text.setdefault("rope_scaling", rope)
         text.setdefault("rope_theta", rope.get("rope_theta"))
-    return Qwen3VLConfig.from_dict(told)
+    for part in (told, text, told.get("vision_config") or {}):
+        for name in _NOT_THE_FOLDERS:
+            part.pop(name, None)
+    chosen = {"": SDPA, "text_config": SDPA, "vision_config": attention}
+    return Qwen3VLConfig.from_dict(told, attn_implementation=chosen)
 
 
 def tied(config) -> bool:
@@ -81,3 +94,26 @@ def device(choice: torch.device | str) -> torch.device:
         said = str(error).splitlines()[0]
         raise ValueError(f"device: {choice!r} is not to be had here ({said}). Take auto or cpu.") from error
     return found
+
+
+def attention(choice: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The choice, one of ATTENTIONS, after making sure that it can be had on `device` in `dtype`."""
+    if choice not in ATTENTIONS:
+        raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {choice!r}.")
+    if choice == SDPA:
+        return choice
+    if device.type != "cuda":  # ROCm's cards have this name too
+        raise ValueError(f"attention: {FLASH} runs on CUDA and ROCm cards, not on {device}. Take {SDPA}.")
+    if dtype not in (torch.float16, torch.bfloat16):
+        raise ValueError(
+            f"attention: {FLASH} computes in 16 bit, this precision in 32. Take {SDPA}, or precision bf16."
+        )
+    try:
+        importlib.import_module("flash_attn")
+    except (ImportError, OSError) as error:  # one built for another torch is as common as none
+        raise CriticError(
+            f"attention: {FLASH} takes the package flash-attn, which cannot be imported ({error}). Install "
+            "the one for this torch with ComfyUI's Python: pip install flash-attn --no-build-isolation. "
+            f"Or take {SDPA}."
+        ) from error
+    return choice

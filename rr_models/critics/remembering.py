@@ -136,6 +136,7 @@ class Remembering:
             "model": model.identity,
             "precision": [model.precision, str(model.model.dtype)],
             "device": self.device,
+            "attention": model.model.config.vision_config._attn_implementation,
             "pictures": asdict(model.preprocessing),
             "profile": repr(model.profile),
             "style": model.wording.style,

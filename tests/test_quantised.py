@@ -1,0 +1,161 @@
+"""Models that were quantised before they were saved: transformers reads them, with progress and Stop."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import shutil
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from rr_tests import tiny
+
+from rr_models.critics import local, precision
+from rr_models.errors import CriticError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def four_bit(folder, tmp_path_factory) -> Path:
+    """The tiny critic as bitsandbytes saves it."""
+    if not precision.has_bitsandbytes():
+        pytest.skip("4-bit needs bitsandbytes >= 0.50, which is not installed here")
+    from transformers import BitsAndBytesConfig, Qwen3VLForConditionalGeneration
+
+    saved = Path(shutil.copytree(folder, tmp_path_factory.mktemp("saved") / "saved"))
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["model.visual", "lm_head"]
+    )
+    (saved / "model.safetensors").unlink()
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, quantization_config=settings)
+    model.save_pretrained(saved)
+    return saved
+
+
+def says(critic: local.LocalCritic) -> str:
+    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    return critic.critique([picture], "a fox", detail="scores")[0].text
+
+
+def models(critic: local.LocalCritic) -> set[weakref.ref]:
+    """All models of the critic's kind that are somewhere in memory."""
+    return {weakref.ref(one) for one in gc.get_objects() if type(one) is type(critic.model)}
+
+
+def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(four_bit):
+    critic = local.prepare(four_bit, CPU)
+    assert critic.precision == "bitsandbytes" and critic.weights.device is None
+    texts = []
+    for _ in range(2):
+        critic.weights.read(CPU)
+        texts.append(says(critic))
+        critic.weights.drop()
+        assert all(p.is_meta for p in critic.model.parameters())
+    assert texts[0] == texts[1] != ""
+
+
+def test_its_progress_grows_to_the_size_of_its_files(four_bit):
+    critic = local.prepare(four_bit, CPU)
+    heard = []
+    critic.weights.read(CPU, lambda done, total: heard.append((done, total)))
+    total = (four_bit / "model.safetensors").stat().st_size
+    assert heard[0] == (0, total) and heard[-1] == (total, total) and heard == sorted(heard)
+    steps = sorted({done for done, _ in heard})
+    assert len(steps) > 5 and max(b - a for a, b in zip(steps, steps[1:], strict=False)) < 0.75 * total
+    hooks = torch.nn.modules.module
+    assert not hooks._global_parameter_registration_hooks and not hooks._global_module_registration_hooks
+    torch.nn.Linear(1, 1)  # whatever is made later is nobody's progress
+    assert heard[-1] == (total, total)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"), [(RuntimeError, 0), (RuntimeError, 0.5), (RuntimeError, 1), (KeyboardInterrupt, 0.5)]
+)
+def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
+    critic = local.prepare(four_bit, CPU)
+    begun, calls = set(), []
+
+    def stop(done, total):
+        calls.append(done)
+        if len(calls) > 40 and done >= share * total:  # past the first word, in the midst of the making
+            begun.update(models(critic) - before)
+            raise kind("stop")
+
+    gc.collect()
+    gc.disable()  # it has to be gone by itself, at once
+    before = models(critic)
+    try:
+        with pytest.raises(kind, match="^stop$") as caught:
+            critic.weights.read(CPU, stop)
+        assert caught.value.__cause__ is None and (begun or share == 1)
+        assert not any(model() for model in begun)
+    finally:
+        gc.enable()
+    assert calls[-1] >= share * (four_bit / "model.safetensors").stat().st_size
+    assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
+    assert torch.get_default_dtype() == torch.float32
+    critic.weights.read(CPU)
+    assert says(critic) == says(local.load(four_bit))
+
+
+def quantised(folder: Path, copy: Path, **told) -> Path:
+    """A copy of which config.json says that it is quantised."""
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("compressed-tensors", "Install compressed-tensors"), ("magic", "does not know the method")],
+)
+def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_path, method, said):
+    if method != "magic" and importlib.util.find_spec("compressed_tensors"):
+        pytest.skip("compressed-tensors is installed here")
+    told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
+    critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
+    with pytest.raises(CriticError, match=f"(?s)saved is quantised by {method}.*{said}"):
+        critic.weights.read(CPU)
+    with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
+        local.prepare(tmp_path / "saved", CPU, "int8")
+
+
+def test_fp8_is_unpacked_on_a_processor_or_refused_with_the_reason(folder, tmp_path):
+    """transformers 5 unpacks it, 4.57 does not; it is no matter of a package."""
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    told = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [16, 16]}
+    saved = quantised(folder, tmp_path / "saved", **told, modules_to_not_convert=["model.visual", "lm_head"])
+    whole, packed = load_file(folder / "model.safetensors"), {}
+    for name, tensor in whole.items():
+        packed[name] = tensor
+        if name.startswith("model.language_model.layers.") and name.endswith("proj.weight"):
+            rows, columns = (length // 16 for length in tensor.shape)
+            blocks = tensor.float().reshape(rows, 16, columns, 16)
+            scale = blocks.abs().amax((1, 3)) / 448
+            blocks = (blocks / scale[:, None, :, None]).reshape(tensor.shape)
+            packed |= {name: blocks.to(torch.float8_e4m3fn), f"{name}_scale_inv": scale}
+    save_file(packed, saved / "model.safetensors", metadata={"format": "pt"})
+    critic = local.prepare(saved, CPU)
+    if int(transformers.__version__.split(".")[0]) < 5:
+        with pytest.raises(CriticError, match=r"GPU .* Take the model unquantised"):
+            critic.weights.read(CPU)
+        return
+    critic.weights.read(CPU)
+    for name, tensor in whole.items():
+        read = critic.model.get_parameter(name)
+        torch.testing.assert_close(
+            read.float(), tensor.float(), rtol=0, atol=0.04 * float(tensor.abs().max())
+        )
+    assert says(critic)
