@@ -41,6 +41,7 @@ class Wish:
     max_new_tokens: int = 2048
     batch_size: int = 8
     invariant: bool | None = None
+    graphs: bool | None = None
 
     def __post_init__(self):
         if not self.temperature >= 0:
@@ -244,6 +245,16 @@ class Writer:
 
         return enough
 
+    def _graphs(self, choice: bool | None, invariant: bool) -> bool:
+        """Whether steps are replayed from CUDA graphs: where it can be, unless it is chosen otherwise."""
+        can = invariant and self.model.device.type == "cuda" and torch.version.cuda is not None
+        if choice and not can:
+            raise ValueError(
+                f"graphs need an NVIDIA card and the invariant way; this is {self.model.device}, "
+                f"invariant={invariant}. Leave graphs out."
+            )
+        return can if choice is None else choice
+
     def _run(
         self, answers: Sequence[Answer], hashes: Mapping[int, str], wish: Wish, watch: Watch | None
     ) -> None:
@@ -264,6 +275,7 @@ class Writer:
             invariant = self.model.dtype != torch.float32
         rows, looks = wish.batch_size, self.eyes.looks
         lines = max(rows, LINES) if invariant else 0
+        graphs = self._graphs(wish.graphs, invariant)
         self.under_way = answers
         tell()
         try:
@@ -272,7 +284,7 @@ class Writer:
                 self.eyes.expect(
                     [hashes[id(p)] for a in answers if id(a.job) in waits for p in a.question.pictures]
                 )
-                decoder = Decoder(self.model, rows, lines)
+                decoder = Decoder(self.model, rows, lines, graphs)
                 try:
                     decoder.run(waiting, tell)
                 except (RuntimeError, MemoryError) as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from .replay import Replay
 from .rows import Job, NotANumber, Prompt, Row
 from .script import Ask
 from .text import DUMP, TextRunner
@@ -27,10 +28,11 @@ LINES = 8
 
 class Decoder:
     """Writes answers with `model`, up to `rows` at a time. With `lines`, no fewer than the rows, in the
-    invariant way; without, in steps as small as they can be, which a CPU in 32 bit is faster with."""
+    invariant way; without, in steps as small as they can be, which a CPU in 32 bit is faster with. With
+    `graphs`, steps are recorded and replayed, see replay.py: for lines and a CUDA device only."""
 
-    def __init__(self, model: torch.nn.Module, rows: int, lines: int = 0):
-        self.model, self.rows, self.lines = model, rows, lines
+    def __init__(self, model: torch.nn.Module, rows: int, lines: int = 0, graphs: bool = False):
+        self.model, self.rows, self.lines, self.graphs = model, rows, lines, graphs
         self.forwards = 0
 
     @torch.inference_mode()
@@ -42,7 +44,7 @@ class Decoder:
         # rows of different widths take no steps together: one width after the other
         jobs = sorted(jobs, key=width)
         runner = TextRunner(self.model, min(self.rows, len(jobs)), width(jobs[-1]))
-        for _ in _Pool(runner, self.lines).run(jobs):
+        for _ in _Pool(runner, self.lines, self.graphs).run(jobs):
             self.forwards += 1
             if watch:
                 watch()
@@ -61,8 +63,9 @@ def columns_of(prompt: int, answer: int) -> int:
 class _Pool:
     """The rows of one cache. With `lines`, every step has so many."""
 
-    def __init__(self, runner: TextRunner, lines: int):
+    def __init__(self, runner: TextRunner, lines: int, graphs: bool):
         self.runner, self.lines = runner, lines
+        self.replay = Replay(runner.answer) if graphs else None
         self.rows: list[Row] = []
         self.shared: object = None  # the key of what the shared row holds
         self.masks: dict[Ask, torch.Tensor] = {}
@@ -195,9 +198,10 @@ class _Pool:
             mask = torch.arange(read, device=device) <= columns[..., None]
         else:
             mask = seen.to(device)
-        hidden = self.runner.step(ids, positions, columns, mask, first)
-        each = torch.arange(lines, device=device)[:, None]
-        logits = self.runner.logits(hidden[each, where.to(device)])
+        if self.replay:
+            logits = self.replay(ids, positions, columns, mask, where.to(device))
+        else:
+            logits = self.runner.answer(ids, positions, columns, mask, where.to(device), first)
         for row in group:  # a copy, or each row would keep the logits of all alive
             row.was_fed(logits[row.place - first, : len(row.step.wanted)].clone())
 

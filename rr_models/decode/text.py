@@ -115,6 +115,11 @@ class TextRunner:
         hidden = self.text.embed_tokens(ids)
         return self._layers(hidden, positions.expand(3, lines, tokens), attend, {})
 
+    def answer(self, ids, positions, columns, mask, where: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """A `step`, and the logits behind the tokens `where` [lines, wanted]: [lines, wanted, vocabulary]."""
+        hidden = self.step(ids, positions, columns, mask, first)
+        return self.logits(hidden[torch.arange(len(where), device=where.device)[:, None], where])
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.head(hidden).float()
 
