@@ -60,6 +60,7 @@ def main() -> None:
         default=1,
         help="candidates timed in the usual way; all take the same (default: 1)",
     )
+    options.add_argument("--eager", action="store_true", help="without CUDA graphs")
     options.add_argument("--profile", action="store_true", help="say where the time of the first task goes")
     args = options.parse_args()
     if args.quick:
@@ -113,7 +114,8 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
     for detail in ("full", "scores"):
         if detail not in args.ways:
             continue
-        judge = partial(critic.judge, questions, detail=detail, batch_size=candidates)
+        graphs = {"graphs": False} if args.eager else {}
+        judge = partial(critic.judge, questions, detail=detail, batch_size=candidates, **graphs)
         lead(critic)  # afresh: it keeps what it saw
         found: list = []
         seconds, peak = timed(critic, lambda into=found, judge=judge: into.extend(judge()))

@@ -1,0 +1,191 @@
+"""The full shape of the critic on a graphics card: memory, loading, and steps against the card's limit.
+
+    python benchmarks/card.py [--quick] [--shape 8b] [--folder DIR]
+
+Random weights, written to a folder (17.5 GB for 8b) and read in each precision. Figures:
+
+step_ms_N, step_ms_N_eager  a decode step of N answers behind 2,000 tokens, from a CUDA graph and without
+roofline_N                  bytes that the step must read by those that the card copies in that time
+same_*                      whether answers are bit-equal alone, in another order, and without graphs
+PRECISION_load_s            seconds from the folder to the card
+PRECISION_weights_gb        what the card then holds, in GB (1e9 bytes)
+PRECISION_peak_gb_N         the most while N pictures are judged, and what had been estimated (_estimate_gb_N)
+PRECISION_step_ms_N         a decode step there, all that is done between steps included
+PRECISION_stopped_gb        what a Stop in the midst of it leaves beside the weights
+PRECISION_left_gb           what is left once the critic has been put away
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from _common import close
+from _random_model import SHAPES, make
+from engine import asked, say
+
+from rr_models.critics.local import LocalCritic, load
+from rr_models.decode.loop import LINES
+from rr_models.decode.replay import BEFORE, Replay
+from rr_models.decode.text import TextRunner
+
+PRECISIONS = ("bf16", "fp8", "int8", "4-bit")
+BEHIND, COLUMNS, STEPS = 2000, 2560, 40
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="the smallest shape, small pictures")
+    options.add_argument("--shape", choices=SHAPES, default="8b")
+    options.add_argument(
+        "--folder", type=Path, help="where the weights are written (default: a temporary one)"
+    )
+    options.add_argument("--precisions", nargs="*", choices=PRECISIONS, default=PRECISIONS)
+    args = options.parse_args()
+    shape, side = ("tiny", 256) if args.quick else (args.shape, 1024)
+    torch.cuda.init()
+    say(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, shape {shape}")
+    critic = make(shape, "cuda")
+    figures = steps(critic) | same(critic)
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        written(critic, Path(folder))
+        del critic
+        for precision in args.precisions:
+            figures |= loaded(Path(folder), precision, side)
+    close({"shape": shape, "card": torch.cuda.get_device_name()} | figures)
+
+
+def steps(critic: LocalCritic) -> dict:
+    """Milliseconds of a step, and its share of what the card can read."""
+    blocks = torch.empty(2 << 30, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(blocks)
+    bandwidth = 2 * len(blocks) / seconds(target.copy_, blocks)
+    del blocks, target
+    say(f"a copy moves {bandwidth / 1e9:,.0f} GB/s")
+    text, figures = critic.model.model.language_model, {}
+    weights = sum(p.nbytes for part in (text.layers, critic.model.lm_head) for p in part.parameters())
+    with torch.inference_mode():
+        for rows in (1, LINES):
+            runner = TextRunner(critic.model, rows, COLUMNS)
+            told = torch.full((LINES, 1), BEHIND, device="cuda")
+            mask = torch.arange(COLUMNS, device="cuda") <= told[:rows, :, None]
+            inputs = told, told, told[:rows], mask, torch.zeros_like(told)
+            replay = Replay(runner.answer)
+            for _ in range(BEFORE + 1):
+                recorded = replay(*inputs)
+            equal = torch.equal(recorded, runner.answer(*inputs))
+            eager, graph = seconds(runner.answer, *inputs), seconds(replay, *inputs)
+            kept = sum(cache[0, :, :BEHIND].nbytes for cache in (*runner.keys, *runner.values)) * rows
+            figures[f"step_ms_{rows}_eager"], figures[f"step_ms_{rows}"] = 1000 * eager, 1000 * graph
+            figures[f"roofline_{rows}"] = (weights + kept) / bandwidth / graph
+            figures[f"replay_equal_{rows}"] = equal
+            say(
+                f"a step of {rows}: {1000 * eager:.1f} ms, from a graph {1000 * graph:.1f} ms, equal: {equal}"
+            )
+            say(f"{(weights + kept) / 1e9:.1f} GB, {figures[f'roofline_{rows}']:.0%} of what a copy reaches")
+    return figures
+
+
+def seconds(work, *inputs, times: int = 20) -> float:
+    work(*inputs)
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(times):
+        work(*inputs)
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / times
+
+
+def same(critic: LocalCritic) -> dict:
+    """Answers of a random model to pictures of two sizes: together, alone, in reverse, without graphs."""
+    questions = asked("t2i", 2, 256) + asked("t2i", 2, 512)
+
+    def judged(questions, **how) -> list:
+        found = critic.judge(questions, detail="scores", max_new_tokens=200, **how)
+        return [(one.text, [asdict(aspect) for aspect in one.aspects]) for one in found]
+
+    together = judged(questions)
+    figures = {
+        "same_alone": together == [judged([question])[0] for question in questions],
+        "same_reversed": together == judged(questions[::-1])[::-1],
+        "same_eager": together == judged(questions, graphs=False),
+        "same_two_rows": together == judged(questions, batch_size=2),
+    }
+    say(", ".join(f"{name}: {equal}" for name, equal in figures.items()))
+    return figures
+
+
+def written(critic: LocalCritic, folder: Path) -> None:
+    critic.model.save_pretrained(folder)
+    critic.tokenizer.save_pretrained(folder)
+    how = critic.layout.preprocessing
+    settings = {
+        "patch_size": how.patch_size,
+        "merge_size": how.merge_size,
+        "temporal_patch_size": how.temporal_patch_size,
+        "image_mean": list(how.mean),
+        "image_std": list(how.std),
+        "size": {"shortest_edge": how.min_pixels, "longest_edge": how.max_pixels},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+class Enough(Exception):
+    """Stop."""
+
+
+def loaded(folder: Path, precision: str, side: int) -> dict:
+    settle()
+    before, began = torch.cuda.memory_allocated(), time.perf_counter()
+    critic = load(folder, "cuda", precision)
+    torch.cuda.synchronize()
+    figures = {f"{precision}_load_s": time.perf_counter() - began}
+    held = torch.cuda.memory_allocated()
+    figures[f"{precision}_weights_gb"] = (held - before) / 1e9
+    for rows in (1, 4, 8):
+        figures |= {
+            f"{precision}_{name}_{rows}": value for name, value in peak(critic, rows, side, held).items()
+        }
+    settle()
+    figures[f"{precision}_stopped_gb"] = (torch.cuda.memory_allocated() - held) / 1e9
+    critic.weights.drop()
+    del critic
+    settle()
+    figures[f"{precision}_left_gb"] = (torch.cuda.memory_reserved() - before) / 1e9
+    say(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    return figures
+
+
+def peak(critic: LocalCritic, rows: int, side: int, held: int) -> dict:
+    """Prompts of so many pictures and some steps; the cache is as large as for whole answers."""
+    questions, times = asked("t2i", rows, side), []
+
+    def watch(done: int, total: int) -> None:
+        times.append(time.perf_counter())
+        if len(times) > rows + STEPS:
+            raise Enough
+
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        critic.judge(questions, batch_size=rows, watch=watch)
+    except Enough:
+        pass
+    most = torch.cuda.max_memory_allocated()
+    estimate = held + critic.room(questions)(rows)
+    step = sorted(b - a for a, b in zip(times[-STEPS // 2 :], times[-STEPS // 2 + 1 :], strict=False))
+    return {"peak_gb": most / 1e9, "estimate_gb": estimate / 1e9, "step_ms": 1000 * step[len(step) // 2]}
+
+
+def settle() -> None:
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    main()
