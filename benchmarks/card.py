@@ -67,6 +67,7 @@ def steps(critic: LocalCritic) -> dict:
     target = torch.empty_like(blocks)
     bandwidth = 2 * len(blocks) / seconds(target.copy_, blocks)
     del blocks, target
+    settle()  # before anything else is put into their room
     say(f"a copy moves {bandwidth / 1e9:,.0f} GB/s")
     text, figures = critic.model.model.language_model, {}
     weights = sum(p.nbytes for part in (text.layers, critic.model.lm_head) for p in part.parameters())

@@ -197,7 +197,12 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
     measured(TextRunner, "prefill", lambda _, row, start, hidden, *__: f"prompt, {hidden.shape[1]} tokens")
     measured(TextRunner, "step", lambda _, ids, *__: f"step, {len(ids)} x {ids.shape[1]} tokens")
     measured(TextRunner, "logits", lambda _, hidden: f"logits, {hidden[..., 0].numel()} tokens")
-    whole = timed(critic, lambda: critic.judge(questions, detail="scores", batch_size=len(questions)))[0]
+    options = {
+        "detail": "scores",
+        "batch_size": len(questions),
+        "graphs": False,
+    }  # no clock fits into a graph
+    whole = timed(critic, lambda: critic.judge(questions, **options))[0]
     say(f"\n{len(questions)} candidates, scores only: {whole:.1f} s\n")
     for name, times in sorted(spent.items(), key=lambda part: -sum(part[1])):
         say(f"{name:28}{len(times):6} times{1000 * sum(times) / len(times):9.1f} ms{sum(times) / whole:7.1%}")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rr_tests import tiny
 
 from rr_models.decode.loop import Decoder
+from rr_models.decode.replay import BEFORE, Replay
 from rr_models.decode.rows import Job, Prompt
 from rr_models.decode.script import Ask, Choose, Guess, Say, Trie
 from rr_models.decode.text import TextRunner
@@ -143,3 +144,22 @@ def test_a_step_is_one_graph(model):
     whole = torch.compile(runner.step, fullgraph=True, backend="eager")
     with torch.inference_mode():
         assert torch.equal(whole(told, told, told, mask), runner.step(told, told, told, mask))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need an NVIDIA card")
+def test_a_replayed_step_is_the_step(model):
+    """To the last bit, what it writes into the cache included, and for other values than were recorded."""
+    runners = [TextRunner(model.to("cuda"), 2, 512) for _ in range(2)]
+    replay = Replay(runners[0].answer)
+    try:
+        with torch.inference_mode():
+            for column in range(3 * BEFORE):
+                told = torch.tensor([[column], [column + 7]], device="cuda")
+                mask = torch.arange(64, device="cuda") <= told[..., None]
+                inputs = told + 20, told, told, mask, torch.zeros_like(told)
+                assert torch.equal(replay(*inputs), runners[1].answer(*inputs))
+        assert len(replay.recorded) == 1
+        for ours, theirs in zip(runners[0].keys, runners[1].keys, strict=True):
+            assert torch.equal(ours, theirs)
+    finally:
+        model.to("cpu")

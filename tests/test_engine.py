@@ -111,3 +111,8 @@ def test_a_source_that_is_judged_more_than_once_is_looked_at_once(critic, questi
     edits = [question for question in questions if question.task == "edit"]
     free(critic, edits)
     assert critic.writer.work.looks <= len(edits) + 1
+
+
+def test_graphs_are_refused_where_there_can_be_none(critic, questions):
+    with pytest.raises(ValueError, match="graphs: they need an NVIDIA card .* cpu and invariant False"):
+        critic.judge(questions[:1], graphs=True)

@@ -246,14 +246,15 @@ class Writer:
         return enough
 
     def _graphs(self, choice: bool | None, invariant: bool) -> bool:
-        """Whether steps are replayed from CUDA graphs: where it can be, unless it is chosen otherwise."""
+        """Whether steps are replayed from CUDA graphs. Unless it is said, where that was tried: not beside
+        cudaMallocAsync, which ComfyUI chooses on most cards."""
         can = invariant and self.model.device.type == "cuda" and torch.version.cuda is not None
         if choice and not can:
             raise ValueError(
-                f"graphs need an NVIDIA card and the invariant way; this is {self.model.device}, "
-                f"invariant={invariant}. Leave graphs out."
+                f"graphs: they need an NVIDIA card and the invariant way; here are {self.model.device} and "
+                f"invariant {invariant}. Leave graphs out."
             )
-        return can if choice is None else choice
+        return can and torch.cuda.get_allocator_backend() == "native" if choice is None else choice
 
     def _run(
         self, answers: Sequence[Answer], hashes: Mapping[int, str], wish: Wish, watch: Watch | None

@@ -28,6 +28,10 @@ class Replay:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
+        with torch.cuda.device(tensors[0].device):  # a graph holds what the current card does
+            return self._replayed(*tensors)
+
+    def _replayed(self, *tensors: torch.Tensor) -> torch.Tensor:
         shapes = tuple(tensor.shape for tensor in tensors)
         if shapes not in self.recorded:
             self.met[shapes] += 1
