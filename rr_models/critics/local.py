@@ -247,8 +247,8 @@ class LocalCritic:
         `batch_size` (8): answers in the making at a time, fewer where memory runs out.
         `invariant` (in 16 bit): an answer is the same to the last bit whoever is judged beside it; costs a
         little time. In 32 bit, tokens are the same in any case.
-        `graphs` (with `invariant` on NVIDIA cards, but for cudaMallocAsync): steps are replayed from CUDA
-        graphs, which gives the same answers in less time.
+        `graphs` (with `invariant` on NVIDIA cards, but for cudaMallocAsync and for models that were saved
+        quantised): steps are replayed from CUDA graphs, which gives the same answers in less time.
         `weights`: how much aspects (by key) count in the overall score.
         `ask_again`: see `critique`; here off.
         `watch(done, total)`: hears of every decoding step, in tokens of all questions together; what it

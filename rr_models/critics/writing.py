@@ -247,14 +247,17 @@ class Writer:
 
     def _graphs(self, choice: bool | None, invariant: bool) -> bool:
         """Whether steps are replayed from CUDA graphs. Unless it is said, where that was tried: not beside
-        cudaMallocAsync, which ComfyUI chooses on most cards."""
+        cudaMallocAsync, which ComfyUI chooses on most cards, nor with other packages' quantised layers."""
         can = invariant and self.model.device.type == "cuda" and torch.version.cuda is not None
         if choice and not can:
             raise ValueError(
                 f"graphs: they need an NVIDIA card and the invariant way; here are {self.model.device} and "
                 f"invariant {invariant}. Leave graphs out."
             )
-        return can and torch.cuda.get_allocator_backend() == "native" if choice is None else choice
+        if choice is not None:
+            return choice
+        own = getattr(self.model, "hf_quantizer", None) is None
+        return can and own and torch.cuda.get_allocator_backend() == "native"
 
     def _run(
         self, answers: Sequence[Answer], hashes: Mapping[int, str], wish: Wish, watch: Watch | None
