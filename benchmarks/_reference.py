@@ -27,14 +27,7 @@ def processor(how: Preprocessing):
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import (
             Qwen2VLImageProcessor as ImageProcessor,
         )
-    process = ImageProcessor(
-        patch_size=how.patch_size,
-        merge_size=how.merge_size,
-        temporal_patch_size=how.temporal_patch_size,
-        image_mean=list(how.mean),
-        image_std=list(how.std),
-        size={"shortest_edge": how.min_pixels, "longest_edge": how.max_pixels},
-    )
+    process = ImageProcessor(**settings(how))
 
     def see(picture: torch.Tensor, _=None) -> tuple[torch.Tensor, tuple[int, int, int]]:
         levels = (255.0 * picture.cpu().numpy()).clip(0, 255).astype(np.uint8)
@@ -42,6 +35,18 @@ def processor(how: Preprocessing):
         return found["pixel_values"], tuple(found["image_grid_thw"][0].tolist())
 
     return see
+
+
+def settings(how: Preprocessing) -> dict:
+    """The same as transformers writes it, in preprocessor_config.json too."""
+    return {
+        "patch_size": how.patch_size,
+        "merge_size": how.merge_size,
+        "temporal_patch_size": how.temporal_patch_size,
+        "image_mean": list(how.mean),
+        "image_std": list(how.std),
+        "size": {"shortest_edge": how.min_pixels, "longest_edge": how.max_pixels},
+    }
 
 
 def inputs(critic: LocalCritic, questions: Sequence[Question], see=pixel_values) -> dict[str, torch.Tensor]:

@@ -28,6 +28,7 @@ from pathlib import Path
 import torch
 from _common import close
 from _random_model import SHAPES, make
+from _reference import settings
 from engine import asked, say
 
 from rr_models.critics.local import LocalCritic, load
@@ -125,16 +126,8 @@ def same(critic: LocalCritic) -> dict:
 def written(critic: LocalCritic, folder: Path) -> None:
     critic.model.save_pretrained(folder)
     critic.tokenizer.save_pretrained(folder)
-    how = critic.layout.preprocessing
-    settings = {
-        "patch_size": how.patch_size,
-        "merge_size": how.merge_size,
-        "temporal_patch_size": how.temporal_patch_size,
-        "image_mean": list(how.mean),
-        "image_std": list(how.std),
-        "size": {"shortest_edge": how.min_pixels, "longest_edge": how.max_pixels},
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    told = json.dumps(settings(critic.layout.preprocessing))
+    (folder / "preprocessor_config.json").write_text(told)
 
 
 class Enough(Exception):

@@ -14,7 +14,7 @@ from ..rr_models.guide import DETAILS, FULL
 from ..rr_models.verdict import B
 from ..rr_models.written import WRITTEN
 from . import face
-from .duels import AUTO, chosen, how_input
+from .duels import AUTO, chosen, how_input, tie_input
 from .in_round import in_round
 from .memory import ManagedCritic
 from .remember import remembering
@@ -24,6 +24,7 @@ from .sockets import (
     VerdictSocket,
     batch_size,
     chance_inputs,
+    max_new_tokens_input,
     number,
     score_mode_input,
 )
@@ -71,25 +72,9 @@ class RationalRewardsCompare(io.ComfyNode):
                     "as well.",
                 ),
                 how_input(),
-                io.Float.Input(
-                    "tie",
-                    default=0.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Margin, in points of the overall score, up to which it is a tie.",
-                    advanced=True,
-                ),
+                tie_input("Margin, in points of the overall score, up to which it is a tie."),
                 *chance_inputs(),
-                io.Int.Input(
-                    "max_new_tokens",
-                    default=2048,
-                    min=64,
-                    max=20480,
-                    tooltip="Longest answer, in tokens (about 4 letters each). An answer that is cut off "
-                    "decides nothing; raise this if the report says truncated.",
-                    advanced=True,
-                ),
+                max_new_tokens_input("decides nothing"),
                 io.Boolean.Input(
                     "guided",
                     default=True,

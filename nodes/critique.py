@@ -26,6 +26,7 @@ from .sockets import (
     CritiqueSocket,
     batch_size,
     chance_inputs,
+    max_new_tokens_input,
     number,
     score_mode_input,
 )
@@ -74,15 +75,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     "image.",
                 ),
                 *chance_inputs(),
-                io.Int.Input(
-                    "max_new_tokens",
-                    default=2048,
-                    min=64,
-                    max=20480,
-                    tooltip="Longest answer, in tokens (about 4 letters each). An answer that is cut off "
-                    "has no overall score; raise this if the report says truncated.",
-                    advanced=True,
-                ),
+                max_new_tokens_input("has no overall score"),
                 io.String.Input(
                     "weights",
                     default="",

@@ -37,6 +37,13 @@ def how_input(**more) -> io.Input:
     )
 
 
+def tie_input(tooltip: str, **more) -> io.Input:
+    """The margin up to which two pictures tie."""
+    return io.Float.Input(
+        "tie", default=0.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip, advanced=True, **more
+    )
+
+
 def chosen(how: str, critic: ManagedCritic) -> str:
     """What "auto" comes to for this critic; any other way as it is."""
     if how != AUTO:

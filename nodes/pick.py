@@ -17,7 +17,7 @@ from ..rr_models.select import DUEL, EARLIER, OVERALL, TIES, Order, pick, rank, 
 from .duels import Ring
 from .in_round import in_round
 from .memory import ManagedCritic
-from .pool import Entry, came_along, gather, grouped, made_from, one, outputs
+from .pool import Entry, came_along, gather, grouped, index_output, made_from, one, outputs
 from .sockets import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
@@ -145,11 +145,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     tooltip="The score that ranked each picture kept, as a list. NaN where the aspect does "
                     "not apply.",
                 ),
-                io.Int.Output(
-                    display_name="index",
-                    is_output_list=True,
-                    tooltip="The place of each picture kept among all, from 0, as a list.",
-                ),
+                index_output(),
                 *rest[:2],
                 CritiqueSocket.Output(
                     display_name="rest_critiques", is_output_list=True, tooltip="The critiques of the rest."

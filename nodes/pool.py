@@ -64,6 +64,14 @@ def came_along(those: str, each: str, prefix: str = "") -> list[io.Output]:
     ]
 
 
+def index_output() -> io.Output:
+    return io.Int.Output(
+        display_name="index",
+        is_output_list=True,
+        tooltip="The place of each picture kept among all, from 0, as a list.",
+    )
+
+
 def one(values: Sequence, name: str):
     """The value of a widget of a node that takes lists; ValueError where a list of different ones came."""
     if any(value != values[0] for value in values[1:]):

@@ -12,7 +12,7 @@ from ..rr_models.aspects import BEST, WORST
 from ..rr_models.bars import read as read_bars
 from . import face
 from .loop_parts import Carried, refuse
-from .sockets import CATEGORY, MAX_SEED, LoopSocket, bars_of_aspects
+from .sockets import CATEGORY, LoopSocket, bars_of_aspects, seed_input
 
 
 class RationalRewardsRefineStart(io.ComfyNode):
@@ -37,14 +37,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     tooltip="What the picture should show. The first round's prompt, and what every round "
                     "is judged by.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the first round.",
-                ),
+                seed_input("Seed of the first round.", control_after_generate=io.ControlAfterGenerate.fixed),
                 io.Int.Input(
                     "rounds", default=4, min=1, max=100, tooltip="Most rounds to run, the first one counted."
                 ),

@@ -17,7 +17,7 @@ from ..rr_models.images import image_hash, to_pil
 from ..rr_models.loop_state import State
 from ..rr_models.records import Record
 from .generation import details
-from .sockets import CATEGORY, MAX_SEED, CritiqueSocket, HistorySocket, batch_size, check_pairs
+from .sockets import CATEGORY, CritiqueSocket, HistorySocket, batch_size, check_pairs, seed_input
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +93,10 @@ class RationalRewardsSaveImage(io.ComfyNode):
                     tooltip="What the pictures were made from, such as Refine End's prompt. Left open: the "
                     "request.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
+                seed_input(
+                    "The seed they were made from, such as Refine End's seed.",
                     force_input=True,
                     optional=True,
-                    tooltip="The seed they were made from, such as Refine End's seed.",
                 ),
                 HistorySocket.Input(
                     "history",

@@ -11,7 +11,15 @@ from ..rr_models.critique import Critique
 from ..rr_models.images import from_pil, to_pil
 from ..rr_models.loop_state import State
 from ..rr_models.verdict import Verdict
-from .sockets import CATEGORY, MAX_SEED, CritiqueSocket, HistorySocket, VerdictSocket, batch_size, check_pairs
+from .sockets import (
+    CATEGORY,
+    CritiqueSocket,
+    HistorySocket,
+    VerdictSocket,
+    batch_size,
+    check_pairs,
+    seed_input,
+)
 
 
 class RationalRewardsScorecard(io.ComfyNode):
@@ -73,14 +81,10 @@ class RationalRewardsScorecard(io.ComfyNode):
                     tooltip="The score to reach, 1 (worst) to 4 (best): what lies below is told by colour "
                     "and, on a contact sheet, dimmed. A history has its own bar.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
+                seed_input(
+                    "The seed the pictures were made from, to be written on the card.",
                     force_input=True,
                     optional=True,
-                    tooltip="The seed the pictures were made from, to be written on the card.",
                 ),
             ],
             outputs=[

@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from .in_round import in_round
-from .sockets import CATEGORY, MAX_SEED
+from .sockets import CATEGORY, seed_input
 
 
 class RationalRewardsShapesGenerator(io.ComfyNode):
@@ -31,13 +31,9 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
                     tooltip="What to draw: sizes (small, large), colours, shapes and places, in plain "
                     "English.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
+                seed_input(
+                    "Decides what goes wrong. Same prompt and same seed: the same picture.",
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Decides what goes wrong. Same prompt and same seed: the same picture.",
                 ),
                 io.Int.Input(
                     "size",

@@ -37,6 +37,10 @@ def bars_of_aspects() -> io.Input:
     )
 
 
+def seed_input(tooltip: str, **more) -> io.Input:
+    return io.Int.Input("seed", default=0, min=0, max=MAX_SEED, tooltip=tooltip, **more)
+
+
 def chance_inputs() -> list[io.Input]:
     """The inputs `temperature` and `seed` of a critic's answer."""
     return [
@@ -50,16 +54,25 @@ def chance_inputs() -> list[io.Input]:
             "with the seed; RationalRewards was published with 0.1.",
             advanced=True,
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=MAX_SEED,
+        seed_input(
+            "Seed of the critic's own chance; without effect at temperature 0.",
             control_after_generate=io.ControlAfterGenerate.fixed,
-            tooltip="Seed of the critic's own chance; without effect at temperature 0.",
             advanced=True,
         ),
     ]
+
+
+def max_new_tokens_input(cut_off: str) -> io.Input:
+    """How long an answer may be; `cut_off` says what becomes of one that is cut off."""
+    return io.Int.Input(
+        "max_new_tokens",
+        default=2048,
+        min=64,
+        max=20480,
+        tooltip=f"Longest answer, in tokens (about 4 letters each). An answer that is cut off {cut_off}; "
+        "raise this if the report says truncated.",
+        advanced=True,
+    )
 
 
 def score_mode_input() -> io.Input:

@@ -6,10 +6,10 @@ import torch
 from comfy_api.latest import io
 
 from ..rr_models.tournament import FORMATS, KNOCKOUT
-from .duels import AUTO, Ring, how_input
+from .duels import AUTO, Ring, how_input, tie_input
 from .in_round import in_round
 from .memory import ManagedCritic
-from .pool import came_along, gather, grouped, made_from, one, outputs
+from .pool import came_along, gather, grouped, index_output, made_from, one, outputs
 from .sockets import CATEGORY, CriticSocket
 
 NAME = "Tournament"
@@ -55,16 +55,10 @@ class RationalRewardsTournament(io.ComfyNode):
                     "pictures.",
                 ),
                 how_input(optional=True),
-                io.Float.Input(
-                    "tie",
-                    default=0.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
+                tie_input(
+                    "Margin, in points of the overall score, up to which a duel is a tie. Of two that tie "
+                    "the one that came first goes on.",
                     optional=True,
-                    tooltip="Margin, in points of the overall score, up to which a duel is a tie. Of two "
-                    "that tie the one that came first goes on.",
-                    advanced=True,
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="Their latents, to be picked along."),
                 io.Mask.Input("mask", optional=True, tooltip="Their masks, to be picked along."),
@@ -83,11 +77,7 @@ class RationalRewardsTournament(io.ComfyNode):
                     tooltip="All others. Nothing runs after it if all are kept.",
                 ),
                 *kept,
-                io.Int.Output(
-                    display_name="index",
-                    is_output_list=True,
-                    tooltip="The place of each picture kept among all, from 0, as a list.",
-                ),
+                index_output(),
                 io.String.Output(
                     display_name="report",
                     is_output_list=True,
