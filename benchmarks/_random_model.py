@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from _reference import generate
 
-from rr_models import guide
-from rr_models.critics import Question
+from rr_models.critics import answer_program
+from rr_models.critics.base import Question
+from rr_models.critics.generation import CritiqueGenerator
 from rr_models.critics.local import LocalCritic
-from rr_models.critics.writing import Writer
 from rr_models.images import Preprocessing, pixel_values
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,12 +104,12 @@ def lead(critic: LocalCritic) -> None:
     critic.writer = Typical(old.name, old.model, critic.tokenizer, old.wording, old.layout)
 
 
-def answer(writer: Writer, question: Question) -> list[int]:
+def answer(writer: CritiqueGenerator, question: Question) -> list[int]:
     """Token ids of a whole answer, the end token last: headings, random words, scores of 1.0."""
     words = sorted(set(re.findall("[a-z]{3,}", (ROOT / "README.md").read_text(encoding="utf-8"))))
     rng, lexicon, ids = random.Random(0), writer.lexicon, []
-    for part in guide.parts(question.task, writer.wording.profile, writer.wording.style):
-        if part.kind != guide.TEXT:
+    for part in answer_program.sections(question.task, writer.wording.profile, writer.wording.style):
+        if part.kind != answer_program.TEXT:
             ids += [*lexicon.ids(part.heading), *lexicon.ids(" 1.0"), lexicon.newline]
             continue
         text, wanted = [], LENGTHS[part.name[-1]]
@@ -141,7 +141,7 @@ class Forced:
         return scores
 
 
-class Typical(Writer):
+class Typical(CritiqueGenerator):
     """The engine, led through the given answers. Keeps the jobs of the last call."""
 
     def write(self, *what):
@@ -154,7 +154,7 @@ class Typical(Writer):
 
         def draw(scores: torch.Tensor) -> int:
             # among the words of a choice, the first: 1.0
-            return ids[len(job.written.ids)] if len(scores) > len(guide.score_words((1, 4))) else 0
+            return ids[len(job.written.ids)] if len(scores) > len(answer_program.score_words((1, 4))) else 0
 
         job.draw = draw
         self.jobs.append(job)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rr_models.critics import Question
+from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic
 from rr_models.images import Preprocessing, pixel_values
 

@@ -32,9 +32,9 @@ from _reference import settings
 from engine import asked, say
 
 from rr_models.critics.local import LocalCritic, load
-from rr_models.decode.loop import LINES
-from rr_models.decode.replay import BEFORE, Replay
-from rr_models.decode.text import TextRunner
+from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
+from rr_models.engine.model_runner import ModelRunner
+from rr_models.engine.scheduler import PADDED_BATCH_SIZE
 
 PRECISIONS = ("bf16", "fp8", "int8", "4-bit")
 BEHIND, COLUMNS, STEPS = 2000, 2560, 40
@@ -73,13 +73,13 @@ def steps(critic: LocalCritic) -> dict:
     text, figures = critic.model.model.language_model, {}
     weights = sum(p.nbytes for part in (text.layers, critic.model.lm_head) for p in part.parameters())
     with torch.inference_mode():
-        for rows in (1, LINES):
-            runner = TextRunner(critic.model, rows, COLUMNS)
-            told = torch.full((LINES, 1), BEHIND, device="cuda")
+        for rows in (1, PADDED_BATCH_SIZE):
+            runner = ModelRunner(critic.model, rows, COLUMNS)
+            told = torch.full((PADDED_BATCH_SIZE, 1), BEHIND, device="cuda")
             mask = torch.arange(COLUMNS, device="cuda") <= told[:rows, :, None]
             inputs = told, told, told[:rows], mask, torch.zeros_like(told)
-            replay = Replay(runner.answer)
-            for _ in range(BEFORE + 1):
+            replay = CudaGraphCache(runner.answer)
+            for _ in range(WARMUP_CALLS + 1):
                 recorded = replay(*inputs)
             equal = torch.equal(recorded, runner.answer(*inputs))
             eager, graph = seconds(runner.answer, *inputs), seconds(replay, *inputs)

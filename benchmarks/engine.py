@@ -32,10 +32,11 @@ from _common import close
 from _random_model import SHAPES, lead, make, reference
 from _reference import processor
 
-from rr_models.critics import Question, writing
+from rr_models.critics import generation
+from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic, load
-from rr_models.decode.loop import Decoder
-from rr_models.decode.text import TextRunner
+from rr_models.engine.model_runner import ModelRunner
+from rr_models.engine.scheduler import Engine
 from rr_models.images import pixel_values
 
 REQUEST = "A red fox in the snow, beside an old wooden fence, in the light of an early morning."
@@ -158,7 +159,7 @@ def watching(critic: LocalCritic, side: int) -> float:
     """What it costs to tell a progress bar after every step."""
     spent = 0.0
 
-    class Timed(Decoder):
+    class Timed(Engine):
         def run(self, jobs, watch=None):
             def told():
                 nonlocal spent
@@ -168,13 +169,13 @@ def watching(critic: LocalCritic, side: int) -> float:
 
             super().run(jobs, told)
 
-    writing.Decoder = Timed
+    generation.Engine = Timed
     questions = asked("t2i", 4, side)
     try:
         options = {"detail": "scores", "watch": lambda done, total: None}
         seconds = timed(critic, lambda: critic.judge(questions, **options))[0]
     finally:
-        writing.Decoder = Decoder
+        generation.Engine = Engine
     return spent / seconds
 
 
@@ -194,9 +195,9 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
         setattr(owner, name, work)
 
     measured(critic.model.model.visual, "forward", lambda *_: "vision tower, a picture")
-    measured(TextRunner, "prefill", lambda _, row, start, hidden, *__: f"prompt, {hidden.shape[1]} tokens")
-    measured(TextRunner, "step", lambda _, ids, *__: f"step, {len(ids)} x {ids.shape[1]} tokens")
-    measured(TextRunner, "logits", lambda _, hidden: f"logits, {hidden[..., 0].numel()} tokens")
+    measured(ModelRunner, "prefill", lambda _, row, start, hidden, *__: f"prompt, {hidden.shape[1]} tokens")
+    measured(ModelRunner, "step", lambda _, ids, *__: f"step, {len(ids)} x {ids.shape[1]} tokens")
+    measured(ModelRunner, "logits", lambda _, hidden: f"logits, {hidden[..., 0].numel()} tokens")
     options = {
         "detail": "scores",
         "batch_size": len(questions),
@@ -213,7 +214,7 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
     what = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_gpu(critic) else [])
     by = "self_device_time_total" if on_gpu(critic) else "self_cpu_time_total"
     for rows in (1, len(questions)):
-        runner, told = TextRunner(critic.model, rows, 2048), torch.full((rows, 1), 1500)
+        runner, told = ModelRunner(critic.model, rows, 2048), torch.full((rows, 1), 1500)
         told = told.to(critic.model.device)
         mask = torch.arange(1536, device=told.device) <= told[..., None]
         with torch.inference_mode(), profiling(activities=what) as found:

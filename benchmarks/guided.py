@@ -24,13 +24,13 @@ from _common import close, progress
 from _random_model import tiny
 from shapes_critic import question
 
-from rr_models import guide
-from rr_models.critics import Question
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.critics import answer_program
+from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic, load
-from rr_models.critics.writing import Wish
-from rr_models.critique import COMPLETE
+from rr_models.critics.options import JudgeOptions
+from rr_models.judgement.critique import COMPLETE
 from rr_models.shapes import cases
-from rr_models.weights import SHAPES_CRITIC
 
 LIMIT = 500
 
@@ -78,8 +78,10 @@ def equal(critic: LocalCritic, n: int) -> dict:
         free = critic.judge(questions, guided=False)
         own, guided = own + free, guided + critic.judge(questions)
         tokens = sum(critique.source["tokens"] + 1 for critique in free)  # the end token too
-        for detail in (guide.FULL, guide.SCORES):
-            answers = critic.writer.write(questions, critic._hashes(questions), Wish(detail=detail), None)
+        for detail in (answer_program.FULL, answer_program.SCORES):
+            answers = critic.writer.write(
+                questions, critic._hashes(questions), JudgeOptions(detail=detail), None
+            )
             forwards = sum(several[0].job.written.forwards for several in answers)
             texts = [text for several in answers for text in several[0].record.texts.values()]
             words = sum(len(critic.writer.lexicon.ids(text)) for text in texts)

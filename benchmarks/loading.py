@@ -72,8 +72,8 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
     import torch
     from transformers import Qwen3VLForConditionalGeneration
 
-    from rr_models.critics.loading import Weights, skeleton
-    from rr_models.critics.precision import choose
+    from rr_models.checkpoints.loading import Weights, meta_model
+    from rr_models.checkpoints.precision import choose
 
     target = torch.device(device)
     if target.type != "cpu":
@@ -90,7 +90,7 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
         )
         touch(model)
         return {"seconds": time.perf_counter() - start, "peak": peak() - empty}
-    model = skeleton(folder, choose(dtype, target, folder))
+    model = meta_model(folder, choose(dtype, target, folder))
     weights = Weights(folder, model)
     weights.read(target)
     touch(model)

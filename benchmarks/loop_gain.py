@@ -23,16 +23,17 @@ from pathlib import Path
 
 from _common import close, progress
 
-from rr_models import loop_settings, loop_state
-from rr_models.critics import Question
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.critics.base import Question
 from rr_models.critics.local import load
 from rr_models.images import from_pil
+from rr_models.loop import settings as loop_settings
+from rr_models.loop import state as loop_state
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
 from rr_models.shapes.generator import imagine
 from rr_models.shapes.language import phrase
 from rr_models.shapes.world import differences, flaws, word_faults
-from rr_models.weights import SHAPES_CRITIC
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from _common import close
 
-from rr_models.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, VIESCORE
-from rr_models.critique import COMPLETE
-from rr_models.parse import parse, parse_pair
+from rr_models.judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, VIESCORE
+from rr_models.judgement.critique import COMPLETE
+from rr_models.parsing.parse import parse, parse_pair
 
 ANSWERS = Path(__file__).resolve().parents[1] / "tests" / "data" / "answers"
 ALL_TASKS = (*TASKS, *PAIR_TASKS)

@@ -23,13 +23,13 @@ from pathlib import Path
 
 from _common import close, progress, spearman
 
-from rr_models.critics import Question
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.critics.base import Question
 from rr_models.critics.local import load
 from rr_models.images import from_pil
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
 from rr_models.shapes.language import demand
-from rr_models.weights import SHAPES_CRITIC
 
 
 def main() -> None:

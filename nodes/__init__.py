@@ -3,17 +3,17 @@
 from .compare import RationalRewardsCompare
 from .critique import RationalRewardsCritique
 from .gate import RationalRewardsGate
-from .load import RationalRewardsLoadCritic
-from .pick import RationalRewardsPickBest
+from .load_critic import RationalRewardsLoadCritic
+from .load_critique import RationalRewardsLoadCritique
+from .pick_best import RationalRewardsPickBest
 from .rank_folder import RationalRewardsRankFolder
-from .reading import RationalRewardsLoadCritique
 from .refine_end import RationalRewardsRefineEnd
 from .refine_start import RationalRewardsRefineStart
 from .refine_step import RationalRewardsRefineStep
-from .revise import RationalRewardsRevisePrompt
-from .save import RationalRewardsSaveImage
+from .revise_prompt import RationalRewardsRevisePrompt
+from .save_image import RationalRewardsSaveImage
 from .scorecard import RationalRewardsScorecard
-from .shapes import RationalRewardsShapesGenerator
+from .shapes_generator import RationalRewardsShapesGenerator
 from .tournament import RationalRewardsTournament
 
 NODES = (

@@ -8,26 +8,19 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import ExecutionBlocker
 
-from ..rr_models.critics.remembering import CACHED
-from ..rr_models.critique import report
-from ..rr_models.guide import DETAILS, FULL
-from ..rr_models.verdict import B
-from ..rr_models.written import WRITTEN
-from . import face
-from .duels import AUTO, chosen, how_input, tie_input
-from .in_round import in_round
-from .memory import ManagedCritic
-from .remember import remembering
-from .sockets import (
-    CATEGORY,
-    CriticSocket,
-    VerdictSocket,
-    batch_size,
-    chance_inputs,
-    max_new_tokens_input,
-    number,
-    score_mode_input,
-)
+from ..rr_models.critics.answer_program import DETAILS, FULL
+from ..rr_models.critics.cached import CACHED
+from ..rr_models.critics.from_trace import WRITTEN
+from ..rr_models.judgement.critique import report
+from ..rr_models.judgement.verdict import B
+from .common import display
+from .common.batches import batch_size
+from .common.critique_cache import cached
+from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
+from .common.model_memory import ManagedCritic
+from .common.pairwise import AUTO, chosen, how_input, tie_input
+from .common.round_errors import with_round_in_errors
+from .common.socket_types import CATEGORY, CriticSocket, VerdictSocket, number
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +37,7 @@ class RationalRewardsCompare(io.ComfyNode):
             description="Compares two pictures of one request, aspect by aspect, and passes on the better "
             "one. Critics tend to favour a place, so the pair is shown in both orders and the scores are "
             "averaged.",
-            **face.SHOWN_FROM_CACHE,
+            **display.SHOWN_FROM_CACHE,
             hidden=[io.Hidden.dynprompt],
             search_aliases=[
                 "reward",
@@ -130,7 +123,7 @@ class RationalRewardsCompare(io.ComfyNode):
         )
 
     @classmethod
-    @in_round
+    @with_round_in_errors
     def execute(
         cls,
         critic: ManagedCritic,
@@ -157,7 +150,7 @@ class RationalRewardsCompare(io.ComfyNode):
         if source_image is not None:
             batch_size(source_image, "source_image")
             sources = list(source_image)
-        judge = remembering(critic, remember)
+        judge = cached(critic, remember)
         verdict = judge.compare(
             image_a[0],
             image_b[0],
@@ -172,7 +165,7 @@ class RationalRewardsCompare(io.ComfyNode):
             guided=guided,
             detail=detail,
             score_mode=score_mode,
-            watch=face.watch(critic),
+            watch=display.watch(critic),
         )
         told = report(verdict)
         if CACHED in verdict.source:
@@ -189,5 +182,5 @@ class RationalRewardsCompare(io.ComfyNode):
             number(verdict.position_bias),
             told,
             verdict,
-            ui=face.ui([face.verdict(verdict)]),
+            ui=display.ui([display.verdict(verdict)]),
         )

@@ -7,29 +7,22 @@ import logging
 import torch
 from comfy_api.latest import io
 
-from ..rr_models import critique as data
-from ..rr_models import custom
-from ..rr_models.aspects import RATIONAL_REWARDS
+from ..rr_models.critics.answer_program import FULL
+from ..rr_models.critics.cached import CACHED
+from ..rr_models.critics.from_trace import WRITTEN
 from ..rr_models.critics.local import CRITIQUE_DETAILS
-from ..rr_models.critics.remembering import CACHED
 from ..rr_models.errors import CriticError
-from ..rr_models.guide import FULL
-from ..rr_models.select import rank
-from ..rr_models.written import WRITTEN
-from . import face
-from .in_round import in_round
-from .memory import ManagedCritic
-from .remember import remembering
-from .sockets import (
-    CATEGORY,
-    CriticSocket,
-    CritiqueSocket,
-    batch_size,
-    chance_inputs,
-    max_new_tokens_input,
-    number,
-    score_mode_input,
-)
+from ..rr_models.judgement import aspects_json
+from ..rr_models.judgement import critique as data
+from ..rr_models.judgement.aspects import RATIONAL_REWARDS
+from ..rr_models.judgement.ranking import rank
+from .common import display
+from .common.batches import batch_size
+from .common.critique_cache import cached
+from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
+from .common.model_memory import ManagedCritic
+from .common.round_errors import with_round_in_errors
+from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +42,7 @@ class RationalRewardsCritique(io.ComfyNode):
             description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
             "(best) per aspect with its reason, and a better request for the next try. The numbers are "
             "those of the batch's best picture; the report covers all.",
-            **face.SHOWN_FROM_CACHE,
+            **display.SHOWN_FROM_CACHE,
             hidden=[io.Hidden.dynprompt],
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
@@ -150,7 +143,7 @@ class RationalRewardsCritique(io.ComfyNode):
         )
 
     @classmethod
-    @in_round
+    @with_round_in_errors
     def execute(
         cls,
         critic: ManagedCritic,
@@ -175,7 +168,7 @@ class RationalRewardsCritique(io.ComfyNode):
             )
         kind = TASKS.get(task) or ("t2i" if source_image is None else "edit")
         sources = _sources(kind, source_image)
-        judge = remembering(critic, remember)
+        judge = cached(critic, remember)
         try:
             critiques = tuple(
                 judge.critique(
@@ -186,12 +179,12 @@ class RationalRewardsCritique(io.ComfyNode):
                     temperature=temperature,
                     seed=seed,
                     max_new_tokens=max_new_tokens,
-                    weights=custom.weights(weights),
+                    weights=aspects_json.weights(weights),
                     guided=guided,
                     detail=detail,
                     score_mode=score_mode,
                     samples=samples,
-                    watch=face.watch(critic),
+                    watch=display.watch(critic),
                 )
             )
         except CriticError as error:
@@ -211,7 +204,7 @@ class RationalRewardsCritique(io.ComfyNode):
             ),
             best.refined_request,
             "\n\n---\n\n".join(filter(None, [report(critiques, order), _remembered(critiques)])),
-            ui=face.critiques(critiques, order),
+            ui=display.critiques(critiques, order),
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..rr_models.bars import Bars
-from ..rr_models.bars import read as read_bars
-from ..rr_models.critique import Critique
-from .in_round import in_round
-from .pool import Entry, came_along, gather, made_from, one, outputs
-from .sockets import CATEGORY, CritiqueSocket, bars_of_aspects
+from ..rr_models.judgement.critique import Critique
+from ..rr_models.judgement.thresholds import Thresholds
+from ..rr_models.judgement.thresholds import read as read_bars
+from .common.image_items import ImageItem, aligned_outputs, collect, outputs, provenance_inputs, single_value
+from .common.inputs import bars_of_aspects
+from .common.round_errors import with_round_in_errors
+from .common.socket_types import CATEGORY, CritiqueSocket
 
 REROUTE, BLOCK, STOP = "reroute", "block", "stop the run"
 BELOW = (REROUTE, BLOCK, STOP)
@@ -23,8 +24,8 @@ class RationalRewardsGate(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        passed = came_along("those that pass", "each that passes")
-        failed = came_along("those that fail", "each that fails", "fail_")
+        passed = aligned_outputs("those that pass", "each that passes")
+        failed = aligned_outputs("those that fail", "each that fails", "fail_")
         return io.Schema(
             node_id="RationalRewardsGate",
             display_name="Reward Gate",
@@ -76,7 +77,7 @@ class RationalRewardsGate(io.ComfyNode):
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="Their latents, to go along."),
                 io.Mask.Input("mask", optional=True, tooltip="Their masks, to go along."),
-                *made_from(),
+                *provenance_inputs(),
             ],
             outputs=[
                 io.Image.Output(
@@ -111,7 +112,7 @@ class RationalRewardsGate(io.ComfyNode):
         )
 
     @classmethod
-    @in_round
+    @with_round_in_errors
     def execute(
         cls,
         image: list[torch.Tensor],
@@ -126,10 +127,14 @@ class RationalRewardsGate(io.ComfyNode):
         prompts: list[str] | None = None,
         seeds: list[int] | None = None,
     ) -> io.NodeOutput:
-        goal = Bars(one(bar, "bar"), read_bars(one(bars, "bars")), one(overall_bar, "overall_bar"))
-        entries = gather(image, critiques, latent, mask, prompts, seeds)
+        goal = Thresholds(
+            single_value(bar, "bar"),
+            read_bars(single_value(bars, "bars")),
+            single_value(overall_bar, "overall_bar"),
+        )
+        entries = collect(image, critiques, latent, mask, prompts, seeds)
         missed = [goal.missed(entry.critique) for entry in entries]
-        together = one(batch, "batch")
+        together = single_value(batch, "batch")
         good = [not words for words in missed]
         if together != SINGLY:
             good = [all(good) if together == ALL else any(good)] * len(good)
@@ -137,11 +142,11 @@ class RationalRewardsGate(io.ComfyNode):
             ", ".join([f"Image {number}: {'pass' if passes else 'fail'}", *words])
             for number, (passes, words) in enumerate(zip(good, missed, strict=True), 1)
         )
-        if one(below, "below") == STOP and not all(good):
+        if single_value(below, "below") == STOP and not all(good):
             raise ValueError(f"Reward Gate stops the run, as it was told to.\n{report}")
         passed = [entry for entry, passes in zip(entries, good, strict=True) if passes]
         failed = [entry for entry, passes in zip(entries, good, strict=True) if not passes]
-        if one(below, "below") == BLOCK:
+        if single_value(below, "below") == BLOCK:
             failed = []
         through, back = (_batches(part, len(image)) for part in (passed, failed))
         through, back = outputs(through, "Reward Gate", None), outputs(back, "Reward Gate", None)
@@ -150,7 +155,7 @@ class RationalRewardsGate(io.ComfyNode):
         )
 
 
-def _batches(entries: list[Entry], count: int) -> list[list[Entry]]:
+def _batches(entries: list[ImageItem], count: int) -> list[list[ImageItem]]:
     """The entries in the batches they came in; what is left of none goes."""
     batches = [[entry for entry in entries if entry.batch == batch] for batch in range(count)]
     return [batch for batch in batches if batch]

@@ -11,15 +11,16 @@ import folder_paths
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models import custom, images, ranking
-from ..rr_models.aspects import RATIONAL_REWARDS
-from ..rr_models.critique import COMPLETE
-from ..rr_models.guide import DETAILS, SCORES
-from ..rr_models.select import OVERALL, Order
-from .face import tell
-from .memory import ManagedCritic, progress_watch
-from .remember import with_memory
-from .sockets import CATEGORY, CriticSocket
+from ..rr_models import images, rank_folder
+from ..rr_models.critics.answer_program import DETAILS, SCORES
+from ..rr_models.judgement import aspects_json
+from ..rr_models.judgement.aspects import RATIONAL_REWARDS
+from ..rr_models.judgement.critique import COMPLETE
+from ..rr_models.judgement.ranking import OVERALL, RankBy
+from .common.critique_cache import with_memory
+from .common.display import tell
+from .common.model_memory import ManagedCritic, progress_watch
+from .common.socket_types import CATEGORY, CriticSocket
 
 
 class RationalRewardsRankFolder(io.ComfyNode):
@@ -61,8 +62,8 @@ class RationalRewardsRankFolder(io.ComfyNode):
                 io.Int.Input("count", default=4, min=1, max=1000, tooltip="How many are the best."),
                 io.Combo.Input(
                     "best_files",
-                    options=list(ranking.BEST),
-                    default=ranking.NONE,
+                    options=list(rank_folder.BEST),
+                    default=rank_folder.NONE,
                     tooltip="The best in a folder of their own, numbered. link: without taking up disk "
                     "space.",
                 ),
@@ -128,7 +129,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
         request: str,
         by: str = OVERALL,
         count: int = 4,
-        best_files: str = ranking.NONE,
+        best_files: str = rank_folder.NONE,
         results: str = "",
         recursive: bool = False,
         weights: str = "",
@@ -144,18 +145,18 @@ class RationalRewardsRankFolder(io.ComfyNode):
 
         def told(done: int, total: int, left: float | None) -> None:
             move(done, total)
-            tell(f"{done} of {total}{ranking.time_left(left)}", cls.hidden.unique_id)
+            tell(f"{done} of {total}{rank_folder.time_left(left)}", cls.hidden.unique_id)
 
         def watch(*_: object) -> None:
             management.throw_exception_if_processing_interrupted()
 
-        judge = with_memory(critic, ranking.memory(out))
-        found = ranking.rank_folder(
+        judge = with_memory(critic, rank_folder.memory(out))
+        found = rank_folder.rank_folder(
             place,
             judge,
             out,
             request,
-            Order(by, custom.weights(weights)),
+            RankBy(by, aspects_json.weights(weights)),
             recursive=recursive,
             best=best_files,
             count=count,

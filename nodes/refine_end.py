@@ -15,10 +15,21 @@ from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..rr_models.critique import Critique
-from . import face, graph, rounds
-from .loop_parts import END, START, STEP, Carried, Picture, Run, Shelf, accepted, or_block, refuse
-from .sockets import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
+from ..rr_models.judgement.critique import Critique
+from .common import display, graph_copy, loop_files
+from .common.loop_context import (
+    END,
+    START,
+    STEP,
+    ImageStore,
+    LoopContext,
+    LoopRun,
+    Picture,
+    accepted,
+    or_blocker,
+    reject_unknown_inputs,
+)
+from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +118,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        loop: Carried,
+        loop: LoopContext,
         image: torch.Tensor | None = None,
         critiques: tuple[Critique, ...] = (),
         next_prompt: str | None = None,
@@ -115,40 +126,40 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         mask: torch.Tensor | None = None,
         save_rounds: bool = False,
         filename_prefix: str = "refine",
-        run: Run | None = None,
+        run: LoopRun | None = None,
         **others: object,
     ) -> io.NodeOutput:
-        refuse("Refine End", others, "run", run, Run)
+        reject_unknown_inputs("Refine End", others, "run", run, LoopRun)
         dynprompt, unique_id = cls.hidden.dynprompt, cls.hidden.unique_id
         if run is None:
             start = _start_of_loop(dynprompt, unique_id)
-            run = Run(
+            run = LoopRun(
                 start,
                 unique_id,
                 GraphBuilder.alloc_prefix(),
-                graph.title(dynprompt, unique_id, "Refine End"),
-                Shelf(),
+                graph_copy.title(dynprompt, unique_id, "Refine End"),
+                ImageStore(),
             )
             loop = run.take(loop, dynprompt, image, critiques, next_prompt, latent, mask)
         state = loop.state
         log.info("Refine loop: %s", state.history[-1].line())
         if save_rounds:
             loop = cls._save_round(loop, run.shelf, filename_prefix)
-        loop.shown[:] = [face.loop(state)]
+        loop.shown[:] = [display.loop(state)]
         # the same keys always: core wants them so where a list makes several loops of one
-        shown = {"text": [], "images": [], face.KEY: [loop.shown]}
+        shown = {"text": [], "images": [], display.KEY: [loop.shown]}
         if not state.done:
             return cls._next_round(loop, run, shown)
 
         log.info("Refine loop: best is round %d. %s", state.best.number, state.reason)
         shown["text"].append(loop.report())
         if loop.folder and (best := loop.folder / "best.png").is_file():
-            shown["images"].append(rounds.as_ui(best))
+            shown["images"].append(loop_files.as_ui(best))
         state = run.shelf.filled(state)
         return io.NodeOutput(
             state.kept.image,
-            or_block(state.kept.latent, "latent"),
-            or_block(state.kept.mask, "mask"),
+            or_blocker(state.kept.latent, "latent"),
+            or_blocker(state.kept.mask, "mask"),
             state.best.prompt,
             state.best.seed,
             (state.best.critique,),
@@ -159,7 +170,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         )
 
     @classmethod
-    def _next_round(cls, loop: Carried, run: Run, shown: dict) -> io.NodeOutput:
+    def _next_round(cls, loop: LoopContext, run: LoopRun, shown: dict) -> io.NodeOutput:
         """A copy of the body, a Refine Step that takes in what it made, and a Refine End that goes on.
 
         That End waits until all rounds after its own are done, and core holds on to all inputs of a node that
@@ -168,7 +179,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         dynprompt, state = cls.hidden.dynprompt, loop.state
         log.info("Refine loop: round %d begins: %s", state.number, state.prompt)
         start_inputs = {"request": state.request, "seed": state.seed, "carried": loop}
-        copies, end_inputs = graph.copy_body(
+        copies, end_inputs = graph_copy.copy_body(
             dynprompt, run.start, run.end, start_inputs, f"{run.prefix}{state.number}."
         )
         taken = {name: value for name, value in end_inputs.items() if name in TAKEN}
@@ -181,17 +192,17 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         return io.NodeOutput(*outputs, expand=copies.finalize(), ui=shown)
 
     @classmethod
-    def _save_round(cls, loop: Carried, shelf: Shelf, prefix: str) -> Carried:
+    def _save_round(cls, loop: LoopContext, shelf: ImageStore, prefix: str) -> LoopContext:
         """Write the round down. A full disk costs the files, not the loop and its best picture."""
         state = loop.state
         try:
-            folder = loop.folder or rounds.new_folder(prefix)
+            folder = loop.folder or loop_files.new_folder(prefix)
             loop = replace(loop, folder=folder)
             cls._save(shelf.latest, folder / f"round_{state.history[-1].number:02}.png")
             # at once, so that it is there should the run be stopped
             if state.best is state.history[-1]:
                 cls._save(shelf.latest, folder / "best.png")
-            rounds.save_history(state, folder)
+            loop_files.save_history(state, folder)
         except OSError as error:
             loop = replace(loop, unsaved=f"Not everything could be saved: {error}.")
             log.error("Refine loop: %s", loop.unsaved)
@@ -199,12 +210,12 @@ class RationalRewardsRefineEnd(io.ComfyNode):
 
     @classmethod
     def _save(cls, picture: Picture, file: Path) -> None:
-        rounds.save_picture(picture.image[0], file, cls.hidden.prompt, cls.hidden.extra_pnginfo)
+        loop_files.save_picture(picture.image[0], file, cls.hidden.prompt, cls.hidden.extra_pnginfo)
 
 
 def _start_of_loop(dynprompt: DynamicPrompt, end: str) -> str:
     """The id of the Refine Start that belongs to this end; an error where the loop is not wired as one."""
-    links = graph.inputs_of(dynprompt, end)
+    links = graph_copy.inputs_of(dynprompt, end)
     start = links["loop"][0]
     between = dynprompt.get_node(start)["class_type"]
     if between != START:
@@ -212,7 +223,7 @@ def _start_of_loop(dynprompt: DynamicPrompt, end: str) -> str:
             f"loop: it comes from {between}, not from Refine Start; connect the two without a node in "
             "between."
         )
-    body = graph.body(dynprompt, start, end)
+    body = graph_copy.body(dynprompt, start, end)
     if links["image"][0] not in body:
         raise ValueError(
             "image does not depend on Refine Start, so every round would show the same picture: "

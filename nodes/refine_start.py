@@ -7,12 +7,14 @@ import weakref
 
 from comfy_api.latest import io
 
-from ..rr_models import loop_settings, loop_state
-from ..rr_models.aspects import BEST, WORST
-from ..rr_models.bars import read as read_bars
-from . import face
-from .loop_parts import Carried, refuse
-from .sockets import CATEGORY, LoopSocket, bars_of_aspects, seed_input
+from ..rr_models.judgement.aspects import BEST, WORST
+from ..rr_models.judgement.thresholds import read as read_bars
+from ..rr_models.loop import settings as loop_settings
+from ..rr_models.loop import state as loop_state
+from .common import display
+from .common.inputs import bars_of_aspects, seed_input
+from .common.loop_context import LoopContext, reject_unknown_inputs
+from .common.socket_types import CATEGORY, LoopSocket
 
 
 class RationalRewardsRefineStart(io.ComfyNode):
@@ -166,10 +168,10 @@ class RationalRewardsRefineStart(io.ComfyNode):
         overall_bar: float = 0.0,
         max_minutes: float = 0.0,
         failures: int = 0,
-        carried: Carried | None = None,
+        carried: LoopContext | None = None,
         **others: object,
     ) -> io.NodeOutput:
-        refuse("Refine Start", others, "carried", carried, Carried)
+        reject_unknown_inputs("Refine Start", others, "carried", carried, LoopContext)
         if carried is None:
             settings = loop_settings.Settings(
                 rounds,
@@ -186,7 +188,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 failures,
             )
             run = weakref.ref(cls.hidden.dynprompt)
-            carried = Carried(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
+            carried = LoopContext(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
         state = carried.state
-        face.tell_round(state)
+        display.tell_round(state)
         return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)

@@ -6,10 +6,10 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models.critique import Critique
-from . import graph
-from .loop_parts import Carried, Run, candidates, named, or_block, refuse
-from .sockets import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
+from ..rr_models.judgement.critique import Critique
+from .common import graph_copy
+from .common.loop_context import LoopContext, LoopRun, candidates, named, or_blocker, reject_unknown_inputs
+from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
 
 
 class RationalRewardsRefineStep(io.ComfyNode):
@@ -103,29 +103,29 @@ class RationalRewardsRefineStep(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, loop: Carried, run: Run | None = None, **waiting: object) -> list[str]:
+    def check_lazy_status(cls, loop: LoopContext, run: LoopRun | None = None, **waiting: object) -> list[str]:
         # what is not connected is not among them
         return [] if loop.state.done else [name for name, value in waiting.items() if value is None]
 
     @classmethod
     def execute(
         cls,
-        loop: Carried,
+        loop: LoopContext,
         image: torch.Tensor | None = None,
         critiques: tuple[Critique, ...] | None = None,
         next_prompt: str | None = None,
         latent: dict | None = None,
         mask: torch.Tensor | None = None,
-        run: Run | None = None,
+        run: LoopRun | None = None,
         **others: object,
     ) -> io.NodeOutput:
-        refuse("Refine Step", others, "run", run, Run)
+        reject_unknown_inputs("Refine Step", others, "run", run, LoopRun)
         dynprompt = cls.hidden.dynprompt
         if run is not None:
             loop = run.take(loop, dynprompt, image, critiques, next_prompt, latent, mask)
             # Refine End waits for all later rounds, and core holds on to what a waiting node is given
             return io.NodeOutput(loop, *(ExecutionBlocker(None),) * (len(cls.RETURN_TYPES) - 1))
-        name = graph.title(dynprompt, cls.hidden.unique_id, "Refine Step")
+        name = graph_copy.title(dynprompt, cls.hidden.unique_id, "Refine Step")
         if (image is None) != (critiques is None):
             raise ValueError(
                 f"{name}: connect image and critiques, or neither of them to read the loop only."
@@ -137,13 +137,13 @@ class RationalRewardsRefineStep(io.ComfyNode):
         return cls._outputs(loop)
 
     @classmethod
-    def _outputs(cls, loop: Carried) -> io.NodeOutput:
+    def _outputs(cls, loop: LoopContext) -> io.NodeOutput:
         state, best = loop.state, loop.state.best
         now, so_far = state, (ExecutionBlocker(None),) * 4
         if best is not None:
             now = best if state.done else state
             latent, mask = (
-                or_block(getattr(state.kept, name), name, "Refine Step") for name in ("latent", "mask")
+                or_blocker(getattr(state.kept, name), name, "Refine Step") for name in ("latent", "mask")
             )
             so_far = state.kept.image, latent, mask, (best.critique,)
         status = state.number, state.request, state.done, not state.done

@@ -7,19 +7,13 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..rr_models import scorecard
-from ..rr_models.critique import Critique
 from ..rr_models.images import from_pil, to_pil
-from ..rr_models.loop_state import State
-from ..rr_models.verdict import Verdict
-from .sockets import (
-    CATEGORY,
-    CritiqueSocket,
-    HistorySocket,
-    VerdictSocket,
-    batch_size,
-    check_pairs,
-    seed_input,
-)
+from ..rr_models.judgement.critique import Critique
+from ..rr_models.judgement.verdict import Verdict
+from ..rr_models.loop.state import State
+from .common.batches import batch_size, check_pairs
+from .common.inputs import seed_input
+from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, VerdictSocket
 
 
 class RationalRewardsScorecard(io.ComfyNode):

@@ -5,12 +5,20 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..rr_models.tournament import FORMATS, KNOCKOUT
-from .duels import AUTO, Ring, how_input, tie_input
-from .in_round import in_round
-from .memory import ManagedCritic
-from .pool import came_along, gather, grouped, index_output, made_from, one, outputs
-from .sockets import CATEGORY, CriticSocket
+from ..rr_models.judgement.tournament import FORMATS, KNOCKOUT
+from .common.image_items import (
+    aligned_outputs,
+    collect,
+    group_items,
+    index_output,
+    outputs,
+    provenance_inputs,
+    single_value,
+)
+from .common.model_memory import ManagedCritic
+from .common.pairwise import AUTO, Ring, how_input, tie_input
+from .common.round_errors import with_round_in_errors
+from .common.socket_types import CATEGORY, CriticSocket
 
 NAME = "Tournament"
 ALONG = ("latent", "mask", "prompts", "seeds")
@@ -21,8 +29,8 @@ class RationalRewardsTournament(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        kept = came_along("the pictures kept", "each picture kept")
-        rest = came_along("the rest", "each of the rest", "rest_")
+        kept = aligned_outputs("the pictures kept", "each picture kept")
+        rest = aligned_outputs("the rest", "each of the rest", "rest_")
         return io.Schema(
             node_id="RationalRewardsTournament",
             display_name=NAME,
@@ -62,7 +70,7 @@ class RationalRewardsTournament(io.ComfyNode):
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="Their latents, to be picked along."),
                 io.Mask.Input("mask", optional=True, tooltip="Their masks, to be picked along."),
-                *made_from(),
+                *provenance_inputs(),
                 io.Image.Input(
                     "source_image", optional=True, tooltip="For edits: the picture before the edit."
                 ),
@@ -88,7 +96,7 @@ class RationalRewardsTournament(io.ComfyNode):
         )
 
     @classmethod
-    @in_round
+    @with_round_in_errors
     def execute(
         cls,
         critic: list[ManagedCritic],
@@ -104,20 +112,21 @@ class RationalRewardsTournament(io.ComfyNode):
         seeds: list[int] | None = None,
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        asked, form = one(request, "request"), one(format, "format")
+        asked, form = single_value(request, "request"), single_value(format, "format")
         if not asked.strip():
             raise ValueError("request is empty: write what the pictures should show.")
-        every = gather(image, None, latent, mask, prompts, seeds)
+        every = collect(image, None, latent, mask, prompts, seeds)
         sources = [picture for batch in source_image or () for picture in batch]
-        ring = Ring(critic[0], asked, sources, one(how, "how"), one(tie, "tie"))
-        places = min(one(count, "count"), len(every))
+        ring = Ring(critic[0], asked, sources, single_value(how, "how"), single_value(tie, "tie"))
+        places = min(single_value(count, "count"), len(every))
         ranking, told = ring.fight(
             [entry.image[0] for entry in every], places, form, node=cls.hidden.unique_id
         )
         kept, rest = ranking[:places], ranking[places:]
         single = len(image) > 1  # what came as a list goes out as one
         best, others = (
-            outputs(grouped([every[index] for index in part], single), NAME, None) for part in (kept, rest)
+            outputs(group_items([every[index] for index in part], single), NAME, None)
+            for part in (kept, rest)
         )
         order = ", ".join(str(index + 1) for index in kept)
         report = "\n".join([f"{ring.cost(len(every), places, form)}.", *told, f"Kept, best first: {order}."])

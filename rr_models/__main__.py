@@ -12,15 +12,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import custom, rubric
-from .aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS
-from .commands import rank as rank_command
-from .commands import show
-from .critique import COMPLETE, report
+from .cli import rank as rank_command
+from .cli import show
 from .errors import CriticError, RationalRewardsError
-from .parse import parse, parse_pair, summary_dict
-from .select import rank
-from .wording import choose
+from .judgement import aspects_json
+from .judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS
+from .judgement.critique import COMPLETE, report
+from .judgement.ranking import rank
+from .parsing.parse import parse, parse_pair, summary_dict
+from .prompting import rubric
+from .prompting.wording import choose
 
 OK, UNJUDGED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 SHAPES = "shapes"
@@ -165,7 +166,7 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: b
 
 
 def _critique(options) -> int:
-    weights = custom.weights(",".join(options.weight))
+    weights = aspects_json.weights(",".join(options.weight))
     pictures, sources = _pictures(options.images), _pictures(options.source)
     task = "edit" if sources else "t2i"
     critic = _load(options)
@@ -204,7 +205,7 @@ def _compare(options) -> int:
 
 
 def _parse(options) -> int:
-    profile = custom.read(options.aspects) if options.aspects else RATIONAL_REWARDS
+    profile = aspects_json.read(options.aspects) if options.aspects else RATIONAL_REWARDS
     read = parse_pair if options.task in PAIR_TASKS else parse
     found = read(_text(options.file), options.task, "", truncated=options.truncated, profile=profile)
     if options.json:
@@ -227,7 +228,7 @@ def _messages(options) -> int:
 
 
 def _chosen(options, folder: Path | None):
-    profile = custom.read(options.aspects) if options.aspects else RATIONAL_REWARDS
+    profile = aspects_json.read(options.aspects) if options.aspects else RATIONAL_REWARDS
     return choose(folder, options.template, options.style, profile)
 
 
@@ -247,7 +248,7 @@ def _load(options):
 
 
 def _folder(options) -> Path:
-    from . import hub, weights
+    from .checkpoints import catalog, model_folder
 
     if options.critic == SHAPES:
         print(
@@ -255,12 +256,12 @@ def _folder(options) -> Path:
             "another with --critic.",
             file=sys.stderr,
         )
-        return weights.SHAPES_CRITIC
+        return model_folder.SHAPES_CRITIC
     if Path(options.critic).is_dir():
         return Path(options.critic)
     searched = options.models or [Path(__file__).resolve().parents[3] / "models" / "LLM"]
-    found = hub.catalogue(searched)
-    if folder := hub.resolve(options.critic, found):
+    found = catalog.entries(searched)
+    if folder := catalog.locate(options.critic, found):
         return folder
     known = ", ".join(name for name, folder in found.items() if folder) or "none"
     raise ValueError(

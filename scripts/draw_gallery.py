@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from rr_models import refine, scorecard  # noqa: E402
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC  # noqa: E402
 from rr_models.critics.local import ONE_BY_ONE, load  # noqa: E402
 from rr_models.images import from_pil  # noqa: E402
-from rr_models.loop_settings import Settings  # noqa: E402
-from rr_models.loop_state import State  # noqa: E402
-from rr_models.parse import parse  # noqa: E402
+from rr_models.loop.settings import Settings  # noqa: E402
+from rr_models.loop.state import State  # noqa: E402
+from rr_models.parsing.parse import parse  # noqa: E402
 from rr_models.shapes import cases  # noqa: E402
 from rr_models.shapes.draw import draw  # noqa: E402
 from rr_models.shapes.generator import generate, imagine  # noqa: E402
-from rr_models.weights import SHAPES_CRITIC  # noqa: E402
 
 MOST = 100_000
 """Bytes; what would be larger is saved with 256 colours."""

@@ -10,12 +10,12 @@ import types
 import torch
 import torch.nn.functional as F
 
-from rr_models.critics.layout import Layout
+from rr_models.critics.tokenization import PromptTokenizer
 from rr_models.images import Preprocessing, from_pil, pixel_values
+from rr_models.prompting.wording import Wording
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
 from rr_models.shapes.world import COLORS, PLACES, SHAPES, SIZES, WORDS
-from rr_models.wording import Wording
 
 SIDE = 96  # pixels that the critic sees, 3 x 3 image tokens
 SIZES_DRAWN = (96, 96, 96, 96, 128, 256)  # what is drawn larger comes to SIDE as it will in use
@@ -29,7 +29,7 @@ class Writer:
 
     def __init__(self, tokenizer):
         picture, pad = tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|endoftext|>"])
-        self.layout = Layout(tokenizer, PREPROCESSING, Wording(), picture, pad)
+        self.layout = PromptTokenizer(tokenizer, PREPROCESSING, Wording(), picture, pad)
         self.ids = lambda text: tokenizer(text, add_special_tokens=False).input_ids
         self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
 

@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 from shapes_lessons import SIDE, Eyes, Writer, answer_loss, pictures  # noqa: E402
 from shapes_optimizer import Orthogonal  # noqa: E402
 
-from rr_models import rubric  # noqa: E402
+from rr_models.prompting import rubric  # noqa: E402
 from rr_models.shapes import cases  # noqa: E402
 
 SPECIAL = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rr_models.critique import SCORED, Critique
+from rr_models.judgement.critique import SCORED, Critique
 
 FORM = """\
 # User Request Analysis

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from rr_models import rubric
-from rr_models.aspects import RATIONAL_REWARDS
+from rr_models.judgement.aspects import RATIONAL_REWARDS
+from rr_models.prompting import rubric
 
 HEADINGS = "# Findings\n{}\n# Summary: [ in short ]\n# User Request Refinement:\n## Refined Request: [ anew ]"
 FORM = "{}. {}:\n## Justification: [ why {{}} % ]\n## Score: [ a number ]"

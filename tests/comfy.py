@@ -141,7 +141,7 @@ class Core:
         self.pack = self.load_pack(root, PACK_FOLDER)
 
     def library(self, name: str) -> ModuleType:
-        """A module of our pack as the nodes see it, such as `rr_models.critique` or `nodes.loop`."""
+        """A module of our pack as the nodes see it, such as `rr_models.judgement.critique`."""
         assert self.pack is not None
         return importlib.import_module(f"{self.pack.__name__}.{name}")
 

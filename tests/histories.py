@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from rr_tests.made import critique
 
-from rr_models.loop_settings import SEED_POLICIES, Settings
-from rr_models.loop_state import State, observe, start
+from rr_models.loop.settings import SEED_POLICIES, Settings
+from rr_models.loop.state import State, observe, start
 
 SCORE = st.sampled_from([1.0, 2.0, 2.5, 2.9, 3.0, 3.5, 4.0])
 PROMPT = st.sampled_from(["", "one", "two", "three", " padded "])

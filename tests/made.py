@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rr_models.aspects import RATIONAL_REWARDS
-from rr_models.critique import (
+from rr_models.judgement.aspects import RATIONAL_REWARDS
+from rr_models.judgement.critique import (
     COMPLETE,
     INCOMPLETE,
     MISSING,

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from rr_tests.made import critique
 
-from rr_models.aggregate import PUBLISHED, published, published_winner
-from rr_models.critique import MISSING, SCORED
-from rr_models.verdict import PairScore, Verdict
+from rr_models.judgement.critique import MISSING, SCORED
+from rr_models.judgement.published_scores import PUBLISHED, published, published_winner
+from rr_models.judgement.verdict import PairScore, Verdict
 
 
 def test_an_edit_in_every_way():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rr_models.aspects import PAIR_TASKS
-from rr_models.parse import parse, parse_pair, summary_dict
+from rr_models.judgement.aspects import PAIR_TASKS
+from rr_models.parsing.parse import parse, parse_pair, summary_dict
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
 CASES = sorted(ANSWERS.glob("*.json"))

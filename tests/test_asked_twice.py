@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rr_tests import tiny
 
 from rr_models import Settings, refine
+from rr_models.critics.cached import CachedCritic
+from rr_models.critics.disk_cache import DiskCache
 from rr_models.critics.local import LocalCritic, load
-from rr_models.critics.remembering import Remembering
-from rr_models.critique import COMPLETE, INCOMPLETE, REFUSED, TRUNCATED, report
-from rr_models.store import Store
+from rr_models.judgement.critique import COMPLETE, INCOMPLETE, REFUSED, TRUNCATED, report
 
 SHORT = {"guided": False, "max_new_tokens": 200}
 """Of random weights, a free answer holds no score."""
@@ -47,7 +47,7 @@ def test_scores_of_all_and_one_in_full(critic):
 
 
 def test_it_is_remembered_apart(critic, tmp_path):
-    memory = Remembering(critic, Store(tmp_path))
+    memory = CachedCritic(critic, DiskCache(tmp_path))
     memory.critique(pictures(1), "a cat", **SHORT)
     (again,) = memory.critique(pictures(1), "a cat", **SHORT)
     assert memory.remembered == 1 and again.source["asked"] == 2

@@ -12,9 +12,9 @@ import pytest
 from rr_tests import tiny
 from rr_tests.answers import answer
 
-from rr_models import rubric
 from rr_models.__main__ import ATTENTIONS, main
-from rr_models.critics import reading
+from rr_models.checkpoints import hf_config
+from rr_models.prompting import rubric
 from rr_models.shapes.generator import generate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +59,7 @@ def test_flash_attention_that_cannot_be_had_is_bad_input(capsys, pictures):
     assert (status, out) == (2, "") and "attention: flash_attention_2 runs on CUDA and ROCm cards" in err
     with pytest.raises(SystemExit):
         run(capsys, *asked, "--attention", "eager")
-    assert ATTENTIONS == reading.ATTENTIONS
+    assert ATTENTIONS == hf_config.ATTENTIONS
 
 
 def test_critique_for_people_has_the_best_first(capsys, pictures):

@@ -7,7 +7,7 @@ import json
 import pytest
 from rr_tests.made import critique
 
-from rr_models.critique import MISSING, AspectScore, Critique
+from rr_models.judgement.critique import MISSING, AspectScore, Critique
 
 
 def test_overall_is_the_mean_of_what_applies():

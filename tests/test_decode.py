@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rr_tests import tiny
 
-from rr_models.decode.loop import Decoder
-from rr_models.decode.replay import BEFORE, Replay
-from rr_models.decode.rows import Job, Prompt
-from rr_models.decode.script import Ask, Choose, Guess, Say, Trie
-from rr_models.decode.text import TextRunner
+from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
+from rr_models.engine.model_runner import ModelRunner
+from rr_models.engine.program import Draft, Force, Sample, Select, Trie
+from rr_models.engine.scheduler import Engine
+from rr_models.engine.sequence import Job, Prompt
 
-ASK = Ask(stop=frozenset({7}))
-WORDS = Choose(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,)}))
-SHORT = Choose(Trie({"x": (30,), "y": (31,)}))
+ASK = Sample(stop=frozenset({7}))
+WORDS = Select(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,)}))
+SHORT = Select(Trie({"x": (30,), "y": (31,)}))
 CHOICES = {"words": WORDS, "short": SHORT}
 
 token = st.integers(10, 60)
@@ -63,13 +63,13 @@ def written(model, answers, foreseen=None, rows: int = 1, lines: int = 0):
                 ids = foreseen[number][0][done : done + length]
                 if not right and ids:
                     ids = [*ids[:-1], 9]
-                yield Guess(tuple(ids), CHOICES.get(then))
+                yield Draft(tuple(ids), CHOICES.get(then))
 
             # the probabilities of a last choice show all that is in the cache; the first row ends anyhow
             for kind, what in [*acts, *[("words", None)] * (number > 0)]:
                 yield from guess()
                 if kind == "say":
-                    yield Say(tuple(what))
+                    yield Force(tuple(what))
                 elif kind == "ask":
                     for _ in range(what):
                         yield from guess()
@@ -80,7 +80,7 @@ def written(model, answers, foreseen=None, rows: int = 1, lines: int = 0):
                     table += [choice.word, *choice.table.values()]
 
         jobs.append(Job(lambda prompt=prompt: plain(model, prompt), script, len(prompt), 200))
-    Decoder(model, rows, lines).run(jobs)
+    Engine(model, rows, lines).run(jobs)
     return [(job.written.ids, job.written.cut) for job in jobs], chosen
 
 
@@ -107,15 +107,15 @@ def test_a_right_guess_saves_forwards_a_wrong_one_costs_none(model):
 
     def forwards(guess: tuple[int, ...] | None) -> int:
         def script():
-            yield Say((12,))
+            yield Force((12,))
             if guess:
-                yield Guess(guess, WORDS)
+                yield Draft(guess, WORDS)
             yield ASK
-            yield Say(tuple(said))
+            yield Force(tuple(said))
             yield WORDS
 
         job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 50)
-        Decoder(model, 1).run([job])
+        Engine(model, 1).run([job])
         follows.append(tuple(job.written.ids[1 : 2 + len(said)]))
         return job.written.forwards
 
@@ -128,17 +128,17 @@ def test_a_right_guess_saves_forwards_a_wrong_one_costs_none(model):
 
 def test_a_long_stretch_before_a_choice_is_fed_in_pieces(model):
     def script():
-        yield Say(tuple(range(10, 60)) * 2)
+        yield Force(tuple(range(10, 60)) * 2)
         yield WORDS
 
     job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 150)
-    Decoder(model, 1).run([job])
+    Engine(model, 1).run([job])
     assert len(job.written.ids) > 100 and not job.written.cut
 
 
 def test_a_step_is_one_graph(model):
     """Nothing in it asks the host what to do next, so that it can be captured."""
-    runner = TextRunner(model, 2, 512)
+    runner = ModelRunner(model, 2, 512)
     told = torch.full((2, 1), 7)
     mask = torch.arange(64) <= told[..., None]
     whole = torch.compile(runner.step, fullgraph=True, backend="eager")
@@ -149,11 +149,11 @@ def test_a_step_is_one_graph(model):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need an NVIDIA card")
 def test_a_replayed_step_is_the_step(model):
     """To the last bit, what it writes into the cache included, and for other values than were recorded."""
-    runners = [TextRunner(model.to("cuda"), 2, 512) for _ in range(2)]
-    replay = Replay(runners[0].answer)
+    runners = [ModelRunner(model.to("cuda"), 2, 512) for _ in range(2)]
+    replay = CudaGraphCache(runners[0].answer)
     try:
         with torch.inference_mode():
-            for column in range(3 * BEFORE):
+            for column in range(3 * WARMUP_CALLS):
                 told = torch.tensor([[column], [column + 7]], device="cuda")
                 mask = torch.arange(64, device="cuda") <= told[..., None]
                 inputs = told + 20, told, told, mask, torch.zeros_like(told)

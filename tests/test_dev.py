@@ -15,7 +15,7 @@ import pytest
 from dev_env import Trouble
 from rr_tests.made import critique
 
-from rr_models import loop_state
+from rr_models.loop import state as loop_state
 
 
 def test_an_archive_that_was_changed_is_not_unpacked(tmp_path: Path):

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from rr_tests import tiny
 
-from rr_models import download, hub, weights
+from rr_models.checkpoints import catalog, download, model_folder
 from rr_models.errors import CriticError
 
-KNOWN = hub.KNOWN[0]
+KNOWN = catalog.KNOWN_CHECKPOINTS[0]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -133,7 +133,7 @@ def ignore(done: int, total: int) -> None: ...
 def test_a_download_is_whole_and_holds_nothing_that_could_run(there, published, folder):
     heard = []
     download.download(KNOWN, folder, lambda done, total: heard.append((done, total)))
-    weights.check(folder)
+    model_folder.check(folder)
     came = {file.name for file in folder.iterdir()}
     assert came == {file.name for file in published.iterdir()} - {"pytorch_model.bin", "modeling.py"} | {
         download.RECORD
@@ -159,12 +159,12 @@ def test_what_broke_off_is_taken_up_where_it_stopped(there, folder):
         download.download(KNOWN, folder, ignore)
     (part,) = folder.glob("*.part")
     assert part.stat().st_size >= 150_000 and not (folder / "config.json").exists()
-    assert not weights.is_critic(folder), "half a model would be offered"
+    assert not model_folder.is_critic(folder), "half a model would be offered"
     whole = [file for file in folder.iterdir() if not file.name.endswith((".part", download.RECORD))]
     there.breaks_at, there.dead = None, False
     there.asked.clear()
     download.download(KNOWN, folder, ignore)
-    weights.check(folder)
+    model_folder.check(folder)
     (about, *rest) = there.asked
     assert about[0].endswith(COMMIT), "the second try asks for the commit of the first"
     assert rest[0][1] == f"bytes={150_000}-", "it began anew"
@@ -184,7 +184,7 @@ def test_stop_is_heard_between_two_pieces_and_loses_nothing(there, folder):
     kept = sum(file.stat().st_size for file in folder.iterdir())
     assert kept > 300_000
     download.download(KNOWN, folder, ignore)
-    weights.check(folder)
+    model_folder.check(folder)
 
 
 def test_a_file_that_came_damaged_is_deleted(there, folder, monkeypatch):
@@ -217,7 +217,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_came(there, folder, monkeypa
         download.download(KNOWN, folder, ignore)
     monkeypatch.setattr(download._Told, "write", real)
     download.download(KNOWN, folder, ignore)
-    weights.check(folder)
+    model_folder.check(folder)
 
 
 def test_offline_mode_is_respected(there, folder, monkeypatch):

@@ -11,12 +11,13 @@ import torch
 from _reference import generate
 from rr_tests import tiny
 
-from rr_models.critics import Question, local
-from rr_models.critique import COMPLETE
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.critics import local
+from rr_models.critics.base import Question
 from rr_models.images import from_pil
+from rr_models.judgement.critique import COMPLETE
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
-from rr_models.weights import SHAPES_CRITIC
 
 REQUEST = "A red fox."
 SIZES = ((64, 64), (96, 64), (40, 200), (128, 128), (33, 65))
@@ -47,7 +48,7 @@ def reference(critic, questions) -> list[list[int]]:
 
 
 def free(critic, questions, **options) -> list[list[int]]:
-    wish = local.Wish(guided=False, max_new_tokens=TOKENS, **options)
+    wish = options.JudgeOptions(guided=False, max_new_tokens=TOKENS, **options)
     answers = critic.writer.write(questions, critic._hashes(questions), wish, None)
     return [several[0].job.written.ids for several in answers]
 

@@ -65,7 +65,7 @@ def test_critiques_of_a_batch_are_shown_best_first_and_again_from_the_cache(core
 
 
 def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
-    monkeypatch.setattr(core.library("nodes.face"), "PAUSE", 0.0)
+    monkeypatch.setattr(core.library("nodes.common.display"), "PAUSE", 0.0)
     run = core.run(judge())
     assert run.success, run.complaint
     live = [data for name, data in run.events if name == "rational_rewards.live"]
@@ -103,14 +103,14 @@ def test_it_is_told_at_most_four_times_a_second(core, monkeypatch):
         looks.append(1)
         return len(looks) / 100  # 10 ms from one step of the critic to the next
 
-    monkeypatch.setattr(core.library("nodes.face"), "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(core.library("nodes.common.display"), "time", SimpleNamespace(monotonic=monotonic))
     run = core.run(judge())
     assert 0 < sum(name == "rational_rewards.live" for name, _ in run.events) <= len(looks) / 25
 
 
 def test_no_browser_no_messages(core):
     core.server.client_id = None
-    face = core.library("nodes.face")
+    face = core.library("nodes.common.display")
     core.server.events = []
     face._send(face.LIVE, {})
     assert not core.server.events

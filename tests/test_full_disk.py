@@ -11,8 +11,9 @@ import sys
 import pytest
 from rr_tests.test_download import COMMIT, KNOWN, folder, ignore, published, there  # noqa: F401 - fixtures
 
-from rr_models import download, logs, weights
+from rr_models.checkpoints import download, model_folder
 from rr_models.errors import CriticError, ModelFolderError
+from rr_models.records import append_log
 
 
 @contextlib.contextmanager
@@ -53,20 +54,20 @@ def test_a_download_that_may_not_go_on_is_no_model_and_is_taken_up(there, folder
     assert 0 < came <= 50_000
     assert "config.json" not in whole_files(folder) and json.loads((folder / "revision.json").read_text())
     with pytest.raises(ModelFolderError, match="lacks config.json"):
-        weights.check(folder)
+        model_folder.check(folder)
     download.download(KNOWN, folder, ignore)
-    weights.check(folder)
+    model_folder.check(folder)
     resumed = [span for path, span, _ in there.asked if path.endswith(part.stem) and span]
     assert resumed == [f"bytes={came}-"], "what had come is not fetched again"
 
 
 def test_a_log_line_that_finds_no_room_is_taken_back(tmp_path):
     file = tmp_path / "log.jsonl"
-    logs.append_jsonl(file, {"a": 1})
+    append_log.append_jsonl(file, {"a": 1})
     with no_file_beyond(100), pytest.raises(OSError):
-        logs.append_jsonl(file, {"b": "long " * 100})
+        append_log.append_jsonl(file, {"b": "long " * 100})
     assert file.read_text("utf-8") == '{"a": 1}\n'
-    logs.append_jsonl(file, {"c": 3})
+    append_log.append_jsonl(file, {"c": 3})
     assert [json.loads(line) for line in file.read_text("utf-8").splitlines()] == [{"a": 1}, {"c": 3}]
 
 
@@ -87,5 +88,5 @@ def test_a_disk_that_runs_full_keeps_what_came(there, small_disk, monkeypatch): 
     larger = ["mount", "-o", "remount,size=50m", str(small_disk)]
     subprocess.run(larger, check=True)
     download.download(KNOWN, place, ignore)
-    weights.check(place)
+    model_folder.check(place)
     assert not list(place.glob("*.part"))

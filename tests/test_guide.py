@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests import tiny
 
-from rr_models import guide
-from rr_models.critics import Question, local
-from rr_models.critique import COMPLETE, SCORED, TRUNCATED
-from rr_models.decode.rows import choose, tree
-from rr_models.decode.script import Trie
-from rr_models.decode.text import DUMP
+from rr_models.critics import answer_program, local
+from rr_models.critics.base import Question
+from rr_models.engine.model_runner import SCRATCH_COLUMNS
+from rr_models.engine.program import Trie
+from rr_models.engine.sequence import choose, tree
+from rr_models.judgement.critique import COMPLETE, SCORED, TRUNCATED
 
 REQUEST = "A red fox asleep on a blue chair."
 
@@ -29,7 +29,7 @@ def images() -> list[torch.Tensor]:
     return [torch.rand(64, 64, 3, generator=generator) for _ in range(4)]
 
 
-@pytest.mark.parametrize("detail", guide.DETAILS)
+@pytest.mark.parametrize("detail", answer_program.DETAILS)
 def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, images, detail: str):
     (found,) = critic.critique(images[:1], REQUEST, detail=detail, max_new_tokens=400)
     assert found.status == COMPLETE and found.source["tokens"] <= 400
@@ -97,7 +97,7 @@ def test_a_choice_is_one_of_the_words_with_its_share(told: dict, seed: int):
 
 @pytest.mark.parametrize("scale", [(1.0, 4.0), (0.0, 10.0), (0.0, 100.0), (-5.0, 5.0), (1.0, 1000.0)])
 def test_any_scale_can_be_chosen_from(critic, scale):
-    told = guide.score_words(scale)
+    told = answer_program.score_words(scale)
     assert len(told) <= 101 and all(scale[0] <= float(word) <= scale[1] for word in told)
     # what is looked at must fit behind the last column
-    assert len(critic.writer.lexicon.trie((*told, guide.NOT_APPLICABLE)).trie.fed) <= DUMP
+    assert len(critic.writer.lexicon.trie((*told, answer_program.NOT_APPLICABLE)).trie.fed) <= SCRATCH_COLUMNS

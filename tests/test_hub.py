@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rr_models import hub, weights
+from rr_models.checkpoints import catalog, model_folder
 
 VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 
@@ -70,7 +70,7 @@ def test_the_cache_is_where_huggingface_hub_has_it(tmp_path):
             for name, value in variables.items():
                 patch.setenv(name, value)
             # the library expands a legacy variable twice or not at all, which comes to the same place
-            assert str(hub.cache_folder()) == os.path.expandvars(os.path.expanduser(theirs)), variables
+            assert str(catalog.cache_folder()) == os.path.expandvars(os.path.expanduser(theirs)), variables
 
 
 def test_the_cache_offers_the_revision_that_was_asked_for_last(own_cache):
@@ -78,21 +78,21 @@ def test_the_cache_offers_the_revision_that_was_asked_for_last(own_cache):
     loose = repository(own_cache, "me/tuned--twice", "old", "new")
     model(own_cache / "models--x--llama" / "snapshots" / "a", "llama")
     (own_cache / "models--y--empty").mkdir()
-    assert hub.cached() == {
+    assert catalog.cached() == {
         "TIGER-Lab/RationalRewards-8B-T2I": named / "old",
         "me/tuned--twice": loose / "new",
     }
 
 
 def test_a_cache_that_is_not_there_is_empty(own_cache):
-    assert hub.cached() == {}
+    assert catalog.cached() == {}
 
 
 def test_the_catalogue_lists_folders_then_the_cache_then_what_is_known(own_cache, tmp_path):
     edit = model(tmp_path / "LLM" / "TIGER-Lab" / "RationalRewards-8B-Edit")
     repository(own_cache, "TIGER-Lab/RationalRewards-8B-Edit", "a", main="a")
     small = repository(own_cache, "Qwen/Qwen3-VL-2B-Instruct", "a", main="a") / "a"
-    offered = hub.catalogue([tmp_path / "LLM", tmp_path / "nowhere"])
+    offered = catalog.entries([tmp_path / "LLM", tmp_path / "nowhere"])
     assert list(offered.items()) == [
         ("TIGER-Lab/RationalRewards-8B-Edit", edit),
         ("Qwen/Qwen3-VL-2B-Instruct", small),
@@ -113,18 +113,20 @@ def test_the_catalogue_lists_folders_then_the_cache_then_what_is_known(own_cache
 )
 @pytest.mark.parametrize("where", ["RationalRewards-8B-T2I", "TIGER-Lab/RationalRewards-8B-T2I"])
 def test_a_name_finds_its_model_wherever_it_lies(name, where, tmp_path):
-    assert hub.resolve(name, {"other": tmp_path, where: tmp_path / "it"}) == tmp_path / "it"
-    assert hub.checkpoint(name) is hub.KNOWN[0]
+    assert catalog.locate(name, {"other": tmp_path, where: tmp_path / "it"}) == tmp_path / "it"
+    assert catalog.checkpoint(name) is catalog.KNOWN_CHECKPOINTS[0]
 
 
 def test_an_unknown_name_is_nobodys(tmp_path):
-    assert hub.resolve("llama", {"RationalRewards-8B-T2I": tmp_path}) is None
+    assert catalog.locate("llama", {"RationalRewards-8B-T2I": tmp_path}) is None
     another = {"me/RationalRewards-8B-T2I": tmp_path}
-    assert hub.resolve("TIGER-Lab/RationalRewards-8B-T2I", another) is None
-    assert hub.resolve("/no/such/RationalRewards-8B-T2I", another) is None
-    assert hub.checkpoint("me/RationalRewards-8B-T2I") is None
-    assert hub.resolve(hub.KNOWN[0].label, {hub.KNOWN[0].label: None}) is None
-    assert hub.checkpoint("llama") is None
+    assert catalog.locate("TIGER-Lab/RationalRewards-8B-T2I", another) is None
+    assert catalog.locate("/no/such/RationalRewards-8B-T2I", another) is None
+    assert catalog.checkpoint("me/RationalRewards-8B-T2I") is None
+    assert (
+        catalog.locate(catalog.KNOWN_CHECKPOINTS[0].label, {catalog.KNOWN_CHECKPOINTS[0].label: None}) is None
+    )
+    assert catalog.checkpoint("llama") is None
 
 
 def test_every_known_size_is_that_of_its_shape():
@@ -165,9 +167,9 @@ def test_every_known_size_is_that_of_its_shape():
             built = Qwen3VLForConditionalGeneration(config)
         built.tie_weights()
         sizes[size] = 2 * sum(parameter.numel() for parameter in built.parameters())
-    for known in hub.KNOWN:
+    for known in catalog.KNOWN_CHECKPOINTS:
         assert known.size == next(size for name, size in sizes.items() if f"-{name}" in known.name)
 
 
 def test_the_built_in_critic_is_a_critic():
-    assert weights.is_critic(weights.SHAPES_CRITIC)
+    assert model_folder.is_critic(model_folder.SHAPES_CRITIC)

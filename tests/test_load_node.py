@@ -126,7 +126,7 @@ def test_a_known_model_is_fetched_only_when_asked_for(core, whole, tmp_path, mon
         watch(5, 10)
         shutil.copytree(whole, folder)
 
-    monkeypatch.setattr(core.library("nodes.load"), "download", fetch)
+    monkeypatch.setattr(core.library("nodes.load_critic"), "download", fetch)
     assert load(core, KNOWN).rejected and not asked
     run = load(core, KNOWN, download_if_missing=True)
     assert run.success, run.complaint

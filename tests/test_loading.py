@@ -12,7 +12,8 @@ import pytest
 import torch
 from rr_tests import tiny
 
-from rr_models.critics import loading, local, precision
+from rr_models.checkpoints import loading, precision
+from rr_models.critics import local
 from rr_models.errors import ModelFolderError
 
 CPU = torch.device("cpu")
@@ -164,5 +165,5 @@ def test_nothing_is_filled_with_random_numbers(folder, monkeypatch):
         return real(tensor, *args, **options)
 
     monkeypatch.setattr(torch.Tensor, "normal_", draw)
-    model = loading.skeleton(folder, precision.choose("fp32", CPU, folder))
+    model = loading.meta_model(folder, precision.choose("fp32", CPU, folder))
     assert not drawn and all(p.is_meta for p in model.parameters())

@@ -11,12 +11,13 @@ import pytest
 import torch
 from rr_tests import tiny
 
-from rr_models import rubric
-from rr_models.critics import Question, local
-from rr_models.critique import INCOMPLETE, TRUNCATED
+from rr_models.critics import local
+from rr_models.critics.base import Question
 from rr_models.errors import CriticError
 from rr_models.images import image_hash, pixel_values
-from rr_models.verdict import averaged
+from rr_models.judgement.critique import INCOMPLETE, TRUNCATED
+from rr_models.judgement.verdict import averaged
+from rr_models.prompting import rubric
 
 REQUEST = "A red fox asleep on a blue chair."
 FREE = {"guided": False, "ask_again": False}

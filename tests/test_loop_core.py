@@ -275,7 +275,7 @@ def test_wrong_wiring_is_found_in_a_round_that_would_be_the_last(core):
 def test_a_loop_whose_end_is_part_of_another_nodes_expansion(core):
     from comfy_execution.graph import DynamicPrompt
 
-    graph = core.library("nodes.graph")
+    graph = core.library("nodes.common.graph_copy")
     outer = loop()
     dynprompt = DynamicPrompt({name: outer[name] for name in ("start", "paint")})
     inner = {

@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rr_tests.histories import CRITIQUES, PROMPT, SETTINGS
 from rr_tests.made import critique
 
-from rr_models.critique import COMPLETE
-from rr_models.loop_settings import Settings
-from rr_models.loop_state import SEED_STEP, SEEDS, end, observe, replay, start
-from rr_models.select import rank
+from rr_models.judgement.critique import COMPLETE
+from rr_models.judgement.ranking import rank
+from rr_models.loop.settings import Settings
+from rr_models.loop.state import SEED_STEP, SEEDS, end, observe, replay, start
 
 
 def run(*rounds, **options):

@@ -46,7 +46,7 @@ def test_bars_and_minutes_of_the_start(core):
 def test_a_start_from_the_cache_has_used_no_time(core, monkeypatch):
     executor = core.executor()
     core.run(loop(max_minutes=0.5), executor)
-    loops = core.library("nodes.loop_parts")
+    loops = core.library("nodes.common.loop_context")
     real = loops.time.monotonic
     monkeypatch.setattr(loops.time, "monotonic", lambda: real() + 3600)
     again = core.run(loop(max_minutes=0.5, end={"filename_prefix": "other"}), executor)
@@ -73,5 +73,5 @@ def test_a_stopped_loop_has_its_best_picture_on_disk_and_leaves_a_clean_queue(co
 def test_the_history_on_disk_replays(core):
     core.run(loop(end={"save_rounds": True, "filename_prefix": "replay"}))
     file = core.base / "output" / "RationalRewards" / "replay_00001" / "history.json"
-    state = core.library("rr_models.loop_state").replay(json.loads(file.read_text("utf-8")))
+    state = core.library("rr_models.loop.state").replay(json.loads(file.read_text("utf-8")))
     assert state.done and state.best.number == 3

@@ -24,8 +24,8 @@ from rr_tests.cards import (
     pictures,
 )
 
-from rr_models import model_card, rubric
-from rr_models.aspects import RATIONAL_REWARDS, TEXT_RENDERING
+from rr_models.judgement.aspects import RATIONAL_REWARDS, TEXT_RENDERING
+from rr_models.prompting import model_card, rubric
 
 REQUESTS = [
     "A red barn",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rr_models import weights
+from rr_models.checkpoints import model_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "RationalRewards"
@@ -269,13 +269,13 @@ def test_the_critic_is_under_cores_memory_management(core):
 
 def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
     """And core is asked for just that room."""
-    memory = core.library("nodes.memory")
+    memory = core.library("nodes.common.model_memory")
     executor = core.executor()
     managed = core.run(judged(), executor).value("critic")
     critic, asked, load = managed.critic, [], memory.management.load_models_gpu
     images = [torch.rand(64, 64, 3) for _ in range(6)]
     options = {"detail": "scores", "max_new_tokens": 100}
-    question = core.library("rr_models.critics").Question("t2i", "a cat", (images[0],))
+    question = core.library("rr_models.critics.base").Question("t2i", "a cat", (images[0],))
     room = critic.room([question], **options)
 
     def spy(models, memory_required=0, **rest):
@@ -303,7 +303,7 @@ def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):
 
 
 @pytest.mark.skipif(
-    not (weights.SHAPES_CRITIC / "config.json").is_file(),
+    not (model_folder.SHAPES_CRITIC / "config.json").is_file(),
     reason="the Shapes critic is not there: train it with scripts/train_shapes_critic.py",
 )
 def test_the_built_in_critic_has_a_name(classes):
@@ -312,7 +312,7 @@ def test_the_built_in_critic_has_a_name(classes):
 
 
 def test_a_second_card_can_be_chosen(core, monkeypatch):
-    memory = core.library("nodes.memory")
+    memory = core.library("nodes.common.model_memory")
     assert memory.devices() == ["auto", "cpu"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for count, offered in {1: [], 2: ["cuda:0", "cuda:1"]}.items():
@@ -325,7 +325,7 @@ def test_precisions(core, monkeypatch):
     """What "auto" may take is what is free and what core's own models hold."""
     import comfy.model_management as management
 
-    memory, folder = core.library("nodes.memory"), core.base / "models" / "LLM" / "tiny"
+    memory, folder = core.library("nodes.common.model_memory"), core.base / "models" / "LLM" / "tiny"
     cpu, card = torch.device("cpu"), torch.device("cuda")
     assert memory.critic_precision("auto", cpu, folder).name == "fp32"
     monkeypatch.setattr(management, "get_free_memory", lambda device: 7e9)
@@ -337,7 +337,7 @@ def test_precisions(core, monkeypatch):
 
 
 def test_noise_masks_go_along_however_many_there_are(core):
-    sockets = core.library("nodes.sockets")
+    sockets = core.library("nodes.common.batches")
     for count in (1, 2, 4, 5):
         masks = torch.arange(count).reshape(-1, 1, 1, 1).expand(count, 1, 2, 2)
         latent = {"samples": torch.zeros(4, 4, 2, 2), "noise_mask": masks}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rr_tests.answers import answer, scores
 
-from rr_models.aspects import RATIONAL_REWARDS, VIESCORE, Aspect
-from rr_models.critique import (
+from rr_models.judgement.aspects import RATIONAL_REWARDS, VIESCORE, Aspect
+from rr_models.judgement.critique import (
     COMPLETE,
     INCOMPLETE,
     MISSING,
@@ -18,7 +18,7 @@ from rr_models.critique import (
     TRUNCATED,
     Critique,
 )
-from rr_models.parse import parse, parse_pair, summary_dict
+from rr_models.parsing.parse import parse, parse_pair, summary_dict
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
 

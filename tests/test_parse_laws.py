@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rr_tests.answers import answer
 
-from rr_models.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, VIESCORE, Aspect, Profile
-from rr_models.critique import (
+from rr_models.judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, VIESCORE, Aspect, Profile
+from rr_models.judgement.critique import (
     COMPLETE,
     INCOMPLETE,
     MISSING,
@@ -22,9 +22,9 @@ from rr_models.critique import (
     AspectScore,
     Critique,
 )
-from rr_models.headings import UNKNOWN, Headings
-from rr_models.parse import parse, parse_pair
-from rr_models.verdict import TIE, A, B, PairScore, Verdict
+from rr_models.judgement.verdict import TIE, A, B, PairScore, Verdict
+from rr_models.parsing.headings import UNKNOWN, Headings
+from rr_models.parsing.parse import parse, parse_pair
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
 ALL_TASKS = (*TASKS, *PAIR_TASKS)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from rr_tests import tiny
 
-from rr_models import weights
-from rr_models.critics import local, precision
-from rr_models.critics.room import room
-from rr_models.decode.loop import columns_of
+from rr_models.checkpoints import model_folder, precision, quantized_linear
+from rr_models.critics import local
+from rr_models.engine.memory import estimate_memory
+from rr_models.engine.scheduler import columns_of
 from rr_models.errors import CriticError
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
@@ -112,7 +112,11 @@ def test_a_packed_critic_judges_and_keeps_its_eyes_and_head_whole(folder, name):
     needs(name)
     critic, whole = local.load(folder, dtype=name), local.load(folder)
     assert critic.precision == name and name in repr(critic)
-    packed = {path for path, layer in critic.model.named_modules() if isinstance(layer, precision.Packed)}
+    packed = {
+        path
+        for path, layer in critic.model.named_modules()
+        if isinstance(layer, quantized_linear.QuantizedLinear)
+    }
     linear = {path for path, layer in whole.model.named_modules() if type(layer) is torch.nn.Linear}
     assert packed == {path for path in linear if path.startswith("model.language_model.")} != set()
     for path, parameter in whole.model.named_parameters():
@@ -143,7 +147,7 @@ def test_a_packed_critic_takes_what_was_said_before_it_was_read(folder, name):
 def test_four_bit_rests_and_comes_back_with_its_scales(folder):
     needs(precision.FOUR_BIT)
     critic = local.load(folder, dtype=precision.FOUR_BIT)
-    layer = next(one for one in critic.model.modules() if isinstance(one, precision.FourBit))
+    layer = next(one for one in critic.model.modules() if isinstance(one, quantized_linear.Nf4Linear))
     layer.to("meta")
     assert layer.weight.is_meta and layer.state.absmax.is_meta and layer.state.state2.absmax.is_meta
 
@@ -157,7 +161,10 @@ def test_sizes_in_the_readme(eight, tmp_path):
     assert (sizes[1]["bf16"], sizes[1]["int8"], sizes[1]["4-bit"]) == (8.9, 5.2, 3.5)
     # a question about one picture of 784 tokens, and the longest answer, in 16 bit
     question = {"prompt": 1754, "picture": 784, "pictures": 784, "columns": columns_of(1754, 2048)}
-    rooms = [room(random_model.make(name, "meta", torch.bfloat16).model, **question) for name in ("8b", "4b")]
+    rooms = [
+        estimate_memory(random_model.make(name, "meta", torch.bfloat16).model, **question)
+        for name in ("8b", "4b")
+    ]
     peaks = [sizes[model][name] + rooms[model](pictures) / GB for model, name, pictures in PEAKS]
     rows = re.findall(r"^\| \d+ GB \| .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     told = [float(cell.split()[0]) for row in rows for cell in row.split("|")[5:7]]
@@ -203,4 +210,4 @@ def test_an_old_bitsandbytes_does_not_count(monkeypatch):
 
 
 def test_the_head_of_the_built_in_critic_can_be_read():
-    assert precision.size(weights.SHAPES_CRITIC, "bf16") > 1_000_000
+    assert precision.size(model_folder.SHAPES_CRITIC, "bf16") > 1_000_000

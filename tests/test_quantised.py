@@ -13,7 +13,8 @@ import pytest
 import torch
 from rr_tests import tiny
 
-from rr_models.critics import local, precision
+from rr_models.checkpoints import precision
+from rr_models.critics import local
 from rr_models.errors import CriticError
 
 CPU = torch.device("cpu")

@@ -15,14 +15,14 @@ from PIL.PngImagePlugin import PngInfo
 from rr_tests.made import critique
 
 from rr_models.__main__ import main
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.critics.cached import CachedCritic
 from rr_models.critics.local import load
-from rr_models.critics.remembering import Remembering
-from rr_models.ranking import memory, rank_folder
-from rr_models.records import Record, save_picture
-from rr_models.requests_found import of_critique, of_parameters, of_workflow
-from rr_models.select import Order
+from rr_models.judgement.ranking import RankBy
+from rr_models.rank_folder import memory, rank_folder
+from rr_models.records.prompt_lookup import of_critique, of_parameters, of_workflow
+from rr_models.records.record import Record, save_picture
 from rr_models.shapes.generator import generate
-from rr_models.weights import SHAPES_CRITIC
 
 REQUEST = "a large red circle on the left and a small blue star on the right"
 
@@ -50,7 +50,14 @@ def folder(drawn, tmp_path):
 
 def rank(critic, folder, out, told=None, request=REQUEST, **options):
     return rank_folder(
-        folder, Remembering(critic, memory(out)), out, request, told=told, batch=2, detail="scores", **options
+        folder,
+        CachedCritic(critic, memory(out)),
+        out,
+        request,
+        told=told,
+        batch=2,
+        detail="scores",
+        **options,
     )
 
 
@@ -75,7 +82,7 @@ def test_a_folder_is_ranked_and_a_second_run_judges_only_what_is_new(critic, fol
     again = rank(critic, folder, out, best="link", count=1)
     assert (again.judged, again.remembered) == (1, 6), "only the changed one; twins and names do not matter"
     assert [file.name for file in (out / "best").iterdir()] == ["0001_renamed.png"]
-    weighed = rank(critic, folder, out, order=Order(weights={"physical_quality": 0.0}))
+    weighed = rank(critic, folder, out, order=RankBy(weights={"physical_quality": 0.0}))
     assert weighed.judged == 0 and weighed.rows[0].score == 4.0
 
 

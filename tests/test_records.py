@@ -13,10 +13,11 @@ from PIL import Image
 from rr_tests.histories import CRITIQUES, SETTINGS, finished
 from rr_tests.made import critique
 
-from rr_models import embed, records
-from rr_models.loop_state import State, replay
-from rr_models.records import KEY, Record
-from rr_models.verdict import PairScore, Verdict
+from rr_models.judgement.verdict import PairScore, Verdict
+from rr_models.loop.state import State, replay
+from rr_models.records import image_metadata
+from rr_models.records import record as records
+from rr_models.records.record import KEY, Record
 
 TEXT = st.text(max_size=60) | st.sampled_from(
     ["一只红狐狸 🦊", '=1+1, "quoted"\nline: two', "\ud800 half", "a\0b"]
@@ -73,13 +74,13 @@ def test_bare_data_is_a_record_too(found):
 
 
 @settings(max_examples=40)
-@given(RECORD, st.sampled_from(sorted(embed.FORMATS.values())))
+@given(RECORD, st.sampled_from(sorted(image_metadata.FORMATS.values())))
 def test_a_record_survives_every_picture_format(tmp_path_factory, record, suffix):
     file = tmp_path_factory.mktemp("p") / f"picture{suffix}"
     records.save_picture(PICTURE, file, record, {"prompt": {"1": "中文"}, "workflow": {"nodes": []}})
     assert records.read(file) == [record]
     with Image.open(file) as saved:
-        texts = embed.load(saved)
+        texts = image_metadata.load(saved)
         assert saved.size == PICTURE.size
     assert json.loads(texts["prompt"]) == {"1": "中文"} and json.loads(texts["workflow"]) == {"nodes": []}
 

@@ -18,9 +18,9 @@ from rr_tests.made import critique
 from rr_models import Settings, best_of, refine
 from rr_models.errors import CriticError
 from rr_models.images import pictures
-from rr_models.loop_state import SEED_STEP, replay
-from rr_models.revise import revise
-from rr_models.select import rank
+from rr_models.judgement.ranking import rank
+from rr_models.loop.state import SEED_STEP, replay
+from rr_models.prompt_revision.revise import revise
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

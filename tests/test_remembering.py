@@ -8,12 +8,12 @@ import pytest
 import torch
 from rr_tests import tiny
 
-from rr_models import fingerprint
-from rr_models.aspects import RATIONAL_REWARDS
+from rr_models.checkpoints import fingerprint
+from rr_models.critics.cached import CACHED, CachedCritic
+from rr_models.critics.disk_cache import DiskCache
 from rr_models.critics.local import load
-from rr_models.critics.remembering import CACHED, Remembering
-from rr_models.store import Store
-from rr_models.wording import Wording
+from rr_models.judgement.aspects import RATIONAL_REWARDS
+from rr_models.prompting.wording import Wording
 
 SHORT, LONG = {"max_new_tokens": 200}, {"max_new_tokens": 600}
 
@@ -36,7 +36,7 @@ def memory(critic, tmp_path, monkeypatch):
     monkeypatch.setattr(
         critic, "judge", lambda questions, **o: asked.extend(questions) or judge(questions, **o)
     )
-    memory = Remembering(critic, Store(tmp_path))
+    memory = CachedCritic(critic, DiskCache(tmp_path))
     memory.asked = asked
     return memory
 
@@ -184,34 +184,34 @@ def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
 def test_other_code_precision_device_aspects_or_wording_is_another_question(
     critic, folder, tmp_path, monkeypatch
 ):
-    store = Store(tmp_path)
-    Remembering(critic, store).critique(pictures(1), "a cat", **SHORT)
+    store = DiskCache(tmp_path)
+    CachedCritic(critic, store).critique(pictures(1), "a cat", **SHORT)
 
-    def known(memory: Remembering) -> bool:
+    def known(memory: CachedCritic) -> bool:
         memory.critique(pictures(1), "a cat", **SHORT)
         return memory.remembered == 1
 
-    assert known(Remembering(critic, store))
-    assert not known(Remembering(critic, store, device="cuda"))
+    assert known(CachedCritic(critic, store))
+    assert not known(CachedCritic(critic, store, device="cuda"))
     style = load(folder, wording=Wording("single"))
-    assert not known(Remembering(style, store))
+    assert not known(CachedCritic(style, store))
     dropped = load(folder, wording=Wording(profile=RATIONAL_REWARDS.changed(drop=("text_rendering",))))
-    assert not known(Remembering(dropped, store))
-    assert not known(Remembering(load(folder, max_pixels=64 * 64), store))
-    assert not known(Remembering(load(folder, dtype="bfloat16"), store))
+    assert not known(CachedCritic(dropped, store))
+    assert not known(CachedCritic(load(folder, max_pixels=64 * 64), store))
+    assert not known(CachedCritic(load(folder, dtype="bfloat16"), store))
     renamed = load(folder, name="other name")
-    assert known(Remembering(renamed, store))
+    assert known(CachedCritic(renamed, store))
     assert (
-        Remembering(renamed, store).critique(pictures(1), "a cat", **SHORT)[0].source["critic"]
+        CachedCritic(renamed, store).critique(pictures(1), "a cat", **SHORT)[0].source["critic"]
         == "other name"
     )
     monkeypatch.setattr(fingerprint, "code", lambda: "another version")
-    assert not known(Remembering(critic, store))
+    assert not known(CachedCritic(critic, store))
 
 
 def test_a_critic_without_identity_is_never_remembered(critic, tmp_path, monkeypatch):
     monkeypatch.setattr(critic, "identity", "")
-    memory = Remembering(critic, Store(tmp_path))
+    memory = CachedCritic(critic, DiskCache(tmp_path))
     for _ in range(2):
         memory.critique(pictures(1), "a cat", **SHORT)
         memory.compare(*pictures(2), "a cat", **SHORT)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.made import critique
 
-from rr_models.kept import holds, kept_terms, syntax
-from rr_models.revise import revise
-from rr_models.shorten import count_words, estimate_tokens
+from rr_models.prompt_revision.protected_terms import holds, prompt_syntax, protected_terms
+from rr_models.prompt_revision.revise import revise
+from rr_models.prompt_revision.shorten import count_words, estimate_tokens
 
 
 def test_the_refined_request_as_it_is():
@@ -63,7 +63,7 @@ def test_kept_terms_stand_word_for_word_and_are_told(refined, term, prompt, told
 def test_what_means_something_to_programs_survives_without_being_named():
     request = "a {red|blue} __animal__ in (a big, dark forest:1.3) <lora:ink:0.7>, embedding:good_v2, (plain)"
     tokens = "{red|blue}", "__animal__", "(a big, dark forest:1.3)", "<lora:ink:0.7>", "embedding:good_v2"
-    assert syntax(request) == tokens
+    assert prompt_syntax(request) == tokens
     revision = revise(critique(3.0, request=request, refined="An animal in a big, dark forest."))
     assert revision.prompt == (
         "An animal in (a big, dark forest:1.3), {red|blue}, __animal__, <lora:ink:0.7>, embedding:good_v2"
@@ -83,7 +83,7 @@ def test_what_means_something_to_programs_survives_without_being_named():
     ],
 )
 def test_syntax(text, found):
-    assert syntax(text) == found
+    assert prompt_syntax(text) == found
 
 
 def test_a_kept_term_in_the_prefix_is_not_lost():
@@ -93,8 +93,8 @@ def test_a_kept_term_in_the_prefix_is_not_lost():
 
 
 def test_lists_of_terms():
-    assert kept_terms(" sks, blue hat\n\nsks，红色 ,") == ("sks", "blue hat", "红色")
-    assert kept_terms("(red, blue:1.2), {a,b|c}\n<lora:x:1>,(open, x") == (
+    assert protected_terms(" sks, blue hat\n\nsks，红色 ,") == ("sks", "blue hat", "红色")
+    assert protected_terms("(red, blue:1.2), {a,b|c}\n<lora:x:1>,(open, x") == (
         "(red, blue:1.2)",
         "{a,b|c}",
         "<lora:x:1>",
@@ -228,7 +228,7 @@ def bare(text):
 def test_laws(refined, prefix, keep, wanted, limit, form, merge):
     made = critique(3.0, refined=refined, request=f"a request {wanted}".strip())
     revision = revise(made, prefix=prefix, keep=keep, max_words=limit, form=form, merge=merge)
-    for term in (*keep, *syntax(made.request)):
+    for term in (*keep, *prompt_syntax(made.request)):
         assert holds(revision.prompt, term), "a kept term is lost"
     if limit and count_words(revision.prompt) > limit:
         assert any("must be kept alone is longer" in note for note in revision.notes)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from rr_models.critics import Question
-from rr_models.critics.room import Room
+from rr_models.critics.base import Question
+from rr_models.engine.memory import MemoryEstimate
 
 
 class Enough(Exception):
@@ -59,6 +59,6 @@ def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: 
 
 
 def test_rows_are_as_many_as_fit():
-    room = Room(once=100, each=10)
+    room = MemoryEstimate(once=100, each=10)
     assert [room.rows(free, most=8) for free in (0, 105, 129, 130, 10_000)] == [1, 1, 2, 3, 8]
     assert room(3) == 130

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_models import custom, rubric
-from rr_models.aspects import PAIR_TASKS, PROFILES, RATIONAL_REWARDS, TASKS, VIESCORE, Profile
+from rr_models.judgement import aspects_json
+from rr_models.judgement.aspects import PAIR_TASKS, PROFILES, RATIONAL_REWARDS, TASKS, VIESCORE, Profile
+from rr_models.prompting import rubric
 
 PICTURES = {"t2i": 1, "edit": 2, "t2i-pair": 2, "edit-pair": 3}
 WOODCUT = {
@@ -103,7 +104,7 @@ def test_another_scale_is_data():
 
 
 def test_an_aspect_of_ones_own_is_asked_for():
-    profile = custom.loads(json.dumps({"add": [WOODCUT], "drop": ["text_rendering"]}))
+    profile = aspects_json.loads(json.dumps({"add": [WOODCUT], "drop": ["text_rendering"]}))
     text = told(rubric.messages("edit", "Darker.", profile=profile))
     assert "4. Woodcut Look: does it look cut in wood?\n4: throughout.\n3: mostly." in text
     assert "Text Rendering" not in text
@@ -111,7 +112,7 @@ def test_an_aspect_of_ones_own_is_asked_for():
 
 
 def test_a_family_of_ones_own():
-    profile = custom.loads(json.dumps({"name": "mine", "aspects": [WOODCUT], "worst": 0, "best": 100}))
+    profile = aspects_json.loads(json.dumps({"name": "mine", "aspects": [WOODCUT], "worst": 0, "best": 100}))
     assert profile.scale == (0.0, 100.0) and profile.t2i == profile.edit
     assert "66.7: mostly." in told(rubric.messages("t2i", "A fox.", profile=profile))
 
@@ -143,16 +144,16 @@ def test_a_family_of_ones_own():
 )
 def test_bad_aspects_are_named(data, said: str):
     with pytest.raises(ValueError, match=said):
-        custom.loads(data if isinstance(data, str) else json.dumps(data))
+        aspects_json.loads(data if isinstance(data, str) else json.dumps(data))
 
 
 def test_a_file_of_aspects(tmp_path):
     file = tmp_path / "mine.json"
     with pytest.raises(ValueError, match="mine.json cannot be read"):
-        custom.read(file)
+        aspects_json.read(file)
     file.write_text('\ufeff{"add": 1}', encoding="utf-8")
     with pytest.raises(ValueError, match="mine.json: aspects: 'add' must be a list"):
-        custom.read(file)
+        aspects_json.read(file)
     file.write_text(json.dumps({"profile": "viescore"}), encoding="utf-8")
-    assert custom.read(file) == VIESCORE
-    assert custom.loads("") == RATIONAL_REWARDS and isinstance(VIESCORE, Profile)
+    assert aspects_json.read(file) == VIESCORE
+    assert aspects_json.loads("") == RATIONAL_REWARDS and isinstance(VIESCORE, Profile)

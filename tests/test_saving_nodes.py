@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from rr_tests.loops import CRITIQUES, HISTORY, IMAGE, PROMPT, SEED, loop, node
 
-from rr_models import embed, records
-from rr_models.logs import read_csv
+from rr_models.records import image_metadata
+from rr_models.records import record as records
+from rr_models.records.append_log import read_csv
 
 WORKFLOW = {"workflow": {"nodes": [{"id": 1, "title": "中文"}]}}
 
@@ -84,7 +85,7 @@ def test_what_is_saved_is_loaded_again(core, kind):
     assert torch.allclose(image, run.value("paint", 0), atol=0.01)
     if kind != "jpeg":
         with Image.open(file) as picture:
-            assert json.loads(embed.load(picture)["workflow"]) == WORKFLOW["workflow"]
+            assert json.loads(image_metadata.load(picture)["workflow"]) == WORKFLOW["workflow"]
 
 
 def kept_by(load: str) -> dict:
@@ -194,11 +195,11 @@ def test_disable_metadata_writes_the_picture_alone(core, monkeypatch):
     from comfy.cli_args import args
 
     monkeypatch.setattr(args, "disable_metadata", True)
-    for kind, suffix in embed.FORMATS.items():
+    for kind, suffix in image_metadata.FORMATS.items():
         run = core.run(judged(format=kind, filename_prefix="plain/a", log="both"), extra_pnginfo=WORKFLOW)
         assert run.success, run.complaint
         with Image.open(files_of(core, run)[0]) as picture:
-            assert embed.load(picture) == {} and files_of(core, run)[0].suffix == suffix
+            assert image_metadata.load(picture) == {} and files_of(core, run)[0].suffix == suffix
     assert {file.suffix for file in (core.base / "output" / "plain").iterdir()} == {".png", ".webp", ".jpg"}
 
 
@@ -222,7 +223,7 @@ def test_transparency_is_kept_as_core_keeps_it(core):
 
 
 def test_galleries_are_told_what_the_graph_says_beyond_doubt(core):
-    details = core.library("nodes.generation").details
+    details = core.library("nodes.common.sampler_metadata").details
     prompt = {
         "1": node("CheckpointLoaderSimple", ckpt_name="sdxl.safetensors"),
         "2": node("CLIPTextEncode", text="blurry", clip=["1", 1]),

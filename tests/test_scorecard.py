@@ -12,16 +12,16 @@ from rr_tests.histories import finished
 from rr_tests.made import critique
 
 from rr_models import scorecard
-from rr_models.critique import TRUNCATED
 from rr_models.images import from_pil, thumbnail
-from rr_models.loop_settings import Settings
-from rr_models.loop_state import observe, start
+from rr_models.judgement.critique import TRUNCATED
+from rr_models.judgement.verdict import PairScore, Verdict
+from rr_models.loop.settings import Settings
+from rr_models.loop.state import observe, start
 from rr_models.scorecard import canvas, faces, layout, typeset
 from rr_models.scorecard.changes import changes
 from rr_models.scorecard.story import MOST, chosen
 from rr_models.scorecard.theme import THEMES
 from rr_models.scorecard.typeset import ADDED, REMOVED
-from rr_models.verdict import PairScore, Verdict
 
 RED = Image.new("RGB", (60, 40), "#ff0000")
 BLUE = Image.new("RGB", (40, 60), "#0000ff")

@@ -14,16 +14,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_models.critics import Question
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC, check
+from rr_models.critics.base import Question
 from rr_models.critics.local import load
-from rr_models.critique import COMPLETE
 from rr_models.images import from_pil
-from rr_models.parse import parse
-from rr_models.rubric import wording
+from rr_models.judgement.critique import COMPLETE
+from rr_models.parsing.parse import parse
+from rr_models.prompting.rubric import wording
 from rr_models.shapes import cases, generator, language
 from rr_models.shapes.draw import draw
 from rr_models.shapes.world import Fault, Picture, Scene, differences, flaws, word_faults
-from rr_models.weights import SHAPES_CRITIC, check
 
 ROOT = Path(__file__).resolve().parents[1]
 seeds = st.integers(0, 2**32)

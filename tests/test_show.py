@@ -8,10 +8,11 @@ from PIL import Image
 from rr_tests.histories import finished
 from rr_tests.made import critique
 
-from rr_models import logs, records
 from rr_models.__main__ import main
-from rr_models.records import Record
-from rr_models.verdict import PairScore, Verdict
+from rr_models.judgement.verdict import PairScore, Verdict
+from rr_models.records import append_log
+from rr_models.records import record as records
+from rr_models.records.record import Record
 
 
 def show(capsys, *arguments) -> tuple[int, str, str]:
@@ -68,7 +69,7 @@ def test_a_verdict_tells_who_won(capsys, tmp_path):
 def test_what_is_incomplete_exits_with_1(capsys, tmp_path):
     file = tmp_path / "log.jsonl"
     for found in (critique(3.0, 3.0), critique(3.0, None, text="cut off")):
-        logs.append_jsonl(file, Record(found).line())
+        append_log.append_jsonl(file, Record(found).line())
     status, out, _ = show(capsys, file)
     assert status == 1 and "overall 3.00" in out and "incomplete" in out and "cut off" in out
 

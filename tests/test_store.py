@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_models.store import Store, key_of
+from rr_models.critics.disk_cache import DiskCache, key_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = st.recursive(
@@ -25,11 +25,11 @@ PLAIN = st.recursive(
 
 @given(st.dictionaries(st.text(), PLAIN, max_size=4))
 def test_what_is_put_in_comes_out(tmp_path_factory, data):
-    store = Store(tmp_path_factory.mktemp("store"))
+    store = DiskCache(tmp_path_factory.mktemp("store"))
     key = key_of(data)
     assert store.get(key) is None
     store.put(key, data)
-    assert store.get(key) == Store(store.folder).get(key) == json.loads(json.dumps(data))
+    assert store.get(key) == DiskCache(store.folder).get(key) == json.loads(json.dumps(data))
 
 
 def test_keys_tell_contents_apart_whatever_their_order():
@@ -53,7 +53,7 @@ def test_keys_tell_contents_apart_whatever_their_order():
     ],
 )
 def test_a_damaged_entry_is_said_once_and_written_anew(tmp_path, caplog, damage):
-    store = Store(tmp_path)
+    store = DiskCache(tmp_path)
     for name in ("a", "b"):
         store.put(key_of(name), {"score": 3.5})
         (file,) = tmp_path.glob(f"??/{key_of(name)}.json")
@@ -70,7 +70,7 @@ def size(folder: Path) -> int:
 
 
 def test_the_limit_holds_and_what_was_used_last_stays(tmp_path):
-    store = Store(tmp_path, limit=20_000)
+    store = DiskCache(tmp_path, limit=20_000)
     for number in range(100):
         store.put(key_of(number), {"text": "x" * 900})
         for file in tmp_path.glob("??/*.json"):  # clocks of file systems are coarse: make every age distinct
@@ -82,10 +82,10 @@ def test_the_limit_holds_and_what_was_used_last_stays(tmp_path):
 
 
 def test_a_folder_that_is_too_large_already_is_brought_under_the_limit(tmp_path):
-    many = Store(tmp_path)
+    many = DiskCache(tmp_path)
     for number in range(50):
         many.put(key_of(number), {"text": "x" * 900})
-    Store(tmp_path, limit=10_000).put(key_of("one more"), {})
+    DiskCache(tmp_path, limit=10_000).put(key_of("one more"), {})
     assert size(tmp_path) <= 10_000
 
 
@@ -96,13 +96,13 @@ def test_half_written_files_of_the_past_are_swept_up(tmp_path):
     for file in (old, new):
         file.write_bytes(b"half")
     os.utime(old, (1, 1))
-    Store(tmp_path, limit=1000).put(key_of(1), {"a": "x" * 200})
+    DiskCache(tmp_path, limit=1000).put(key_of(1), {"a": "x" * 200})
     assert not old.exists() and new.exists()
 
 
 def test_a_place_that_cannot_be_written_to_costs_nothing_but_the_entries(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
-    store = Store(tmp_path / "file" / "folder")
+    store = DiskCache(tmp_path / "file" / "folder")
     with caplog.at_level(logging.WARNING):
         for number in range(3):
             store.put(key_of(number), {"a": 1})
@@ -113,7 +113,7 @@ def test_a_place_that_cannot_be_written_to_costs_nothing_but_the_entries(tmp_pat
 
 def test_a_limit_of_nothing_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="limit"):
-        Store(tmp_path, 0)
+        DiskCache(tmp_path, 0)
 
 
 def test_processes_share_a_store(tmp_path):
@@ -122,8 +122,8 @@ def test_processes_share_a_store(tmp_path):
     code = (
         "import random, sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from rr_models.store import Store, key_of\n"
-        f"store = Store({str(tmp_path)!r}, limit=60_000)\n"
+        "from rr_models.critics.disk_cache import DiskCache, key_of\n"
+        f"store = DiskCache({str(tmp_path)!r}, limit=60_000)\n"
         "dice = random.Random(sys.argv[1])\n"
         "found = 0\n"
         "for _ in range(400):\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_models.tournament import FORMATS, KNOCKOUT, ROUND_ROBIN, Tournament, duels, play
+from rr_models.judgement.tournament import FORMATS, KNOCKOUT, ROUND_ROBIN, Tournament, duels, play
 
 SIZES = st.integers(1, 10)
 FORMS = st.sampled_from(FORMATS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from rr_tests.answers import answer, scores
 
-from rr_models.critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE
-from rr_models.parse import parse
-from rr_models.values import NOT_A_NUMBER, pair_values, score, winner
-from rr_models.verdict import TIE, A, B
+from rr_models.judgement.critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE
+from rr_models.judgement.verdict import TIE, A, B
+from rr_models.parsing.parse import parse
+from rr_models.parsing.scores import NOT_A_NUMBER, pair_values, score, winner
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_models.aspects import RATIONAL_REWARDS
-from rr_models.critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE, SCORED
-from rr_models.verdict import PairScore, Verdict, averaged, winner_of
+from rr_models.judgement.aspects import RATIONAL_REWARDS
+from rr_models.judgement.critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE, SCORED
+from rr_models.judgement.verdict import PairScore, Verdict, averaged, winner_of
 
 
 def verdict(*pairs: tuple[float, float] | str | None, **fields) -> Verdict:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rr_tests import tiny
 
-from rr_models import weights
+from rr_models.checkpoints import model_folder
 from rr_models.errors import ModelFolderError, RationalRewardsError
 
 
@@ -35,15 +35,15 @@ def shards(in_shards: Path, tmp_path: Path) -> Path:
 
 def refused(folder: Path, *words: str) -> None:
     with pytest.raises(ModelFolderError) as caught:
-        weights.check(folder)
+        model_folder.check(folder)
     assert isinstance(caught.value, RationalRewardsError)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_whole_folders_pass(whole: Path, in_shards: Path):
-    weights.check(whole)
-    weights.check(in_shards)
+    model_folder.check(whole)
+    model_folder.check(in_shards)
     assert len(list(in_shards.glob("*.safetensors"))) > 1
 
 
@@ -61,17 +61,17 @@ def test_another_kind_of_model(folder: Path):
 def test_quantised_weights(folder: Path):
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
-    assert weights.quantised(folder) is None
+    assert model_folder.quantization_method(folder) is None
     (folder / "config.json").write_text(json.dumps(config))
-    assert weights.quantised(folder) == "bitsandbytes"
-    weights.check(folder)
+    assert model_folder.quantization_method(folder) == "bitsandbytes"
+    model_folder.check(folder)
 
 
 def test_special_tokens_are_read_in_either_form(tmp_path: Path):
-    assert weights.special_tokens(tmp_path) == {}
+    assert model_folder.special_tokens(tmp_path) == {}
     (tmp_path / "special_tokens_map.json").write_text('{"eos_token": "old", "pad_token": {"content": "pad"}}')
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "end", "bos_token": null}')
-    assert weights.special_tokens(tmp_path) == {"eos_token": "end", "pad_token": "pad"}
+    assert model_folder.special_tokens(tmp_path) == {"eos_token": "end", "pad_token": "pad"}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
@@ -154,8 +154,8 @@ def test_no_picture_settings(folder: Path):
     (folder / "processor_config.json").write_text(
         json.dumps({"image_processor": settings})
     )  # as transformers 5 saves
-    weights.check(folder)
-    assert weights.preprocessing(folder) == settings
+    model_folder.check(folder)
+    assert model_folder.preprocessing(folder) == settings
 
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "chat_template.json"])
@@ -165,8 +165,8 @@ def test_the_chat_template_may_stand_in_three_places(folder: Path, file: str):
     (folder / "tokenizer_config.json").write_text("{}")
     refused(folder, "chat template")
     (folder / file).write_text(json.dumps({"chat_template": template}))
-    weights.check(folder)
-    assert weights.chat_template(folder) == template
+    model_folder.check(folder)
+    assert model_folder.chat_template(folder) == template
 
 
 def test_find_looks_one_and_two_levels_deep(whole: Path, tmp_path: Path):
@@ -179,7 +179,7 @@ def test_find_looks_one_and_two_levels_deep(whole: Path, tmp_path: Path):
     (first / "llama" / "config.json").write_text('{"model_type": "llama"}')
     (first / "broken").mkdir()
     (first / "broken" / "config.json").write_text("{")
-    assert weights.find([first, second, tmp_path / "nowhere"]) == {
+    assert model_folder.find([first, second, tmp_path / "nowhere"]) == {
         "RationalRewards-8B-T2I": first / "RationalRewards-8B-T2I",
         "TIGER-Lab/Edit": first / "TIGER-Lab" / "Edit",
     }

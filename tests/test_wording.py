@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.cards import PUBLISHED, PUBLISHED_EDIT, SHORT, built, pictures
 
-from rr_models import rubric, templates
-from rr_models.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, TEXT_RENDERING
-from rr_models.wording import Wording, choose
+from rr_models.judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, TEXT_RENDERING
+from rr_models.prompting import rubric, templates
+from rr_models.prompting.wording import Wording, choose
 
 GOOD = {
     "t2i": [

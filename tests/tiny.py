@@ -64,7 +64,7 @@ def make_tokenizer(vocabulary: int = VOCABULARY, texts: Sequence[str] = ()):
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from rr_models import rubric
+    from rr_models.prompting import rubric
 
     words = Tokenizer(models.BPE())
     pattern = Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")

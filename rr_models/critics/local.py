@@ -9,24 +9,27 @@ from pathlib import Path
 
 import torch
 
-from .. import fingerprint
-from .. import weights as files
-from ..aspects import Aspect, Profile
-from ..critique import INCOMPLETE, MISSING, TRUNCATED, Critique, check_weights
+from ..checkpoints import fingerprint, hf_config
+from ..checkpoints import model_folder as files
+from ..checkpoints.loading import PrequantizedWeights, Weights, meta_model
+from ..checkpoints.precision import Precision
+from ..checkpoints.precision import choose as choose_precision
+from ..devices import device as choose_device
+from ..devices import out_of_memory
+from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ..errors import CriticError
-from ..guide import DETAILS, FULL, SCORES
 from ..images import Preprocessing, image_hash
-from ..passes import averaged_passes
-from ..select import rank
-from ..verdict import Verdict, averaged, of_critiques
-from ..wording import Wording, choose
-from . import PAIR_TASKS, Question, reading
-from .layout import Layout
-from .loading import Quantised, Weights, skeleton
-from .precision import Precision
-from .precision import choose as choose_precision
-from .room import ROOM, Room, out_of_memory
-from .writing import Answer, SoFar, Watch, Wish, Writer
+from ..judgement.aspects import PAIR_TASKS, Aspect, Profile
+from ..judgement.consensus import averaged_passes
+from ..judgement.critique import INCOMPLETE, MISSING, TRUNCATED, Critique, check_weights
+from ..judgement.ranking import rank
+from ..judgement.verdict import Verdict, averaged, of_critiques
+from ..prompting.wording import Wording, choose
+from .answer_program import DETAILS, FULL, SCORES
+from .base import Question
+from .generation import CritiqueGenerator, Generation
+from .options import JudgeOptions, Progress, ProgressCallback
+from .tokenization import PromptTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +48,8 @@ def load(
     max_pixels: int | None = None,
     name: str = "",
     wording: Wording | None = None,
-    watch: Watch | None = None,
-    attention: str = reading.SDPA,
+    watch: ProgressCallback | None = None,
+    attention: str = hf_config.SDPA,
 ) -> LocalCritic:
     """Load a model folder, after checking that it is whole.
 
@@ -57,14 +60,14 @@ def load(
     `watch(done, total)` hears of the bytes that are read; `attention` is what the vision tower computes its
     attention with: "sdpa" or, where the package flash-attn is installed, "flash_attention_2".
     """
-    device = reading.device(device)
+    device = choose_device(device)
     critic = prepare(folder, device, dtype, max_pixels, name, wording, attention)
     try:
         critic.weights.read(device, watch)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise CriticError(f"{critic.name} does not fit on {device}. {ROOM}") from error
+        raise CriticError(f"{critic.name} does not fit on {device}. {OUT_OF_MEMORY_HINT}") from error
     log.info("critic loaded: %r", critic)
     return critic
 
@@ -76,7 +79,7 @@ def prepare(
     max_pixels: int | None = None,
     name: str = "",
     wording: Wording | None = None,
-    attention: str = reading.SDPA,
+    attention: str = hf_config.SDPA,
 ) -> LocalCritic:
     """As `load`, but the weights stay in their files until `critic.weights.read(device)`."""
     folder = Path(folder)
@@ -84,11 +87,11 @@ def prepare(
     precision = dtype if isinstance(dtype, Precision) else choose_precision(dtype, device, folder)
     log.info("%s is loaded in %s", name or folder.name, precision)
     preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
-    model = skeleton(folder, precision, reading.attention(attention, device, precision.dtype))
+    model = meta_model(folder, precision, hf_config.attention(attention, device, precision.dtype))
     from transformers import GenerationConfig
 
-    tokenizer = reading.tokenizer(folder)
-    ends = reading.ends(folder, tokenizer, model.config)
+    tokenizer = hf_config.tokenizer(folder)
+    ends = hf_config.eos_token_ids(folder, tokenizer, model.config)
     # a folder's own settings may sample, and transformers prefers them to what a call leaves at its default
     model.generation_config = GenerationConfig(
         eos_token_id=ends,
@@ -97,8 +100,8 @@ def prepare(
     wording = wording or choose(folder)
     for notice in wording.notices:
         log.warning("%s", notice)
-    weights = (Quantised if files.quantised(folder) else Weights)(folder, model)
-    settings = (precision.name, tokenizer, preprocessing, wording, files.learned(folder))
+    weights = (PrequantizedWeights if files.quantization_method(folder) else Weights)(folder, model)
+    settings = (precision.name, tokenizer, preprocessing, wording, files.trained_wordings(folder))
     return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder(folder))
 
 
@@ -129,14 +132,14 @@ class LocalCritic:
         self.wording = wording or Wording()
         self.learned = learned
         self.identity = identity
-        self.layout = Layout(
+        self.layout = PromptTokenizer(
             tokenizer,
             preprocessing,
             self.wording,
             picture=model.config.image_token_id,
             pad=model.generation_config.pad_token_id,
         )
-        self.writer = Writer(name, model, tokenizer, self.wording, self.layout)
+        self.writer = CritiqueGenerator(name, model, tokenizer, self.wording, self.layout)
 
     def __repr__(self):
         return f"LocalCritic({self.name}, {self.model.device}, {self.precision})"
@@ -154,7 +157,7 @@ class LocalCritic:
         sources: Sequence[torch.Tensor] | torch.Tensor = (),
         *,
         weights: Mapping[str, float] | None = None,
-        watch: Watch | None = None,
+        watch: ProgressCallback | None = None,
         ask_again: bool = True,
         **wishes,
     ) -> list[Critique]:
@@ -173,8 +176,10 @@ class LocalCritic:
         judge = self._judge_twice if ask_again else self._judge
         return self._best(questions, judge, dict(weights or {}), watch, wishes)
 
-    def _best(self, questions: list[Question], judge, weights: dict, watch: Watch | None, wishes: dict):
-        wish, whole = (Wish(**wishes | {"detail": detail}) for detail in (SCORES, FULL))
+    def _best(
+        self, questions: list[Question], judge, weights: dict, watch: ProgressCallback | None, wishes: dict
+    ):
+        wish, whole = (JudgeOptions(**wishes | {"detail": detail}) for detail in (SCORES, FULL))
         judged = judge(questions, wish, weights, watch)
         found = [critique for _, critique in judged]
         best = rank(found)[0]
@@ -228,7 +233,7 @@ class LocalCritic:
         questions: Sequence[Question],
         *,
         weights: Mapping[str, float] | None = None,
-        watch: Watch | None = None,
+        watch: ProgressCallback | None = None,
         ask_again: bool = False,
         **wishes,
     ) -> list[Critique | Verdict]:
@@ -254,23 +259,25 @@ class LocalCritic:
         `watch(done, total)`: hears of every decoding step, in tokens of all questions together; what it
         raises ends the work and reaches the caller.
         """
-        wish = Wish(**wishes)
+        wish = JudgeOptions(**wishes)
         judge = self._judge_twice if ask_again else self._judge
         return [found for _, found in judge(questions, wish, dict(weights or {}), watch)]
 
-    def so_far(self) -> SoFar:
+    def so_far(self) -> Progress:
         """How far the call under way has got; for a `watch` that wants to show it."""
         return self.writer.so_far()
 
-    def room(self, questions: Sequence[Question], **wishes) -> Room:
+    def room(self, questions: Sequence[Question], **wishes) -> MemoryEstimate:
         """Memory that judging these takes beside the weights; options as for `judge` or `critique`."""
         detail = FULL if wishes.get("detail") == BEST else wishes.get("detail", FULL)
-        wish = Wish(**wishes | {"detail": detail})
+        wish = JudgeOptions(**wishes | {"detail": detail})
         # a free answer may be asked for again, guided
         rooms = [self.writer.room(questions, one) for one in {wish, dataclasses.replace(wish, guided=True)}]
-        return Room(max(room.once for room in rooms), max(room.each for room in rooms))
+        return MemoryEstimate(max(room.once for room in rooms), max(room.each for room in rooms))
 
-    def _judge_twice(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
+    def _judge_twice(
+        self, questions: Sequence[Question], wish: JudgeOptions, weights: dict, watch: ProgressCallback | None
+    ):
         """As `_judge`; then those free answers once more, guided, in which a score is missing."""
         judged = self._judge(questions, wish, weights, watch)
         lacking = [
@@ -296,7 +303,9 @@ class LocalCritic:
             judged[place] = answer, dataclasses.replace(found, notes=(*found.notes, note), source=source)
         return judged
 
-    def _judge(self, questions: Sequence[Question], wish: Wish, weights: dict, watch: Watch | None):
+    def _judge(
+        self, questions: Sequence[Question], wish: JudgeOptions, weights: dict, watch: ProgressCallback | None
+    ):
         """(answer, what it says) for each question."""
         for task in {question.task for question in questions}:
             self._check_learned(task)
@@ -315,7 +324,9 @@ class LocalCritic:
         pictures = {id(picture): picture for question in questions for picture in question.pictures}
         return {key: image_hash(picture) for key, picture in pictures.items()}
 
-    def _read(self, answer: Answer, hashes: dict[int, str], wish: Wish, weights: dict) -> Critique | Verdict:
+    def _read(
+        self, answer: Generation, hashes: dict[int, str], wish: JudgeOptions, weights: dict
+    ) -> Critique | Verdict:
         question, written = answer.question, answer.job.written
         source = {
             "critic": self.name,

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from ..bars import Bars
-from ..critique import Critique
-from ..loop_state import State
-from ..verdict import Verdict
+from ..judgement.critique import Critique
+from ..judgement.thresholds import Thresholds
+from ..judgement.verdict import Verdict
+from ..loop.state import State
 from .layout import paint
 from .pair import pair
 from .sheet import sheet
@@ -64,7 +64,7 @@ def draw(
     if len(labels) != len(critiques):
         raise ValueError(f"{len(labels)} seeds but {len(critiques)} critiques; give one each.")
     worst, best = critiques[0].scale
-    goal = Bars(worst + (best - worst) * 2 / 3 if bar is None else bar)
+    goal = Thresholds(worst + (best - worst) * 2 / 3 if bar is None else bar)
     if len(critiques) == 1:
         return paint(single(shown[0], critiques[0], sources, goal, labels[0]), WIDTH, how)
     return paint(sheet(shown, critiques, goal, labels), WIDTH, how)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..critique import NOT_APPLICABLE
-from ..verdict import TIE, A, B, PairScore, Verdict
+from ..judgement.critique import NOT_APPLICABLE
+from ..judgement.verdict import TIE, A, B, PairScore, Verdict
 from .canvas import Canvas
 from .layout import Block, Column, Panel, Picture, Row, Text
 from .parts import Scale, footer, heading, labelled

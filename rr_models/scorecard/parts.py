@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..bars import Bars
-from ..critique import COMPLETE, NOT_APPLICABLE, AspectScore, Critique
+from ..judgement.critique import COMPLETE, NOT_APPLICABLE, AspectScore, Critique
+from ..judgement.thresholds import Thresholds
 from .canvas import Canvas
 from .layout import Block, Column, Row, Rule, Space, Text
 from .theme import BIG, BODY, GAP, HEAD, SMALL, TITLE
@@ -60,7 +60,7 @@ def shown(aspect: AspectScore, bar: float) -> tuple[str, str]:
     return ("N/A", "soft") if aspect.status == NOT_APPLICABLE else ("missing", "bad")
 
 
-def _bar(goal: Bars, aspect: AspectScore) -> float:
+def _bar(goal: Thresholds, aspect: AspectScore) -> float:
     return goal.named.get(aspect.key, goal.every)
 
 
@@ -77,13 +77,13 @@ def score_line(aspect: AspectScore, scale: Scale, bar: float, size: int = SMALL,
     )
 
 
-def score_lines(critique: Critique, goal: Bars, dim: bool = False) -> Column:
+def score_lines(critique: Critique, goal: Thresholds, dim: bool = False) -> Column:
     """All aspects, small."""
     lines = (score_line(a, critique.scale, _bar(goal, a), dim=dim) for a in critique.aspects)
     return Column(*lines, gap=10)
 
 
-def overall(critique: Critique, goal: Bars, size: int = BIG, dim: bool = False) -> Block:
+def overall(critique: Critique, goal: Thresholds, size: int = BIG, dim: bool = False) -> Block:
     """The overall score, large, or why there is none."""
     if critique.overall is None:
         word = critique.status if critique.status != COMPLETE else "nothing applies"
@@ -108,7 +108,7 @@ def labelled(label: str, text: str | Sequence[tuple[str, str]], most: int = 0) -
     return Column(Text(label, SMALL, "soft", bold=True), Text(text, BODY, most=most), gap=3)
 
 
-def reasons(critique: Critique, goal: Bars, most: int = 8) -> Column:
+def reasons(critique: Critique, goal: Thresholds, most: int = 8) -> Column:
     """All aspects with the critic's reasons."""
     return Column(
         *(
@@ -128,7 +128,7 @@ def notes(critique: Critique) -> Column | None:
     return labelled("Notes", "\n".join(critique.notes), most=6) if critique.notes else None
 
 
-def footer(source: dict, scale: Scale, goal: Bars | None, more: str = "") -> Column:
+def footer(source: dict, scale: Scale, goal: Thresholds | None, more: str = "") -> Column:
     """How to read the numbers, and who gave them."""
     notch = "; the notch is the bar to reach" if goal else ""
     notch += f" ({goal.every:.3g})" if goal and not goal.named else ""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..bars import Bars
-from ..critique import Critique
-from ..select import rank
+from ..judgement.critique import Critique
+from ..judgement.ranking import rank
+from ..judgement.thresholds import Thresholds
 from .layout import Block, Column, Panel, Picture, Row, Text, grid
 from .parts import footer, heading, overall, score_lines
 from .theme import PAD, SMALL
@@ -18,7 +18,10 @@ MOST = 24
 
 
 def sheet(
-    pictures: Sequence[Image.Image | None], critiques: Sequence[Critique], goal: Bars, seeds: Sequence[str]
+    pictures: Sequence[Image.Image | None],
+    critiques: Sequence[Critique],
+    goal: Thresholds,
+    seeds: Sequence[str],
 ) -> Block:
     order = rank(critiques, bar=goal)
     reached = [index for index in order if goal.reached(critiques[index])]
@@ -44,7 +47,7 @@ def _cell(
     index: int,
     picture: Image.Image | None,
     critique: Critique,
-    goal: Bars,
+    goal: Thresholds,
     seed: str,
     reached: bool,
 ) -> Panel:

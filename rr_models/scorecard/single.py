@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..bars import Bars
-from ..critique import Critique
+from ..judgement.critique import Critique
+from ..judgement.thresholds import Thresholds
 from .changes import changes
 from .layout import Block, Column, Panel, Picture, Row, Text
 from .parts import footer, heading, labelled, notes, overall, reasons
@@ -19,7 +19,7 @@ def body(
     picture: Image.Image | None,
     critique: Critique,
     sources: Sequence[Image.Image],
-    goal: Bars,
+    goal: Thresholds,
     seed: str = "",
 ) -> Block:
     """Pictures left, scores and reasons right; an edit has its source beside it, above all."""
@@ -46,7 +46,11 @@ def body(
 
 
 def single(
-    picture: Image.Image | None, critique: Critique, sources: Sequence[Image.Image], goal: Bars, seed: str
+    picture: Image.Image | None,
+    critique: Critique,
+    sources: Sequence[Image.Image],
+    goal: Thresholds,
+    seed: str,
 ) -> Block:
     kind = "Critique of an edit" if sources else "Critique"
     return Column(
@@ -61,7 +65,7 @@ def _shot(label: str, picture: Image.Image | None) -> Panel:
     return Panel(Column(Text(label, SMALL, "soft", bold=True), Picture(picture, 380), gap=8), pad=14)
 
 
-def _verdict(critique: Critique, goal: Bars) -> str:
+def _verdict(critique: Critique, goal: Thresholds) -> str:
     if critique.overall is None:
         return "no overall score: a gap never counts as a number"
     low = [

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from ..loop_state import Round, State
+from ..loop.state import Round, State
 from .canvas import Canvas
 from .changes import changes
 from .layout import Block, Column, Panel, Picture, Row, Text, grid

@@ -10,7 +10,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from ..critique import Critique
+from ..judgement.critique import Critique
 from .language import phrase
 from .teacher import critique_edit, critique_t2i
 from .world import (

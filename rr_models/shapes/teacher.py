@@ -7,8 +7,8 @@ compare neighbours long before it learns to look things up.
 
 from __future__ import annotations
 
-from ..aspects import RATIONAL_REWARDS
-from ..critique import COMPLETE, NOT_APPLICABLE, SCORED, AspectScore, Critique
+from ..judgement.aspects import RATIONAL_REWARDS
+from ..judgement.critique import COMPLETE, NOT_APPLICABLE, SCORED, AspectScore, Critique
 from .language import demands
 from .world import PLACES, Fault, Picture, Scene, Thing, differences, flaws, where, word_faults
 

@@ -1,0 +1,1 @@
+"""What several nodes share: sockets, inputs, memory, display, the loop's context."""

@@ -1,0 +1,65 @@
+"""Shapes Generator: the built-in world's generator as a node, so that a refine loop runs on any machine."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from .common.inputs import seed_input
+from .common.round_errors import with_round_in_errors
+from .common.socket_types import CATEGORY
+
+
+class RationalRewardsShapesGenerator(io.ComfyNode):
+    """Draw coloured shapes."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RationalRewardsShapesGenerator",
+            display_name="Shapes Generator (demo)",
+            category=CATEGORY,
+            description="Draws simple coloured shapes from a request, and errs now and then as real "
+            "generators do: less often where the prompt is firm. Made for trying the refine loop without "
+            "any model.",
+            hidden=[io.Hidden.dynprompt],
+            search_aliases=["demo", "test image", "shapes", "reward"],
+            inputs=[
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    default="a large red circle on the left and a small blue square on the right",
+                    tooltip="What to draw: sizes (small, large), colours, shapes and places, in plain "
+                    "English.",
+                ),
+                seed_input(
+                    "Decides what goes wrong. Same prompt and same seed: the same picture.",
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                ),
+                io.Int.Input(
+                    "size",
+                    default=256,
+                    min=64,
+                    max=1024,
+                    step=32,
+                    tooltip="Width and height of the picture, in pixels.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="How many pictures to draw; the seed counts up by one for each.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="The pictures.")],
+        )
+
+    @classmethod
+    @with_round_in_errors
+    def execute(cls, prompt: str, seed: int, size: int = 256, batch_size: int = 1) -> io.NodeOutput:
+        from ..rr_models.images import from_pil
+        from ..rr_models.shapes import generator
+
+        pictures = [generator.generate(prompt, seed + number, size) for number in range(batch_size)]
+        return io.NodeOutput(torch.stack([from_pil(picture) for picture in pictures]))

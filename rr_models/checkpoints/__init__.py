@@ -1,0 +1,1 @@
+"""Model folders: find, check, download, load, quantize."""

@@ -1,0 +1,71 @@
+"""rational-rewards rank: judge a folder of pictures, best first, as a table; go on where it was stopped."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from ..judgement import aspects_json
+from ..judgement.ranking import OVERALL, RankBy
+
+OK, UNJUDGED = 0, 1
+
+
+def add(commands, asking: Callable, load: Callable, asked: Callable) -> None:
+    """`asking` gives a command the options of those that ask a critic, `load` loads it, `asked` says what it
+    is told."""
+    rank = commands.add_parser(
+        "rank",
+        help="rank a folder of pictures",
+        description="Rank a folder of pictures. A second run judges only what is new or changed.",
+    )
+    rank.add_argument("folder", type=Path, metavar="FOLDER")
+    rank.add_argument("--out", type=Path, help="folder of the results (default: FOLDER/ranking)")
+    rank.add_argument("--recursive", action="store_true", help="the folders in it too")
+    rank.add_argument("--by", default=OVERALL, help="overall (default) or the key of one aspect")
+    rank.add_argument("--weight", action="append", default=[], metavar="ASPECT=NUMBER")
+    rank.add_argument(
+        "--best", choices=("none", "copy", "link"), default="none", help="what to do with the best"
+    )
+    rank.add_argument("--count", type=int, default=10, help="how many are the best (default 10)")
+    asking(rank, ("scores", "critique", "full"), request=False)
+    rank.set_defaults(run=lambda options: run(options, load, asked), detail="scores")
+
+
+def run(options: Namespace, load: Callable, asked: Callable) -> int:
+    """Prints the best and what was passed over; 1 if a picture could not be judged."""
+    from .. import rank_folder  # torch takes seconds to import
+    from ..critics.cached import CachedCritic
+    from ..judgement.critique import COMPLETE
+
+    order = RankBy(options.by, aspects_json.weights(",".join(options.weight)))
+    if options.source:
+        raise ValueError("--source: rank judges pictures of a request, not edits.")
+    if not options.folder.is_dir():
+        raise ValueError(f"{options.folder} is no folder.")
+    out = options.out or options.folder / "ranking"
+    said = {name: value for name, value in asked(options).items() if name != "watch"}
+
+    def told(done: int, total: int, left: float | None) -> None:
+        if sys.stderr.isatty():
+            rest, end = rank_folder.time_left(left), "" if done < total else "\n"
+            print(f"\r{done}/{total}{rest}    ", end=end, file=sys.stderr, flush=True)
+
+    found = rank_folder.rank_folder(
+        options.folder,
+        CachedCritic(load(options), rank_folder.memory(out)),
+        out,
+        options.request or "",
+        order,
+        recursive=options.recursive,
+        best=options.best,
+        count=options.count,
+        batch=options.batch_size,
+        told=told,
+        **said,
+    )
+    print(f"{found.report()}\n{out / 'ranking.csv'}")
+    judged = all(row.status == COMPLETE for row in found.rows)
+    return OK if judged and not found.passed_over else UNJUDGED

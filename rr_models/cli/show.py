@@ -1,0 +1,111 @@
+"""rational-rewards show: what was saved of a judgement, read out of pictures, histories and logs."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from ..judgement.critique import COMPLETE, Critique, report
+from ..loop.state import State
+from ..records.record import Record, read
+
+OK, UNJUDGED = 0, 1
+
+
+def add(commands) -> None:
+    show = commands.add_parser(
+        "show",
+        help="show the critique in a picture, a history or a log",
+        description="Show what Save Image with Critique, Refine End or --json have saved.",
+    )
+    show.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help=".png, .webp, .jpg, .json or .jsonl"
+    )
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.add_argument("--card", type=Path, metavar="PICTURE", help="draw it as a scorecard, into this file")
+    show.add_argument("--theme", choices=("light", "dark"), default="light", help="of the scorecard")
+    show.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Prints all records of the files; 1 if one of them is no complete judgement."""
+    if options.card and options.card.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"--card: {options.card} is no .png, .jpg or .webp.")
+    found = [(file, record) for file in options.files for record in read(file)]
+    if options.json:
+        print(json.dumps([{"file": str(file), **record.to_dict()} for file, record in found], indent=1))
+    else:
+        print("\n\n".join(_told(file, record) for file, record in found))
+    if options.card:
+        try:
+            _card(found, options.theme).save(options.card)
+        except OSError as error:
+            raise ValueError(
+                f"--card: {options.card} cannot be written: {error.strerror or error}."
+            ) from error
+    return OK if all(_judged(record) for _, record in found) else UNJUDGED
+
+
+def _card(found: list[tuple[Path, Record]], theme: str):
+    """The scorecard of one record, or of several critiques as a contact sheet."""
+    from .. import scorecard  # what is told in words needs no Pillow
+
+    if len(found) == 1:
+        (file, record) = found[0]
+        return scorecard.draw(record.found, _pictures_of(file, record), theme=theme)
+    records = [record for _, record in found]
+    if any(not isinstance(record.found, Critique) for record in records):
+        raise ValueError(
+            "--card: one file, or several critiques; a comparison or a history is drawn by itself."
+        )
+    pictures = [_open(file) for file, _ in found]
+    seeds = ["" if record.seed is None else f"seed {record.seed}" for record in records]
+    return scorecard.draw([record.found for record in records], pictures, seeds=seeds, theme=theme)
+
+
+def _pictures_of(file: Path, record: Record):
+    if not isinstance(record.found, State):
+        return [_open(file)] if isinstance(record.found, Critique) else []
+    # as Refine End writes them beside history.json
+    beside = {
+        past.number: _open(file.with_name(f"round_{past.number:02}.png")) for past in record.found.history
+    }
+    return {number: picture for number, picture in beside.items() if picture}
+
+
+def _open(file: Path):
+    """The picture in a file; None if there is none."""
+    from PIL import Image
+
+    if file.suffix.lower() in (".json", ".jsonl") or not file.is_file():
+        return None
+    with Image.open(file) as picture:
+        return picture.convert("RGB")
+
+
+def _judged(record: Record) -> bool:
+    found = record.critique if isinstance(record.found, State) else record.found
+    return found is not None and found.status == COMPLETE
+
+
+def _told(file: Path, record: Record) -> str:
+    """One record for people: what it is of, then what the critic said."""
+    found = record.found
+    facts = {"request": found.request}
+    if record.prompt and record.prompt != found.request:
+        facts["prompt"] = record.prompt
+    if record.seed is not None:
+        number = "" if record.batch_index is None else f", picture {record.batch_index + 1} of its batch"
+        facts["seed"] = f"{record.seed}{number}"
+    source = {} if isinstance(found, State) else found.source
+    facts |= {name: source[name] for name in ("critic", "wording") if source.get(name)}
+    if record.saved:
+        facts["saved"] = record.saved
+    lines = [f"{file}", *(f"  {name}: {' '.join(str(fact).split())}" for name, fact in facts.items())]
+    if record.changed:
+        lines.append("  The picture was changed after it was judged.")
+    if isinstance(found, State):
+        lines += ["", found.report()]
+    judged = record.critique if isinstance(found, State) else found
+    return "\n".join([*lines, "", report(judged)] if judged else lines)

@@ -1,0 +1,1 @@
+"""What a judgement is: aspects, tasks, critiques, verdicts, thresholds and rankings. Pure data."""

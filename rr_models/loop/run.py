@@ -1,0 +1,136 @@
+"""Refine a picture, or draw the best of several, in plain Python: any generator, any critic."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import CriticError
+from ..judgement.aspects import RATIONAL_REWARDS, Profile
+from ..judgement.critique import Critique, unjudged
+from ..judgement.ranking import rank
+from .settings import Settings
+from .state import State, end, observe, start
+
+log = logging.getLogger(__name__)
+
+Generate = Callable[[str, int], Any]
+"""(prompt, seed) -> a picture, or several to choose from; see images.pictures for what it may be."""
+
+
+def refine(
+    generate: Generate,
+    critic,
+    request: str,
+    *,
+    seed: int = 0,
+    settings: Settings | None = None,
+    task: str = "",
+    sources: Any = (),
+    next_prompt: Callable[[Critique], str] | None = None,
+    progress: Callable[[State], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **judging,
+) -> State:
+    """Draw, judge by the request, draw again with the prompt that the critic proposes; the best is kept.
+
+    `critic` is an object like those of `critics`. `sources` are the pictures that an edit started from; with
+    them `task` is "edit", else "t2i". `next_prompt` makes the next prompt from a critique, such as with
+    `revise.revise`; by default it is the critique's refined request. `progress` hears of every finished
+    round, and what it raises reaches the caller. `stop` is asked before and after every drawing and at every
+    step of the critic: True ends the loop. `judging` goes to `critic.critique`: temperature, detail ...
+
+    Of the result, `kept` is the best picture as `generate` handed it over (None if `stop` came before one
+    was judged), `best` its round with prompt, seed and critique, `reason` why the loop ended, and `report()`
+    tells it round by round.
+
+    What fails in round 1 is raised. Later, any Exception ends the loop with the best so far; it is logged,
+    and `reason` names it. A picture that the critic could not judge (CriticError) counts as a failed round,
+    see `Settings.failures`.
+    """
+    state = start(request, seed, settings)
+    task = task or ("edit" if len(_listed(sources)) else "t2i")
+    watch = judging.get("watch")
+
+    def heed(*steps: int) -> None:
+        if stop is not None and stop():
+            raise _Stopped
+        if steps and watch is not None:
+            watch(*steps)
+
+    if stop is not None:
+        judging["watch"] = heed
+    began = time.monotonic()
+    while not state.done:
+        try:
+            heed()
+            drawn = generate(state.prompt, state.seed)
+            heed()
+            kept, critiques, small = _judged(critic, drawn, request, task, sources, judging)
+            proposal = None
+            if next_prompt is not None:
+                proposal = next_prompt(critiques[rank(critiques, bar=state.settings.goal)[0]])
+            state = observe(state, critiques, kept, proposal, time.monotonic() - began, small)
+        except _Stopped:
+            return end(state, f"Stopped in round {state.number}.")
+        except Exception as error:
+            if state.best is None:
+                raise
+            log.exception("Round %d failed; the best so far is kept", state.number)
+            what = f"{type(error).__name__}: {error}".rstrip(" .:")
+            return end(state, f"Round {state.number} failed: {what}.")
+        if progress is not None:
+            progress(state)
+    return state
+
+
+def best_of(
+    generate: Generate, critic, request: str, count: int = 4, *, bar: float | None = None, **options
+) -> State:
+    """The best of `count` drawings of the request as it is written, each with a new seed.
+
+    Stops early once every aspect of a picture stands at `bar`; by default that is the best score there is,
+    which no other picture could beat. A picture that could not be judged is passed over. Everything else is
+    as for `refine`, whose other options it takes.
+    """
+    if bar is None:
+        bar = _profile(critic).scale[1]
+    settings = Settings(
+        rounds=count, bar=bar, seed_policy="new", prompt_policy="as written", patience=0, failures=count
+    )
+    return refine(generate, critic, request, settings=settings, **options)
+
+
+class _Stopped(Exception):
+    pass
+
+
+def _judged(
+    critic, drawn: Any, request: str, task: str, sources: Any, judging: dict
+) -> tuple[list, list[Critique], list[bytes]]:
+    """The candidates as they were drawn, a critique of each, and a thumbnail of each."""
+    # torch takes seconds to import, so it waits until there is a picture
+    from ..images import pictures, thumbnail
+
+    made = pictures(drawn)
+    if not made:
+        raise ValueError("generate handed over no picture; it must make at least one.")
+    shown, before = [tensor for _, tensor in made], [tensor for _, tensor in pictures(_listed(sources))]
+    try:
+        critiques = critic.critique(shown, request, task, before, **judging)
+    except CriticError as error:
+        log.error("%s could not judge: %s", critic.name, error)
+        profile = _profile(critic)
+        failed = unjudged(task, request, profile.aspects(task), str(error), critic.name, profile.scale)
+        critiques = [failed] * len(made)
+    return [one for one, _ in made], list(critiques), [thumbnail(picture) for picture in shown]
+
+
+def _profile(critic) -> Profile:
+    return getattr(critic, "profile", RATIONAL_REWARDS)
+
+
+def _listed(sources: Any) -> Sequence[Any]:
+    return sources if isinstance(sources, list | tuple) else [sources]

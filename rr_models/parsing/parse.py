@@ -1,0 +1,314 @@
+"""A critic's answer as text -> Critique or Verdict. Knows nothing of models or pictures.
+
+Which value counts is decided in answers.py. Here an answer is freed of thinking, of loops and of JSON, and
+what was read becomes scores, a status and notes. No text makes it raise; time is linear in its length.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, Profile
+from ..judgement.critique import (
+    COMPLETE,
+    INCOMPLETE,
+    MISSING,
+    NOT_APPLICABLE,
+    REFUSED,
+    SCORED,
+    TRUNCATED,
+    AspectScore,
+    Critique,
+)
+from ..judgement.verdict import PairScore, Verdict, winner_of
+from .answer_reader import CUT, REPEAT, AnswerReader
+from .refined_prompt import prompt, refuses
+from .slots import WINNER, AspectReading, ScoreSlot
+
+_COPIES = 4  # so many copies of one thing at the end of an answer are a loop, not emphasis
+_LINES, _SIGNS = "lines", "signs"  # what a loop repeats
+_LONGEST_LOOP = 200  # lines or signs
+_SHORTEST_TAIL = 60  # signs; "......" is no loop
+
+_THINK = re.compile(r"(?P<opens>^[ \t]*<think(?:ing)?>)|</think(?:ing)?>", re.I | re.M)
+_JSON = re.compile(r"\s*(?:```(?:json)?\s*)?([{\[\"].*[}\]\"])\s*(?:```)?\s*", re.I | re.S)
+_JSON_WITHIN = re.compile(r"(?:^|\s)([{\[]\s*[{\"].*[}\]])", re.S)
+_ODD_LINE_ENDS = re.compile("[\v\f\x85\u2028\u2029]")
+_QUOTED_LINE = re.compile(r"^[ \t]*>[ \t]?", re.M)
+_FRACTION = re.compile(r"[0-9][.,][0-9]")
+_WHOLE_NUMBER_LAST = re.compile(r"(?<![0-9.,/])(?<!/ )(?<!of )[0-9]{1,9}[.,]?$")  # not the 4 of "3.5/4"
+_ENDED = ".!?。！？…)）]\"”'’」*`|"
+
+
+def parse(
+    text: str,
+    task: str,
+    request: str,
+    *,
+    truncated: bool = False,
+    profile: Profile = RATIONAL_REWARDS,
+) -> Critique:
+    """Read one answer about one picture ("t2i", "edit"). `truncated`: its length limit stopped the critic, so
+    the end cannot be trusted. ValueError for any other task."""
+    reader, notes = _read(text, task, TASKS, truncated, profile)
+    entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
+    aspects = tuple(_aspect_score(entry) for entry in entries)
+    notes = [*_told(entries), *notes]
+    lost = [a.name for a in aspects if a.status == MISSING]
+    return Critique(
+        task=task,
+        request=request,
+        aspects=aspects,
+        status=_status(reader, lost, notes),
+        analysis=reader.section("analysis") or reader.section("preamble"),
+        summary=reader.section("summary"),
+        refinement_comments=reader.section("comments"),
+        refined_request=prompt(reader.section("refined")),
+        text=text,
+        notes=tuple(notes),
+        scale=profile.scale,
+    )
+
+
+def parse_pair(
+    text: str,
+    task: str,
+    request: str,
+    *,
+    truncated: bool = False,
+    profile: Profile = RATIONAL_REWARDS,
+) -> Verdict:
+    """Read one answer that compares two pictures ("t2i-pair", "edit-pair").
+
+    An aspect is missing unless both scores can be read. The winner is the critic's own word; where it
+    contradicts the scores a note says so, and where it is missing the scores decide. The overall winner
+    comes from the scores alone. ValueError for any other task.
+    """
+    reader, notes = _read(text, task, PAIR_TASKS, truncated, profile)
+    entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
+    told: list[str] = []
+    aspects = tuple(_pair_score(entry, told) for entry in entries)
+    notes = [*told, *notes]
+    lost = [a.name for a in aspects if a.status == MISSING]
+    return Verdict(
+        task=task,
+        request=request,
+        aspects=aspects,
+        status=_status(reader, lost, notes),
+        analysis=reader.section("analysis") or reader.section("preamble"),
+        summary=reader.section("summary"),
+        text=text,
+        notes=tuple(notes),
+        scale=profile.scale,
+    )
+
+
+def summary_dict(result: Critique | Verdict) -> dict[str, Any]:
+    """What was read, as plain data for JSON, without the answer's text and where it came from."""
+    if isinstance(result, Verdict):
+        worked_out, scores = ("overall_a", "overall_b", "winner"), ("score_a", "score_b", "winner")
+        words = ("summary",)
+    else:
+        worked_out, scores = ("overall", "reward"), ("score",)
+        words = ("summary", "refinement_comments", "refined_request")
+    told = {name: getattr(result, name) for name in ("status", *worked_out)}
+    told["aspects"] = {
+        a.key: {name: getattr(a, name) for name in ("status", *scores, "justification")}
+        for a in result.aspects
+    }
+    return told | {name: getattr(result, name) for name in words} | {"notes": list(result.notes)}
+
+
+def _read(text: str, task: str, tasks: Sequence[str], truncated: bool, profile: Profile):
+    """The walk through one answer, and notes about the answer as a whole."""
+    if task not in tasks:
+        raise ValueError(f"task must be one of {', '.join(tasks)}, not {task!r}.")
+    lined = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in lined:
+        lined = _ODD_LINE_ENDS.sub("\n", lined)
+    answer = _unquoted(_without_thinking(lined))
+    notes = []
+    if text.strip() and not answer.strip():
+        notes.append("there is nothing but thinking")
+    data = _data(_JSON.fullmatch(answer))
+    if isinstance(data, str):
+        answer = data  # the whole answer as one JSON text
+    elif data:
+        return _of_data(data, profile, task), notes
+    lines, loop = _without_loop(answer.split("\n"))
+    # what stands before a loop was written to its end
+    reader = AnswerReader(profile, task, truncated=truncated and not loop)
+    reader.walk(lines)
+    if reader.place == "preamble" and not truncated and (data := _data(_JSON_WITHIN.search(answer))):
+        within = _of_data(data, profile, task)
+        if within.all_judged(within.entries):
+            return within, notes  # words around it, none of them a heading
+    reader.truncated = truncated or bool(loop)
+    if reader.place == REPEAT:
+        notes.append("a second answer behind the first is left out")
+    if loop:
+        notes.append("the answer repeats itself at its end; the repetition is left out")
+    if truncated:
+        notes.append("the answer was cut off by its length limit")
+    elif not loop and (_half_a_number(reader) or _breaks_off(reader, lines)):
+        notes.append("the answer breaks off")
+        reader.truncated = True
+    if reader.place == "refined" and reader.truncated and loop != _LINES:
+        if prompt(reader.section("refined")):
+            notes.append("the unfinished refined request is left out")
+        reader.sections["refined"] = []
+    return reader, notes
+
+
+def _status(reader: AnswerReader, lost: list[str], notes: list[str]) -> str:
+    if not lost:
+        return COMPLETE
+    notes.append(f"no score for: {', '.join(lost)}")
+    said = reader.section("preamble") or reader.section("analysis")
+    if not reader.entries and refuses(said):
+        return REFUSED
+    return TRUNCATED if reader.truncated else INCOMPLETE
+
+
+def _told(entries: Sequence[AspectReading]) -> list[str]:
+    return [f"{e.aspect.name}: {note}" for e in entries if e.aspect for s in e.scores for note in s.notes]
+
+
+def _aspect_score(entry: AspectReading) -> AspectScore:
+    slot, aspect = entry.slots["score"], entry.aspect
+    assert aspect is not None
+    return AspectScore(
+        aspect.key,
+        aspect.name,
+        slot.status,
+        slot.value if slot.status == SCORED else None,
+        "\n".join(entry.lines).strip(),
+        written=slot.written,
+    )
+
+
+def _pair_score(entry: AspectReading, told: list[str]) -> PairScore:
+    aspect = entry.aspect
+    assert aspect is not None
+    a, b, winner = (entry.slots[name] for name in ("a", "b", WINNER))
+    notes = list(dict.fromkeys(f"{side}{n}" for side, s in _sides(a, b) for n in s.notes))
+    words = "\n".join(entry.lines).strip()
+    result = PairScore(aspect.key, aspect.name, justification=words)
+    statuses = {a.status, b.status}
+    if statuses == {SCORED}:
+        by_scores = winner_of(a.value - b.value, 0.0)
+        named = winner.value if winner.status == SCORED else by_scores
+        if winner.status != SCORED:
+            notes += [note for note in winner.notes if note != CUT]
+            notes.append(f"no winner could be read; by the scores it is {by_scores}")
+        elif named != by_scores:
+            notes.append(f"the winner is named as {named}; by the scores it is {by_scores}")
+        result = PairScore(aspect.key, aspect.name, SCORED, a.value, b.value, named, words)
+    elif statuses == {NOT_APPLICABLE} or (
+        aspect.optional and winner.status == NOT_APPLICABLE and not (a.judged or b.judged)
+    ):
+        result = PairScore(aspect.key, aspect.name, NOT_APPLICABLE, justification=words)
+        if winner.status == SCORED:
+            notes.append(f"the winner is named as {winner.value}, but neither has a score")
+    elif len(statuses) > 1:
+        notes.append("its scores do not make a pair")
+    told += [f"{aspect.name}: {note}" for note in notes]
+    return result
+
+
+def _sides(a: ScoreSlot, b: ScoreSlot) -> list[tuple[str, ScoreSlot]]:
+    """Both, with what to put before their notes: nothing if the same happened to both."""
+    return [("", a), ("", b)] if a.notes == b.notes else [("A: ", a), ("B: ", b)]
+
+
+def _half_a_number(reader: AnswerReader) -> bool:
+    """Whether the text ends in a number that may go on: a "3" in an answer that is not whole, or that else
+    writes "3.5"."""
+    if reader.last is None or not _WHOLE_NUMBER_LAST.search(reader.last.text):
+        return False
+    texts = (slot.text for entry in reader.entries for slot in entry.slots.values())
+    half = not reader.all_judged(reader.entries) or any(map(_FRACTION.search, texts))
+    if half:
+        reader.last.lose("the answer may have been cut off at its score")
+    return half
+
+
+def _breaks_off(reader: AnswerReader, lines: Sequence[str]) -> bool:
+    """Whether the answer stops in the middle of an aspect, so that something must have cut it off."""
+    entry = reader.entry
+    if reader.place != "aspect" or entry is None or not entry.aspect or entry.judged:
+        return False
+    end = next((line for line in reversed(lines) if line.strip()), "")
+    return not end.rstrip().endswith(tuple(_ENDED))
+
+
+def _without_thinking(text: str) -> str:
+    """The answer proper, without think blocks; nothing if the thinking never ends."""
+    kept: list[str] = []
+    start, thinking, thought = 0, False, False
+    first, closed = len(text) - len(text.lstrip()), text.lower().rfind("</think")
+    for tag in _THINK.finditer(text):
+        before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
+        if thinking:
+            if not tag["opens"]:
+                thinking, start = False, tag.end()
+        elif tag["opens"]:
+            behind = text[tag.end() : tag.end() + 40].partition("\n")[0]
+            if tag.start() > max(first, closed) and behind.strip():
+                continue  # somebody's words about a tag
+            kept.append(text[start : tag.start()])
+            thinking = thought = True
+        elif not thought and (before in ("", "\n") or after in ("", "\n")):
+            start, thought = tag.end(), True  # the opening tag stood in the prompt
+    return "".join(kept) + ("" if thinking else text[start:])
+
+
+def _unquoted(text: str) -> str:
+    """Without the marks of a Markdown quote, if every line of the answer has one."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    quoted = len(lines) > 1 and all(line.lstrip().startswith(">") for line in lines)
+    return _QUOTED_LINE.sub("", text) if quoted else text
+
+
+def _data(found: re.Match | None) -> dict | list | str | None:
+    """What an answer in JSON holds; None if it is none."""
+    try:
+        data = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, (dict, list, str)) else None
+
+
+def _of_data(data: dict | list, profile: Profile, task: str) -> AnswerReader:
+    reader = AnswerReader(profile, task)
+    reader.read_data(data)
+    return reader
+
+
+def _without_loop(lines: list[str]) -> tuple[list[str], str]:
+    """The lines up to the end of the first copy of what is repeated at the end, and what is repeated, if
+    anything: lines, or signs within the last one (which stay)."""
+    solid = [number for number, line in enumerate(lines) if line and not line.isspace()]
+    said = [lines[number].strip() for number in solid]
+    if end := _first_copy(said):
+        return lines[: solid[end - 1] + 1], _LINES
+    tail = said[-1][-12 * _LONGEST_LOOP :] if said else ""
+    return lines, _SIGNS if _first_copy(tail, _SHORTEST_TAIL) else ""
+
+
+def _first_copy(said: Sequence[str], shortest: int = 1) -> int:
+    """Where the first copy ends of what the end repeats (the last copy may be cut); 0 if nothing."""
+    for period in range(1, min(_LONGEST_LOOP, len(said) // _COPIES) + 1):
+        end = len(said)
+        if not said[end - 1 - period].startswith(said[end - 1]):
+            continue
+        start = end - 1
+        while start > period and said[start - 1] == said[start - 1 - period]:
+            start -= 1
+        start -= period
+        if end - start >= max(_COPIES * period, shortest):
+            return start + period
+    return 0

@@ -1,0 +1,1 @@
+"""How a critic is asked: the rubric, custom templates, the wording of a model card."""

@@ -1,0 +1,63 @@
+"""Which words a critic is asked in: a user's file, the checkpoint's model card, or this project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..judgement.aspects import RATIONAL_REWARDS, Profile
+from . import model_card, rubric, templates
+from .templates import Template
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a critic is asked. `templates` holds the tasks that are asked in other words than this project's
+    own; `notices` are sentences for the user about what was chosen."""
+
+    style: str = rubric.CARD
+    profile: Profile = RATIONAL_REWARDS
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.style not in rubric.STYLES:
+            raise ValueError(f"style must be one of {', '.join(rubric.STYLES)}, not {self.style!r}.")
+
+    def messages(self, task: str, request: str, sources: int = 1) -> list[dict]:
+        """Chat messages as rubric.messages makes them. ValueError for an unknown task, or for a number of
+        sources that a template has no place for."""
+        if task in self.templates:
+            return self.templates[task].messages(request, sources)
+        return rubric.messages(task, request, style=self.style, profile=self.profile, sources=sources)
+
+    def name(self, task: str) -> str:
+        """Name and hash of what is asked for a task, recorded on every critique."""
+        if task in self.templates:
+            return self.templates[task].name
+        return rubric.wording(task, self.style, self.profile)
+
+
+def choose(
+    folder: Path | None = None,
+    file: Path | None = None,
+    style: str = rubric.CARD,
+    profile: Profile = RATIONAL_REWARDS,
+) -> Wording:
+    """The wording for a critic, task by task.
+
+    A user's template `file` wins. Then comes the model card in the model's `folder`, for the style "card" and
+    the aspects that it was written for. Everything else is asked in this project's own words.
+    """
+    own = templates.read_file(file) if file is not None else {}
+    card = model_card.read(folder) if folder is not None and style == rubric.CARD else model_card.Card()
+    if profile == RATIONAL_REWARDS:
+        return Wording(style, profile, {**card.templates, **own}, card.notices)
+    notices = ()
+    if set(card.templates) - set(own):
+        notices = (
+            "The wording on the model card is not used, because it does not ask for the aspects of "
+            f"{profile.name}. This project's wording is used instead.",
+        )
+    return Wording(style, profile, own, notices)

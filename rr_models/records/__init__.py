@@ -1,0 +1,1 @@
+"""Critiques on disk: image metadata, JSON, append-only logs."""
