@@ -14,6 +14,7 @@ from rr_tests import tiny
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC
 from rr_models.critics import local
 from rr_models.critics.base import Question
+from rr_models.critics.options import JudgeOptions
 from rr_models.images import from_pil
 from rr_models.judgement.critique import COMPLETE
 from rr_models.shapes import cases
@@ -48,7 +49,7 @@ def reference(critic, questions) -> list[list[int]]:
 
 
 def free(critic, questions, **options) -> list[list[int]]:
-    wish = options.JudgeOptions(guided=False, max_new_tokens=TOKENS, **options)
+    wish = JudgeOptions(guided=False, max_new_tokens=TOKENS, **options)
     answers = critic.writer.write(questions, critic._hashes(questions), wish, None)
     return [several[0].job.written.ids for several in answers]
 
