@@ -1,4 +1,4 @@
-"""Make a torchvision that was built for CUDA importable beside a CPU build of torch.
+"""Make a torchvision that was built for CUDA importable with a CPU build of torch.
 
 PyPI's torchvision registers fake kernels for two operators that its CUDA library would have declared; with a
 CPU torch that library cannot be loaded and the import ends in "operator torchvision::nms does not exist".

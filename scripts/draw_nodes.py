@@ -13,9 +13,9 @@ import io
 import json
 import sys
 
-import dev_core
+import dev_comfyui
 from dev_browser import VUE, Frontend, browser
-from dev_env import CACHE, PYTHON, ROOT, Trouble
+from dev_env import CACHE, PYTHON, ROOT, SetupError
 from draw_workflows import SETTLED
 from PIL import Image
 
@@ -44,8 +44,8 @@ EMPTY = {"nodes": [], "links": [], "version": 0.4}
 
 
 def main() -> int:
-    core = dev_core.fetch(dev_core.CURRENT, PYTHON)
-    server = dev_core.Server(core, CACHE / "drawing", {dev_core.PACK_FOLDER: ROOT}, options=["--cpu"])
+    core = dev_comfyui.fetch(dev_comfyui.CURRENT, PYTHON)
+    server = dev_comfyui.Server(core, CACHE / "drawing", {dev_comfyui.PACK_FOLDER: ROOT}, options=["--cpu"])
     try:
         with server, browser() as running:
             for language in ("en", "zh"):
@@ -54,8 +54,8 @@ def main() -> int:
                     frontend.ask("name => app.extensionManager.setting.set(name, false)", setting)
                 print(language, *draw(frontend, language), flush=True)
                 frontend.close()
-    except Trouble as trouble:
-        print(trouble, file=sys.stderr)
+    except SetupError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 
@@ -72,7 +72,7 @@ def draw(frontend: Frontend, language: str) -> list[str]:
         if nodes and "Shapes critic" in file.read_text("utf-8"):
             frontend.open(workflow, VUE)
             if frontend.press_run() != "execution_success":
-                raise Trouble(f"{file.stem} failed; the log of ComfyUI says why.")
+                raise SetupError(f"{file.stem} failed; the log of ComfyUI says why.")
             frontend.wait(SETTLED)
             for node in nodes:
                 picture(frontend, node["id"], node["type"], language)

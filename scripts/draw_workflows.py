@@ -18,9 +18,9 @@ import sys
 import uuid
 from pathlib import Path
 
-import dev_core
+import dev_comfyui
 from dev_browser import FIT, LITEGRAPH, RENDERINGS, VUE, Frontend, browser
-from dev_env import CACHE, PYTHON, ROOT, Trouble
+from dev_env import CACHE, PYTHON, ROOT, SetupError
 from PIL import Image, ImageDraw
 
 FOLDER = ROOT / "workflows"
@@ -78,19 +78,19 @@ def main() -> int:
     names = sorted(file.stem for file in (FOLDER / "api").glob("*.json"))
     options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all by default")
     wanted = options.parse_args().names or names
-    core = dev_core.fetch(dev_core.CURRENT, PYTHON)
+    core = dev_comfyui.fetch(dev_comfyui.CURRENT, PYTHON)
     base = CACHE / "drawing"
     stand_in(base)
     try:
-        server = dev_core.Server(core, base, {dev_core.PACK_FOLDER: ROOT}, options=["--cpu"])
+        server = dev_comfyui.Server(core, base, {dev_comfyui.PACK_FOLDER: ROOT}, options=["--cpu"])
         with server, browser() as running:
             frontend = Frontend(running, server.url, size=(2000, 1300))
             for setting in ("Comfy.Minimap.Visible", "Comfy.Graph.CanvasInfo"):
                 frontend.ask("name => app.extensionManager.setting.set(name, false)", setting)
             for name in wanted:
                 print(draw(frontend, name), flush=True)
-    except Trouble as trouble:
-        print(trouble, file=sys.stderr)
+    except SetupError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 
@@ -129,7 +129,7 @@ def draw(frontend: Frontend, name: str) -> str:
     write(file, workflow)
     runs = "Shapes critic" in api.read_text("utf-8")
     if runs and frontend.press_run() != "execution_success":
-        raise Trouble(f"{name} failed; the log of ComfyUI says why.")
+        raise SetupError(f"{name} failed; the log of ComfyUI says why.")
     take_picture(frontend, file.with_suffix(".jpg"))
     return f"{name}: {len(workflow['nodes'])} nodes{', run' if runs else ''}"
 
@@ -211,7 +211,7 @@ def finish(workflow: dict, name: str) -> None:
         ours = kind.startswith("RationalRewards")
         node["properties"] = {
             "cnr_id": "rational-rewards" if ours else "comfy-core",
-            "ver": version if ours else dev_core.CURRENT.version,
+            "ver": version if ours else dev_comfyui.CURRENT.version,
             "Node name for S&R": kind,
         }
         values = node.get("widgets_values", [])

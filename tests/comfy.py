@@ -1,6 +1,6 @@
-"""The real ComfyUI core in this process: core's own loader loads the pack, core's own executor runs prompts.
+"""A real ComfyUI core in this process: its own loader loads the pack, its own executor runs prompts.
 
-Tests get it through the fixtures of conftest.py. For its types write `from rr_tests.comfy import Core, Run`;
+Tests get it from the fixtures in conftest.py. Import its types with `from rr_tests.comfy import Core, Run`;
 a plain `comfy` is core's own package.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dev_core import PACK_FOLDER, link, unlink
+from dev_comfyui import PACK_FOLDER, link, unlink
 
 CLIENT = "tests"
 Event = tuple[str, Any]
@@ -26,12 +26,12 @@ Event = tuple[str, Any]
 
 @dataclass
 class Run:
-    """What became of one prompt.
+    """The result of one prompt.
 
-    `rejected` holds the reasons per node if validation refused it (nothing ran then), `errors` the
+    `rejected` has the reasons by node id if validation failed (then nothing ran), `errors` the
     execution_error messages. `outputs` is what a client finds in /history: node id -> ui dict. `executed`
-    lists the ids that ran, in order, the expanded ones too; `cached` those that did not have to. `value(id)`
-    is what a node of the prompt put on one of its sockets.
+    lists the ids of the nodes that ran, in order, including expanded ones; `cached` those taken from the
+    cache. `value(id)` is the value of one of a node's output sockets.
     """
 
     success: bool
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def complaint(self) -> str:
-        """All error messages in one string, for assertions and for failing tests that should say why."""
+        """All error messages in one string, for assertions and their messages."""
         reasons = [f"{node}: {error}" for node, error in self.rejected.items()]
         reasons += [
             f"{error['node_id']} {error['node_type']}: {error['exception_message']}" for error in self.errors
@@ -62,17 +62,17 @@ class Run:
         return "\n".join(reasons)
 
     def slot(self, node: str, output: int = 0) -> list[Any]:
-        """Everything on one output socket, one item per list element."""
+        """All values of one output socket, one per list element."""
         return self.values[str(node)][output]
 
     def value(self, node: str, output: int = 0) -> Any:
-        """The one thing on an output socket that carries no list."""
+        """The value of an output socket that is not a list."""
         (item,) = self.slot(node, output)
         return item
 
 
 class Recorder:
-    """Stands where the server stands for the executor: takes down what would be sent to the browser."""
+    """The server as the executor sees it: records the messages that would be sent to the browser."""
 
     def __init__(self) -> None:
         self.client_id: str | None = None
@@ -96,11 +96,11 @@ class Recorder:
 
 
 class Core:
-    """A ComfyUI core imported into this process. There can be one only, so all tests share it.
+    """A ComfyUI core imported into this process. Only one is possible, so all tests share it.
 
     `base` is its base directory: models/, input/, output/, temp/, custom_nodes/. `nodes` is core's module of
-    that name, `pack` our pack as core loaded it (its classes are others than those of a plain `import
-    rr_models`; see `library`).
+    that name, `pack` our pack as core loaded it (its classes are not those of a plain `import rr_models`; see
+    `library`).
     """
 
     def __init__(self, folder: Path, base: Path) -> None:
@@ -125,17 +125,17 @@ class Core:
         self._links: list[Path] = []
 
     def close(self) -> None:
-        """Take the links to the packs away; the core itself stays imported until the process ends."""
+        """Remove the links to the packs; the core stays imported until the process ends."""
         while self._links:
             unlink(self._links.pop())
 
     def load_pack(self, folder: Path, name: str = "") -> ModuleType:
-        """Link a pack into custom_nodes and have core load it; the loaded module comes back."""
-        place = link(folder, self.base / "custom_nodes" / (name or folder.name))
-        self._links.append(place)
-        if not asyncio.run(self.nodes.load_custom_node(str(place), module_parent="custom_nodes")):
+        """Link a pack into custom_nodes, let core load it, and return the loaded module."""
+        path = link(folder, self.base / "custom_nodes" / (name or folder.name))
+        self._links.append(path)
+        if not asyncio.run(self.nodes.load_custom_node(str(path), module_parent="custom_nodes")):
             raise AssertionError(f"ComfyUI {self.version} could not load the pack {folder}; its log says why")
-        return sys.modules[str(place).replace(".", "_x_")]
+        return sys.modules[str(path).replace(".", "_x_")]
 
     def load_our_pack(self, root: Path) -> None:
         self.pack = self.load_pack(root, PACK_FOLDER)
@@ -147,9 +147,9 @@ class Core:
 
     def executor(self, cache: str = "classic") -> Any:
         """One of core's prompt executors. `cache`: classic, lru, none or ram, as with --cache-classic."""
-        kind = {"classic": "CLASSIC", "lru": "LRU", "none": "NONE", "ram": "RAM_PRESSURE"}[cache]
+        cache_type = {"classic": "CLASSIC", "lru": "LRU", "none": "NONE", "ram": "RAM_PRESSURE"}[cache]
         sizes = {"lru": 100, "ram": 2.0, "ram_inactive": 2.0}
-        return self.execution.PromptExecutor(self.server, self.execution.CacheType[kind], sizes)
+        return self.execution.PromptExecutor(self.server, self.execution.CacheType[cache_type], sizes)
 
     def run(
         self,
@@ -162,10 +162,10 @@ class Core:
     ) -> Run:
         """Validate and execute an API-format prompt, as the server does.
 
-        Hand over the same `executor` twice to see what is cached. `on_event(name, data)` hears every message
-        as it is sent, "progress" among them, and may call `interrupt`. `outputs` limits the run to these
-        output nodes. Critiques of earlier runs are forgotten unless told to `remember`, so that no test
-        depends on another.
+        Pass the same `executor` twice to see what is cached. `on_event(name, data)` receives every message as
+        it is sent, including "progress", and may call `interrupt`. `outputs` limits the run to these output
+        nodes. Cached critiques of earlier runs are deleted unless `remember`, so that no test depends on
+        another.
         """
         if not remember:
             shutil.rmtree(self.base / "user" / "__rational_rewards", ignore_errors=True)
@@ -193,7 +193,7 @@ class Core:
         )
 
     def interrupt(self) -> None:
-        """Press Stop. Call it while a prompt runs; each run starts with the button released."""
+        """Press Stop. Call it while a prompt runs; it does not affect later runs."""
         self.nodes.interrupt_processing(True)
 
     @staticmethod
@@ -209,7 +209,7 @@ class Core:
     def _progress(
         self, value: float, total: float, preview: Any, prompt_id: Any = None, node_id: Any = None
     ) -> None:
-        """What the server hangs behind every progress bar: it is here that Stop is noticed."""
+        """The hook that the server sets for every progress bar; this is where Stop is noticed."""
         importlib.import_module("comfy.model_management").throw_exception_if_processing_interrupted()
         context = importlib.import_module("comfy_execution.utils").get_executing_context()
         node_id = node_id or (context.node_id if context else self.server.last_node_id)

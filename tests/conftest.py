@@ -1,8 +1,9 @@
-"""What every test stands on: import paths as in real use, the pack as ComfyUI loads it, real ComfyUI cores.
+"""What all tests share: import paths as in real use, the pack as ComfyUI loads it, real ComfyUI cores, and
+the rule that CI skips nothing but tests that need a GPU.
 
-Helpers beside the tests are imported as `rr_tests.<name>` (`from rr_tests.comfy import Run`), the library as
+Helper modules in tests/ are imported as `rr_tests.<name>` (`from rr_tests.comfy import Run`), the library as
 `rr_models`. Fixtures: `load_pack`; `comfy_core`, a real core in this process with our pack; `core_folder` and
-`floor_folder`, where the cores lie; `serve`, a real core as a server of its own.
+`floor_folder`, the folders of the cores; `serve`, a real core as a separate server; `running_browser`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +30,7 @@ for helpers_of in ("scripts", "benchmarks"):
     if str(ROOT / helpers_of) not in sys.path:
         sys.path.append(str(ROOT / helpers_of))
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for the network, not even by accident
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may use the network, not even by accident
 
 
 def load_package(name: str, folder: Path) -> ModuleType:
@@ -45,26 +46,27 @@ def load_package(name: str, folder: Path) -> ModuleType:
 
 
 load_package("rr_models", ROOT / "rr_models")
-# Made by hand, because an __init__.py in tests/ would change how pytest imports the tests.
+# Not an __init__.py in tests/, which would change how pytest imports the tests.
 helpers = ModuleType("rr_tests")
 helpers.__path__ = [str(TESTS)]
 sys.modules["rr_tests"] = helpers
 
 
 def core_at(variable: str, version: str) -> Path | None:
-    """The core that `scripts/dev.py test` names, else the one in the cache."""
+    """The core that `scripts/dev.py test` passes in the environment, else the one in the cache."""
     folder = Path(os.environ.get(variable) or ROOT / ".cache" / f"ComfyUI-{version}")
     return folder if (folder / "execution.py").is_file() else None
 
 
-# The same examples every time, and no verdict that depends on how busy the machine is.
+# The same examples every time, and no deadline that a busy machine could miss.
 settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
 
 CORE, FLOOR = core_at("RR_COMFYUI_PATH", "0.30.0"), core_at("RR_COMFYUI_FLOOR_PATH", "0.16.3")
-MISSING = "no ComfyUI {} here: run `python scripts/dev.py env`, or set {} to its folder"
+MISSING = "ComfyUI {} is not installed here: run `python scripts/dev.py env`, or set {} to its folder"
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def pytest_report_header() -> list[str]:
@@ -79,9 +81,58 @@ def pytest_report_header() -> list[str]:
     return [f"python {platform.python_version()}, {packages}", f"ComfyUI cores: {cores}"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need a core or a browser by their fixtures; drop those of other platforms."""
+    foreign = []
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & {"core_folder", "floor_folder", "serve"}:
+            item.add_marker("core")
+        if "running_browser" in fixtures:
+            item.add_marker("browser")
+        platform_mark = item.get_closest_marker("platform")
+        if platform_mark and not sys.platform.startswith(platform_mark.args):
+            foreign.append(item)
+    if foreign:
+        config.hook.pytest_deselected(items=foreign)
+        items[:] = [item for item in items if item not in foreign]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not item.get_closest_marker("gpu"):
+        fail_if_skipped_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_if_skipped_in_ci(report)
+    return report
+
+
+def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """CI provides everything but a GPU, so that a skip means that something went unnoticed."""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\n(CI is set: only tests marked gpu may be skipped.)"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def few_threads() -> None:
-    """Small models gain nothing from more, and results should not depend on the number of cores."""
+def one_thread() -> None:
+    """Small models gain nothing from more, and results should not depend on the number of processor cores."""
     with contextlib.suppress(ImportError):
         import torch
 
@@ -90,7 +141,7 @@ def few_threads() -> None:
 
 @pytest.fixture
 def load_pack() -> Iterator[Callable[[str], ModuleType]]:
-    """Import the pack's root package under a name starting with rr_pack; it is dropped afterwards."""
+    """Import the pack's root package under a name that starts with rr_pack; it is removed afterwards."""
     before = set(sys.modules)
     yield lambda name="rr_pack": load_package(name, ROOT)
     for name in set(sys.modules) - before:
@@ -107,7 +158,7 @@ def core_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def floor_folder() -> Path:
-    """The oldest ComfyUI that the pack promises to work in."""
+    """The oldest ComfyUI that the pack supports."""
     if FLOOR is None:
         pytest.skip(MISSING.format("0.16.3", "RR_COMFYUI_FLOOR_PATH"))
     return FLOOR
@@ -126,14 +177,14 @@ def comfy_core(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def core(comfy_core):
-    """The same, with the nodes that only tests need."""
+    """`comfy_core` with the nodes that only tests need."""
     comfy_core.load_pack(TESTS / "nodes_testonly", "rr-nodes-testonly")
     return comfy_core
 
 
 @pytest.fixture(scope="session")
 def tiny_model(comfy_core) -> Path:
-    """A critic of random weights in the core's model folders, found there as "tiny"."""
+    """A critic with random weights in the core's model folders, where its name is "tiny"."""
     from rr_tests.tiny import make
 
     return make(comfy_core.base / "models" / "LLM" / "tiny")
@@ -141,11 +192,11 @@ def tiny_model(comfy_core) -> Path:
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory):
-    """serve(core, {"name": folder}) -> a running dev_core.Server with our pack and these.
+    """serve(core, {"name": folder}) -> a running dev_comfyui.Server with our pack and these.
 
-    Asked for the same once more it hands out the same server; all are stopped at the end of the session.
+    Equal arguments give the same server; all servers are stopped at the end of the session.
     """
-    from dev_core import PACK_FOLDER, Server
+    from dev_comfyui import PACK_FOLDER, Server
 
     running: dict[tuple, Server] = {}
     with contextlib.ExitStack() as stack:
@@ -159,3 +210,16 @@ def serve(tmp_path_factory: pytest.TempPathFactory):
             return running[key]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def running_browser():
+    """A Chromium that Playwright drives."""
+    from dev_browser import browser
+    from dev_env import SetupError
+
+    try:
+        with browser() as running:
+            yield running
+    except SetupError as error:
+        pytest.skip(str(error))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from dev_browser import LITEGRAPH, RENDERINGS, VUE, Frontend, browser
-from dev_core import PACK_FOLDER
-from dev_env import Trouble
+from dev_comfyui import PACK_FOLDER
+from dev_env import SetupError
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / ".cache" / "browser"
@@ -32,8 +32,8 @@ def running_browser():
     try:
         with browser() as found:
             yield found
-    except Trouble as trouble:
-        pytest.skip(str(trouble))
+    except SetupError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def no_complaints(frontend):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_opens_whole(frontend, name, rendering):
     frontend.open(load(name), rendering)
-    frontend.picture(PICTURES / f"{name}_{rendering}.png")
+    frontend.screenshot(PICTURES / f"{name}_{rendering}.png")
     assert not frontend.unknown()
     assert frontend.ask("app.graph.links.size") == len(load(name)["links"])
     assert frontend.prompt() == load(name, "api")
@@ -93,7 +93,7 @@ def test_run_runs_the_demo_and_the_nodes_show_their_scores(frontend, rendering):
     assert frontend.press_run() == "execution_success"
     shown = frontend.wait("() => app.graph.nodes.find(n => n.type === 'PreviewAny').widgets[0].value")
     assert re.search(r"Round 2 .*overall 4\.00", shown) and "Every aspect stands at 3" in shown
-    frontend.picture(PICTURES / f"run_{rendering}.png")
+    frontend.screenshot(PICTURES / f"run_{rendering}.png")
     assert "after a run" in before
     end = faces(frontend, "RationalRewardsRefineEnd")
     assert re.search(r"Round 1\s+2\.20\s+Round 2 · best\s+4\.00", end) and "Every aspect stands at 3" in end
@@ -111,7 +111,7 @@ def test_faces_come_back_from_the_cache_and_from_the_history(running_browser, se
         frontend.open(load(DEMO), VUE)
         assert "评分" in faces(frontend, "RationalRewardsRefineEnd")
         assert frontend.press_run() == "execution_success"
-        frontend.picture(PICTURES / "cached_zh.png")
+        frontend.screenshot(PICTURES / "cached_zh.png")
         for kind in ("RationalRewardsRefineEnd", "RationalRewardsCritique"):
             assert "文本忠实度" in faces(frontend, kind)
         frontend.open(load(DEMO), LITEGRAPH)
@@ -152,7 +152,7 @@ def test_the_template_browser_shows_ours(frontend):
     page.get_by_text("ComfyUI-RationalRewards").first.click()
     for name in NAMES:
         page.get_by_test_id(f"template-workflow-{name}").wait_for()
-    frontend.picture(PICTURES / "templates.png")
+    frontend.screenshot(PICTURES / "templates.png")
     page.get_by_test_id(f"template-workflow-{DEMO}").click()
     frontend.wait("count => app.graph.nodes.length === count", len(load(DEMO)["nodes"]))
     assert not frontend.unknown()
@@ -166,7 +166,7 @@ def test_the_help_panel_shows_ours(frontend):
     page.wait_for()
     assert page.locator("h1").inner_text() == "Refine End"
     frontend.wait("() => document.querySelector('.node-help-content img')?.naturalWidth > 100")
-    frontend.picture(PICTURES / "help.png")
+    frontend.screenshot(PICTURES / "help.png")
 
 
 def test_core_offers_the_blueprints(server):
@@ -187,7 +187,7 @@ def test_a_blueprint_opens_whole(frontend, file, rendering):
     assert sorted(node["class_type"] for node in frontend.prompt().values()) == sorted(
         node["type"] for node in inside
     )
-    frontend.picture(PICTURES / f"{file.stem}_{rendering}.png")
+    frontend.screenshot(PICTURES / f"{file.stem}_{rendering}.png")
 
 
 @pytest.mark.parametrize("file", BLUEPRINTS, ids=[file.stem for file in BLUEPRINTS])

