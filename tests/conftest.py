@@ -212,7 +212,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory):
         yield start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright runs an event loop, so that asyncio.run of a core would fail
 def running_browser():
     """A Chromium that Playwright drives."""
     from dev_browser import browser

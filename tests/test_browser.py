@@ -9,9 +9,8 @@ import re
 from pathlib import Path
 
 import pytest
-from dev_browser import LITEGRAPH, RENDERINGS, VUE, Frontend, browser
+from dev_browser import LITEGRAPH, RENDERINGS, VUE, Frontend
 from dev_comfyui import PACK_FOLDER
-from dev_env import SetupError
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / ".cache" / "browser"
@@ -20,20 +19,9 @@ DEMO = "refine_shapes_demo"
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 TESTONLY = {"rr-nodes-testonly": ROOT / "tests" / "nodes_testonly"}
 
-pytestmark = [pytest.mark.core, pytest.mark.browser]
-
 
 def load(name: str, folder: str = "") -> dict:
     return json.loads((ROOT / "workflows" / folder / f"{name}.json").read_text("utf-8"))
-
-
-@pytest.fixture(scope="module")
-def running_browser():
-    try:
-        with browser() as found:
-            yield found
-    except SetupError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

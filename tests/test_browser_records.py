@@ -8,14 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
-from dev_browser import RENDERINGS, Frontend, browser
-from dev_env import SetupError
+from dev_browser import RENDERINGS, Frontend
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / ".cache" / "browser"
 NAME = "save_with_critique"
-
-pytestmark = [pytest.mark.core, pytest.mark.browser]
 
 OPEN = """async ([place, type]) => {
     const data = await fetch('api/view?' + new URLSearchParams(place)).then(got => got.blob());
@@ -30,14 +27,10 @@ DROP = """async ([place, type]) => {
 
 
 @pytest.fixture(scope="module")
-def frontend(core_folder, serve):
-    try:
-        with browser() as running:
-            frontend = Frontend(running, serve(core_folder).url)
-            yield frontend
-            frontend.close()
-    except SetupError as error:
-        pytest.skip(str(error))
+def frontend(core_folder, serve, running_browser):
+    frontend = Frontend(running_browser, serve(core_folder).url)
+    yield frontend
+    frontend.close()
 
 
 def workflow(kind: str) -> dict:

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from dev_comfyui import PACK_FOLDER
 
-pytestmark = pytest.mark.core
-
 PICTURE = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 16, "batch_size": 2, "color": 255}},
     "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},

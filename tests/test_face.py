@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 from rr_tests.loops import loop, node
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.core
 RED = "a large red circle on the left"
 BLUE = "a small blue star on the right"
 

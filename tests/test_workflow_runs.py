@@ -13,8 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 API = ROOT / "workflows" / "api"
 SHAPES = sorted(file.stem for file in API.glob("*.json") if "Shapes critic" in file.read_text("utf-8"))
 
-pytestmark = pytest.mark.core
-
 
 def load(name: str) -> dict:
     return json.loads((API / f"{name}.json").read_text("utf-8"))
