@@ -30,7 +30,7 @@ _spec.loader.exec_module(tiny)
 
 SHAPES = {
     #        hidden, inner, layers, heads, groups, vocabulary | vision: depth, hidden, inner, deepstack
-    "tiny": ((128, 256, 4, 8, 2, 4_096), (2, 64, 128, (0,))),
+    "tiny": ((128, 256, 4, 4, 2, 4_096), (2, 128, 256, (0,))),
     "0.1b": ((768, 2048, 12, 8, 2, 32_768), (6, 256, 1024, (1, 2, 3))),
     "0.4b": ((1024, 3072, 24, 16, 4, 32_768), (12, 384, 1536, (3, 6, 9))),
     "2b": ((2048, 6144, 28, 16, 8, 151_936), (24, 1024, 4096, (5, 11, 17))),
@@ -50,7 +50,7 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
     texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     tokenizer = tiny.make_tokenizer(4_096, [text.read_text(encoding="utf-8") for text in texts])
     number = tokenizer.convert_tokens_to_ids
-    head = 128 if hidden > 128 else 16
+    head = 128 if hidden > 128 else 64
     turns = [head // 2 - 2 * (head * 5 // 32), head * 5 // 32, head * 5 // 32]
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": turns, "mrope_interleaved": True}
     config = Qwen3VLConfig(
@@ -71,7 +71,7 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
             "depth": depth,
             "hidden_size": width,
             "intermediate_size": seen,
-            "num_heads": width // 64 or 1,
+            "num_heads": width // 64,
             "out_hidden_size": hidden,
             "num_position_embeddings": 2304,
             "deepstack_visual_indexes": list(deepstack),

@@ -1,12 +1,11 @@
-"""Disks that are really full: a file size that the system refuses to go beyond (everywhere but on Windows),
-and a small file system of its own (where the tests may mount one)."""
+"""Disks that are really full: a limit on the size of a file, and a small file system (on Linux)."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 from rr_tests.test_download import COMMIT, KNOWN, folder, ignore, published, there  # noqa: F401 - fixtures
@@ -15,11 +14,14 @@ from rr_models.checkpoints import download, model_folder
 from rr_models.errors import CriticError, ModelFolderError
 from rr_models.records import append_log
 
+NOT_WINDOWS = pytest.mark.platform("linux", "darwin")
+
 
 @contextlib.contextmanager
 def no_file_beyond(size: int):
-    """What is written beyond `size` bytes of any file fails, as by a quota; the system itself says so."""
-    resource = pytest.importorskip("resource", reason="this system has no limit of a file's size")
+    """Writing beyond `size` bytes of any file fails in the system itself, as with a quota."""
+    import resource  # not on Windows
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -28,24 +30,47 @@ def no_file_beyond(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+class SmallDisk:
+    """A file system of 400 kB, mounted in a namespace of its own, for which Linux asks no rights."""
+
+    MOUNT = """
+        mount -t tmpfs -o size=400k tmpfs "$0" && echo ready
+        while read size; do mount -o "remount,size=$size" "$0" && echo ready; done
+    """
+
+    def __init__(self, mount_point: Path):
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", self.MOUNT]
+        command.append(str(mount_point))
+        pipe = subprocess.PIPE
+        self._shell = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+        self.path = Path(f"/proc/{self._shell.pid}/root", *mount_point.parts[1:])
+        self.mounted = self._shell.stdout.readline() == "ready\n"
+
+    def resize(self, size: str) -> None:
+        self._shell.stdin.write(f"{size}\n")
+        assert self._shell.stdout.readline() == "ready\n"
+
+    def close(self) -> str:
+        return self._shell.communicate()[1]
+
+
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 400 kB; calling it makes it larger."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
-    if not sys.platform.startswith("linux") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here: that takes Linux and its root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+    (tmp_path / "disk").mkdir()
+    disk = SmallDisk(tmp_path / "disk")
+    mounted = disk.mounted
+    if mounted:
+        yield disk
+    message = disk.close()
+    if not mounted:
+        pytest.skip(f"no file system can be mounted in a user namespace here: {message.strip()}")
 
 
 def whole_files(folder):  # noqa: F811
     return {file.name for file in folder.iterdir() if not file.name.endswith(".part")}
 
 
+@NOT_WINDOWS
 def test_a_download_that_may_not_go_on_is_no_model_and_is_taken_up(there, folder):  # noqa: F811
     with no_file_beyond(50_000), pytest.raises(CriticError, match=r"broke off in .* MB \(.*is kept"):
         download.download(KNOWN, folder, ignore)
@@ -61,6 +86,7 @@ def test_a_download_that_may_not_go_on_is_no_model_and_is_taken_up(there, folder
     assert resumed == [f"bytes={came}-"], "what had come is not fetched again"
 
 
+@NOT_WINDOWS
 def test_a_log_line_that_finds_no_room_is_taken_back(tmp_path):
     file = tmp_path / "log.jsonl"
     append_log.append_jsonl(file, {"a": 1})
@@ -71,22 +97,23 @@ def test_a_log_line_that_finds_no_room_is_taken_back(tmp_path):
     assert [json.loads(line) for line in file.read_text("utf-8").splitlines()] == [{"a": 1}, {"c": 3}]
 
 
+@pytest.mark.platform("linux")
 def test_a_small_disk_is_told_before_anything_comes(there, small_disk):  # noqa: F811
-    place = small_disk / "model"
+    place = small_disk.path / "model"
     with pytest.raises(CriticError, match=r"takes 0\.0 GB more, but the disk of .* has 0\.0 GB free. Make"):
         download.download(KNOWN, place, ignore)
     assert not list(place.glob("*.safetensors*")) and not any(COMMIT in path for path, _, _ in there.asked)
 
 
+@pytest.mark.platform("linux")
 def test_a_disk_that_runs_full_keeps_what_came(there, small_disk, monkeypatch):  # noqa: F811
     """As when something else fills the disk after the check."""
     monkeypatch.setattr(download, "_SPARE", -1_000_000_000)
-    place = small_disk / "model"
+    place = small_disk.path / "model"
     with pytest.raises(CriticError, match="broke off in .*No space left on device.*is kept"):
         download.download(KNOWN, place, ignore)
     assert list(place.glob("*.part")) and "config.json" not in whole_files(place)
-    larger = ["mount", "-o", "remount,size=50m", str(small_disk)]
-    subprocess.run(larger, check=True)
+    small_disk.resize("50m")
     download.download(KNOWN, place, ignore)
     model_folder.check(place)
     assert not list(place.glob("*.part"))

@@ -81,7 +81,7 @@ def test_a_tied_model_counts_its_vocabulary_once(tied_folder):
     assert critic.model.lm_head.weight is critic.model.model.language_model.embed_tokens.weight
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped where")
+@pytest.mark.platform("linux")  # which tells in /proc what is mapped where
 def test_a_file_of_the_right_precision_is_mapped_and_not_copied(folder):
     model = local.load(folder, dtype=torch.float32).model
     mapped = [
@@ -136,9 +136,9 @@ def test_a_file_that_is_cut_in_half_after_the_check(folder, tmp_path):
 def test_weights_of_another_size_are_refused_before_they_are_read(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     config = json.loads((copy / "config.json").read_text())
-    config["text_config"]["intermediate_size"] = 128
+    config["text_config"]["intermediate_size"] = 384
     (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelFolderError, match=r"shape \[96, 64\], but config.json asks for \[128, 64\]"):
+    with pytest.raises(ModelFolderError, match=r"shape \[256, 128\], but config.json asks for \[384, 128\]"):
         local.prepare(copy, CPU)
 
 

@@ -95,20 +95,29 @@ def make_tokenizer(vocabulary: int = VOCABULARY, texts: Sequence[str] = ()):
 
 
 def make_model(tokenizer):
-    """Every part of the 8B once or twice over: grouped heads, interleaved positions, deepstack."""
+    """Every part of the 8B once or twice: grouped heads, interleaved positions, deepstack.
+
+    All layers have multiples of 128 rows and columns, as in real models. Kernels rely on that: with other
+    sizes, bitsandbytes fails on processors with AVX512-BF16.
+    """
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 1e4,
+        "mrope_section": [12, 10, 10],
+        "mrope_interleaved": True,
+    }
     number = tokenizer.convert_tokens_to_ids
     config = Qwen3VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": 64,
-            "intermediate_size": 96,
+            "hidden_size": 128,
+            "intermediate_size": 256,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
-            "head_dim": 16,
+            "head_dim": 64,
             "max_position_embeddings": 4096,
             "rope_parameters": rope,
             "rope_scaling": rope,
@@ -118,13 +127,13 @@ def make_model(tokenizer):
         },
         vision_config={
             "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
+            "hidden_size": 128,
+            "intermediate_size": 256,
             "num_heads": 2,
             "patch_size": 16,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
-            "out_hidden_size": 64,
+            "out_hidden_size": 128,
             "num_position_embeddings": 16,
             "deepstack_visual_indexes": [0],
         },

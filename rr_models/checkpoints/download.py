@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import CriticError
 from .catalog import Checkpoint
@@ -84,9 +85,9 @@ def _fetch(known: Checkpoint, revision: str, file, target: Path, heard: Callable
     if start > file.size:
         part.unlink()
         start = 0
-    with part.open("ab") as stream:
-        told = _Told(stream, heard)
-        try:
+    told = _Told(heard)
+    try:
+        with part.open("ab") as told.stream:  # closing it writes too, and fails if the disk is full
             http_get(
                 url,
                 told,
@@ -95,14 +96,14 @@ def _fetch(known: Checkpoint, revision: str, file, target: Path, heard: Callable
                 expected_size=file.size,
                 displayed_filename=file.rfilename,
             )
-        except Exception as error:
-            if error is told.raised:
-                raise
-            came = stream.tell()
-            raise CriticError(
-                f"The download of {known.name} broke off in {file.rfilename}, {came / 1e6:.1f} of "
-                f"{file.size / 1e6:.1f} MB ({_first_line(error)}). What has come is kept: try again to go on."
-            ) from error
+    except Exception as error:
+        if told.raised is not None:
+            raise told.raised from None
+        came = part.stat().st_size if part.is_file() else 0
+        raise CriticError(
+            f"The download of {known.name} broke off in {file.rfilename}, {came / 1e6:.1f} of "
+            f"{file.size / 1e6:.1f} MB ({_first_line(error)}). What has come is kept: try again to go on."
+        ) from error
     if file.lfs and _sha256(part, heard) != file.lfs.sha256:
         part.unlink()
         raise CriticError(
@@ -115,8 +116,10 @@ def _fetch(known: Checkpoint, revision: str, file, target: Path, heard: Callable
 class _Told:
     """A file that tells how long it has grown; `raised` is what the listener has raised."""
 
-    def __init__(self, stream, heard: Callable[[int], None]):
-        self.stream, self.heard = stream, heard
+    stream: BinaryIO
+
+    def __init__(self, heard: Callable[[int], None]):
+        self.heard = heard
         self.raised: Exception | None = None
 
     def write(self, data: bytes) -> int:
