@@ -127,7 +127,7 @@ def written(critic: LocalCritic, folder: Path) -> None:
     critic.model.save_pretrained(folder)
     critic.tokenizer.save_pretrained(folder)
     told = json.dumps(settings(critic.layout.preprocessing))
-    (folder / "preprocessor_config.json").write_text(told)
+    (folder / "preprocessor_config.json").write_text(told, "utf-8")
 
 
 class Enough(Exception):

@@ -120,7 +120,7 @@ def peak() -> int:
     """The most that was ever resident, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # rusage would count what the parent had when it forked
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        (line,) = [line for line in status.read_text("utf-8").splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
     import psutil
 
@@ -170,7 +170,9 @@ def make(folder: Path, layers: int, hidden: int) -> None:
         index |= dict.fromkeys(shard, file)
         save_file(shard, folder / file, metadata={"format": "pt"})
         shard.clear()
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": index}), "utf-8"
+    )
 
 
 def import_cost() -> dict[str, float]:

@@ -131,7 +131,7 @@ class Watched:
 
 def resident(process: int) -> float | None:
     try:
-        status = Path(f"/proc/{process}/status").read_text()
+        status = Path(f"/proc/{process}/status").read_text("utf-8")
     except OSError:
         return None
     found = re.search(r"VmRSS:\s+(\d+) kB", status)

@@ -55,18 +55,18 @@ def test_a_wrong_comfyui_path_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 def test_removing_a_link_keeps_its_target(tmp_path: Path):
     pack = tmp_path / "pack"
     pack.mkdir()
-    (pack / "file").write_text("kept")
+    (pack / "file").write_text("kept", "utf-8")
     link = dev_comfyui.link(pack, tmp_path / "link")
-    assert (link / "file").read_text() == "kept"
+    assert (link / "file").read_text("utf-8") == "kept"
     dev_comfyui.unlink(link)
-    assert not link.exists() and (pack / "file").read_text() == "kept"
+    assert not link.exists() and (pack / "file").read_text("utf-8") == "kept"
 
 
 def test_a_given_comfyui_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "comfy").mkdir()
     for name in ("main.py", "execution.py"):
         (tmp_path / name).touch()
-    (tmp_path / "comfyui_version.py").write_text('__version__ = "0.99.1"\n')
+    (tmp_path / "comfyui_version.py").write_text('__version__ = "0.99.1"\n', "utf-8")
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     assert dev_comfyui.find() == (tmp_path.resolve(), "COMFYUI_PATH")
     assert dev_comfyui.version_of(tmp_path) == "0.99.1"
@@ -74,7 +74,7 @@ def test_a_given_comfyui_is_preferred(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_torch_is_never_taken_from_a_given_comfyui(tmp_path: Path):
     text = "# needs\ntorch\ntorchvision>=0.1\nTorchaudio\nnumpy>=1.25.0\n\ntransformers>=4.50 # text\n"
-    (tmp_path / "requirements.txt").write_text(text)
+    (tmp_path / "requirements.txt").write_text(text, "utf-8")
     assert dev_env.core_requirements(tmp_path) == ["numpy>=1.25.0", "transformers>=4.50"]
 
 
@@ -106,7 +106,9 @@ def test_a_missing_browser_is_installed_from_playwright_or_else_from_the_system(
 ):
     """As root, where no browser can be started; the two commands only record their arguments."""
     for name in ("python", "apt-get"):
-        (tmp_path / name).write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(tmp_path / "calls"))}\n')
+        (tmp_path / name).write_text(
+            f'#!/bin/sh\necho "$@" >> {shlex.quote(str(tmp_path / "calls"))}\n', "utf-8"
+        )
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -118,7 +120,7 @@ def test_a_missing_browser_is_installed_from_playwright_or_else_from_the_system(
     monkeypatch.setattr(dev_browser, "_launch", fail)
     with pytest.raises(SetupError, match="no browser"):
         dev_browser.install()
-    assert (tmp_path / "calls").read_text().splitlines() == [
+    assert (tmp_path / "calls").read_text("utf-8").splitlines() == [
         "-m playwright install --with-deps chromium",
         "update",
         "install --yes chromium",
@@ -143,7 +145,7 @@ def test_of_another_system():
 
 @pytest.mark.parametrize(("ci", "failed"), [("", 0), ("true", 1)])
 def test_in_ci_only_tests_that_need_a_gpu_may_be_skipped(tmp_path: Path, ci: str, failed: int):
-    (tmp_path / "test_skipping.py").write_text(SKIPPING)
+    (tmp_path / "test_skipping.py").write_text(SKIPPING, "utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-ra", "."]
     variables = {"CI": ci, "PYTHONPATH": str(TESTS)}
     process = subprocess.run(

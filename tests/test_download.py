@@ -95,9 +95,9 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def published(tmp_path_factory) -> Path:
     folder = tiny.make(tmp_path_factory.mktemp("hub") / "repository", shard="200KB")
-    (folder / "README.md").write_text("# The model card")
+    (folder / "README.md").write_text("# The model card", "utf-8")
     (folder / "pytorch_model.bin").write_bytes(b"pickled")
-    (folder / "modeling.py").write_text("raise SystemExit")
+    (folder / "modeling.py").write_text("raise SystemExit", "utf-8")
     return folder
 
 
@@ -142,7 +142,7 @@ def test_a_download_is_whole_and_holds_nothing_that_could_run(there, published, 
         assert (folder / file).read_bytes() == (published / file).read_bytes()
     total = sum((folder / file).stat().st_size for file in came - {download.RECORD})
     assert heard[-1] == (total, total) and heard == sorted(heard)
-    assert json.loads((folder / download.RECORD).read_text()) == {
+    assert json.loads((folder / download.RECORD).read_text("utf-8")) == {
         "repository": KNOWN.repository,
         "revision": COMMIT,
     }

@@ -77,7 +77,9 @@ def test_a_download_that_may_not_go_on_is_no_model_and_is_taken_up(there, folder
     (part,) = folder.glob("*.part")
     came = part.stat().st_size
     assert 0 < came <= 50_000
-    assert "config.json" not in whole_files(folder) and json.loads((folder / "revision.json").read_text())
+    assert "config.json" not in whole_files(folder) and json.loads(
+        (folder / "revision.json").read_text("utf-8")
+    )
     with pytest.raises(ModelFolderError, match="lacks config.json"):
         model_folder.check(folder)
     download.download(KNOWN, folder, ignore)

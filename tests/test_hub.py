@@ -26,7 +26,7 @@ def own_cache(tmp_path, monkeypatch) -> Path:
 
 def model(folder: Path, kind: str = "qwen3_vl") -> Path:
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}), "utf-8")
     return folder
 
 
@@ -38,7 +38,7 @@ def repository(cache: Path, name: str, *revisions: str, main: str = "") -> Path:
         os.utime(snapshot, (age, age))
     if main:
         (folder / "refs").mkdir()
-        (folder / "refs" / "main").write_text(main)
+        (folder / "refs" / "main").write_text(main, "utf-8")
     return folder / "snapshots"
 
 

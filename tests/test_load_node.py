@@ -54,7 +54,8 @@ def test_every_folder_that_extra_model_paths_names_is_searched(core, whole, tmp_
     shutil.copytree(whole, tmp_path / "elsewhere" / "te" / "three")
     shutil.copytree(whole, tmp_path / "models" / "LLM" / "four")
     (tmp_path / "extra.yaml").write_text(
-        f"mine:\n  base_path: {tmp_path / 'elsewhere'}\n  LLM: |\n    llm\n    more\n  text_encoders: te\n"
+        f"mine:\n  base_path: {tmp_path / 'elsewhere'}\n  LLM: |\n    llm\n    more\n  text_encoders: te\n",
+        "utf-8",
     )
     load_extra_path_config(str(tmp_path / "extra.yaml"))
     names = ["four", "one", "three", "TIGER-Lab/two"]

@@ -33,9 +33,9 @@ def tied_folder(tmp_path_factory) -> Path:
     tensors = load_file(folder / "model.safetensors")
     del tensors["lm_head.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text("utf-8"))
     config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = True
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
     return folder
 
 
@@ -86,7 +86,7 @@ def test_a_file_of_the_right_precision_is_mapped_and_not_copied(folder):
     model = local.load(folder, dtype=torch.float32).model
     mapped = [
         [int(end, 16) for end in line.split()[0].split("-")]
-        for line in Path("/proc/self/maps").read_text().splitlines()
+        for line in Path("/proc/self/maps").read_text("utf-8").splitlines()
         if str(folder) in line
     ]
     for name, parameter in model.named_parameters():
@@ -135,9 +135,9 @@ def test_a_file_that_is_cut_in_half_after_the_check(folder, tmp_path):
 
 def test_weights_of_another_size_are_refused_before_they_are_read(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    config = json.loads((copy / "config.json").read_text())
+    config = json.loads((copy / "config.json").read_text("utf-8"))
     config["text_config"]["intermediate_size"] = 384
-    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ModelFolderError, match=r"shape \[256, 128\], but config.json asks for \[384, 128\]"):
         local.prepare(copy, CPU)
 

@@ -136,7 +136,7 @@ def test_greedy_means_the_likeliest_token_of_the_bare_model(critic, images):
 
 
 def test_the_folders_sampling_settings_are_not_inherited(folder, critic, images):
-    assert json.loads((folder / "generation_config.json").read_text())["do_sample"] is True
+    assert json.loads((folder / "generation_config.json").read_text("utf-8"))["do_sample"] is True
     torch.manual_seed(1)
     first = texts(critic.critique(images, REQUEST, max_new_tokens=24))
     torch.manual_seed(2)

@@ -78,8 +78,8 @@ def test_a_broken_folder_is_refused_before_it_is_loaded(folder, tmp_path):
 def with_tokenizer_config(folder: Path, copy: Path, **changes) -> Path:
     shutil.copytree(folder, copy)
     file = copy / "tokenizer_config.json"
-    told = {**json.loads(file.read_text()), **changes}
-    file.write_text(json.dumps({name: value for name, value in told.items() if value is not None}))
+    told = {**json.loads(file.read_text("utf-8")), **changes}
+    file.write_text(json.dumps({name: value for name, value in told.items() if value is not None}), "utf-8")
     return copy
 
 
@@ -96,11 +96,11 @@ def test_the_tokenizer_does_not_hang_on_the_class_that_the_folder_names(folder, 
 def test_rotary_settings_are_read_under_their_new_names(folder, critic, tmp_path):
     """As transformers 5 saves them; 4.57 knows the old names only."""
     renamed = Path(shutil.copytree(folder, tmp_path / "renamed"))
-    config = json.loads((renamed / "config.json").read_text())
+    config = json.loads((renamed / "config.json").read_text("utf-8"))
     text = config["text_config"]
     theta, scaling = text.pop("rope_theta", None), text.pop("rope_scaling", None)
     text.setdefault("rope_parameters", {**(scaling or {}), "rope_theta": theta})
-    (renamed / "config.json").write_text(json.dumps(config))
+    (renamed / "config.json").write_text(json.dumps(config), "utf-8")
     other = local.load(renamed)
     assert torch.equal(
         other.model.model.language_model.rotary_emb.inv_freq,
@@ -123,10 +123,10 @@ def test_a_real_qwen_vocabulary_gives_the_ids_of_its_own_class(core_folder, fold
     own = AutoTokenizer.from_pretrained(core)
     own.save_pretrained(tmp_path)
     shutil.copy(folder / "chat_template.jinja", tmp_path)
-    told = json.loads((tmp_path / "tokenizer_config.json").read_text()) | {
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text("utf-8")) | {
         "tokenizer_class": "Qwen2Tokenizer"
     }
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(told), "utf-8")
     ours = hf_config.tokenizer(tmp_path)
     for sample in (*(part["text"] for part in SAMPLES[0] if part["type"] == "text"), SAMPLES[1]):
         ids = own(sample, add_special_tokens=False).input_ids
@@ -140,7 +140,7 @@ def test_a_real_qwen_vocabulary_gives_the_ids_of_its_own_class(core_folder, fold
 @pytest.mark.parametrize("content", ["{}", '{"model": {"type": "Nothing"}}', "<html>"])
 def test_a_broken_tokenizer_is_an_error_that_names_the_folder(folder, tmp_path, content: str):
     broken = Path(shutil.copytree(folder, tmp_path / "broken"))
-    (broken / "tokenizer.json").write_text(content)
+    (broken / "tokenizer.json").write_text(content, "utf-8")
     with pytest.raises(ModelFolderError, match=r"tokenizer in .*broken.*Download"):
         local.load(broken)
 
@@ -149,10 +149,10 @@ def test_a_folder_that_names_no_end_token_is_refused(folder, tmp_path):
     endless = with_tokenizer_config(folder, tmp_path / "endless", eos_token=None)
     (endless / "special_tokens_map.json").unlink(missing_ok=True)  # as transformers 4 saves
     for file in ("config.json", "generation_config.json"):
-        told = json.loads((endless / file).read_text())
+        told = json.loads((endless / file).read_text("utf-8"))
         for part in (told, told.get("text_config", {})):
             part.pop("eos_token_id", None)
-        (endless / file).write_text(json.dumps(told))
+        (endless / file).write_text(json.dumps(told), "utf-8")
     with pytest.raises(ModelFolderError, match="eos_token"):
         local.load(endless)
 
@@ -161,11 +161,11 @@ def test_a_torchvision_that_does_not_fit_is_named(folder, tmp_path):
     """The most common broken install: torchvision is there, but was built for another torch."""
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text(
-        "raise RuntimeError('torchvision::nms does not exist')"
+        "raise RuntimeError('torchvision::nms does not exist')", "utf-8"
     )
     (tmp_path / "torchvision-0.28.0.dist-info").mkdir()
     (tmp_path / "torchvision-0.28.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n"
+        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n", "utf-8"
     )
     root = Path(__file__).resolve().parents[1]
     run = subprocess.run(
@@ -194,10 +194,10 @@ def attentions(model) -> dict[str, str]:
 )
 def test_attention_is_sdpa_whatever_the_folder_says(folder, tmp_path, told):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    config = json.loads((copy / "config.json").read_text())
+    config = json.loads((copy / "config.json").read_text("utf-8"))
     for part in (config, config["text_config"], config["vision_config"]):
         part.update(told)
-    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "config.json").write_text(json.dumps(config), "utf-8")
     critic = local.load(copy)
     assert attentions(critic.model) == {"vision": "sdpa", "text": "sdpa", "all": "sdpa"}
     assert not critic.model.config.output_attentions

@@ -201,7 +201,7 @@ def test_a_file_that_cannot_be_written_costs_the_file_alone(core, broken):
 def test_an_output_folder_that_cannot_be_made_costs_the_files_alone(core, monkeypatch, tmp_path):
     import folder_paths
 
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", "utf-8")
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "file"))
     run = core.run(loop(end={"save_rounds": True}))
     assert run.success, run.complaint

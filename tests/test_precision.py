@@ -56,7 +56,7 @@ def headers(folder: Path, hidden: int, inner: int, vision: int, tied: bool) -> P
         name: {"dtype": "BF16", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()
     }
     raw = json.dumps(header).encode()
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text("{}", "utf-8")
     (folder / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
     return folder
 

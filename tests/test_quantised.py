@@ -111,8 +111,8 @@ def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
 def quantised(folder: Path, copy: Path, **told) -> Path:
     """A copy of which config.json says that it is quantised."""
     shutil.copytree(folder, copy)
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
+    config = json.loads((copy / "config.json").read_text("utf-8"))
+    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}), "utf-8")
     return copy
 
 

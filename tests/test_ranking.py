@@ -39,7 +39,7 @@ def drawn(tmp_path_factory):
         generate(REQUEST, seed=14 + seed).resize((96, 96)).save(folder / f"{seed}.png")
     generate("a small green square in the middle", seed=1).save(folder / "=wrong.png")
     (folder / "broken.png").write_bytes(b"no picture")
-    (folder / "notes.md").write_text("not a picture")
+    (folder / "notes.md").write_text("not a picture", "utf-8")
     return folder
 
 

@@ -114,7 +114,7 @@ def question(case: cases.Case, rng: random.Random) -> Question:
 def test_the_shipped_critic_is_whole_small_and_trained_on_the_wording_in_use():
     check(SHAPES_CRITIC)
     assert (SHAPES_CRITIC / "model.safetensors").stat().st_size < 8_000_000
-    learned = json.loads((SHAPES_CRITIC / "training.json").read_text())["wording"]
+    learned = json.loads((SHAPES_CRITIC / "training.json").read_text("utf-8"))["wording"]
     assert learned == {task: wording(task) for task in cases.TASKS}
 
 

@@ -101,7 +101,7 @@ def test_half_written_files_of_the_past_are_swept_up(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_to_costs_nothing_but_the_entries(tmp_path, caplog):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", "utf-8")
     store = DiskCache(tmp_path / "file" / "folder")
     with caplog.at_level(logging.WARNING):
         for number in range(3):

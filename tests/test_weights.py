@@ -53,30 +53,32 @@ def test_no_folder(tmp_path: Path):
 
 
 def test_another_kind_of_model(folder: Path):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "qwen2_5_vl"}))
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "qwen2_5_vl"}), "utf-8")
     refused(folder, "qwen2_5_vl", "qwen3_vl")
 
 
 def test_quantised_weights(folder: Path):
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text("utf-8"))
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     assert model_folder.quantization_method(folder) is None
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
     assert model_folder.quantization_method(folder) == "bitsandbytes"
     model_folder.check(folder)
 
 
 def test_special_tokens_are_read_in_either_form(tmp_path: Path):
     assert model_folder.special_tokens(tmp_path) == {}
-    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": "old", "pad_token": {"content": "pad"}}')
-    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "end", "bos_token": null}')
+    (tmp_path / "special_tokens_map.json").write_text(
+        '{"eos_token": "old", "pad_token": {"content": "pad"}}', "utf-8"
+    )
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "end", "bos_token": null}', "utf-8")
     assert model_folder.special_tokens(tmp_path) == {"eos_token": "end", "pad_token": "pad"}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
 def test_a_broken_config(folder: Path, content: str):
-    (folder / "config.json").write_text(content)
+    (folder / "config.json").write_text(content, "utf-8")
     refused(folder, "config.json")
 
 
@@ -96,7 +98,7 @@ def test_a_weight_file_without_a_whole_header(folder: Path, size: int):
 
 def test_a_pointer_file_instead_of_weights(folder: Path):
     (folder / "model.safetensors").write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "utf-8"
     )
     refused(folder, "model.safetensors", "header")
 
@@ -114,7 +116,7 @@ def test_shards_that_do_not_fit_the_index(shards: Path):
 
 
 def test_an_empty_index(shards: Path):
-    (shards / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    (shards / "model.safetensors.index.json").write_text('{"weight_map": {}}', "utf-8")
     refused(shards, "model.safetensors.index.json")
 
 
@@ -148,11 +150,11 @@ def test_parts_without_their_index(shards: Path):
 
 
 def test_no_picture_settings(folder: Path):
-    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    settings = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
     (folder / "preprocessor_config.json").unlink()
     refused(folder, "preprocessor_config.json")
     (folder / "processor_config.json").write_text(
-        json.dumps({"image_processor": settings})
+        json.dumps({"image_processor": settings}), "utf-8"
     )  # as transformers 5 saves
     model_folder.check(folder)
     assert model_folder.preprocessing(folder) == settings
@@ -160,11 +162,11 @@ def test_no_picture_settings(folder: Path):
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "chat_template.json"])
 def test_the_chat_template_may_stand_in_three_places(folder: Path, file: str):
-    template = (folder / "chat_template.jinja").read_text()
+    template = (folder / "chat_template.jinja").read_text("utf-8")
     (folder / "chat_template.jinja").unlink()
-    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text("{}", "utf-8")
     refused(folder, "chat template")
-    (folder / file).write_text(json.dumps({"chat_template": template}))
+    (folder / file).write_text(json.dumps({"chat_template": template}), "utf-8")
     model_folder.check(folder)
     assert model_folder.chat_template(folder) == template
 
@@ -176,9 +178,9 @@ def test_find_looks_one_and_two_levels_deep(whole: Path, tmp_path: Path):
     shutil.copytree(whole, first / "a" / "b" / "too deep")
     shutil.copytree(whole, second / "RationalRewards-8B-T2I")
     (first / "llama").mkdir()
-    (first / "llama" / "config.json").write_text('{"model_type": "llama"}')
+    (first / "llama" / "config.json").write_text('{"model_type": "llama"}', "utf-8")
     (first / "broken").mkdir()
-    (first / "broken" / "config.json").write_text("{")
+    (first / "broken" / "config.json").write_text("{", "utf-8")
     assert model_folder.find([first, second, tmp_path / "nowhere"]) == {
         "RationalRewards-8B-T2I": first / "RationalRewards-8B-T2I",
         "TIGER-Lab/Edit": first / "TIGER-Lab" / "Edit",

@@ -55,7 +55,7 @@ def make(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
     model.generation_config.repetition_penalty = 1.3
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     tokenizer.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING))
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING), "utf-8")
     return folder
 
 

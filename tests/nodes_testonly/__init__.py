@@ -49,7 +49,9 @@ def _checkpoint(seed: int) -> dict[str, torch.Tensor]:
     from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
     from comfy.taesd.taesd import TAESD
 
-    config = json.loads(Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json").read_text()) | TEXT
+    config = (
+        json.loads(Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json").read_text("utf-8")) | TEXT
+    )
     plain = comfy.ops.disable_weight_init
     parts = {
         "model.diffusion_model.": MMDiT(
