@@ -154,8 +154,12 @@ class Typical(CritiqueGenerator):
 
         def draw(scores: torch.Tensor) -> int:
             # among the words of a choice, the first: 1.0
-            return ids[len(job.written.ids)] if len(scores) > len(answer_program.score_words((1, 4))) else 0
+            return (
+                ids[len(job.completion.token_ids)]
+                if len(scores) > len(answer_program.score_words((1, 4)))
+                else 0
+            )
 
-        job.draw = draw
+        job.sampler = draw
         self.jobs.append(job)
         return found

@@ -33,6 +33,7 @@ from engine import asked, say
 
 from rr_models.critics.local import LocalCritic, load
 from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
+from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
 from rr_models.engine.scheduler import PADDED_BATCH_SIZE
 
@@ -74,16 +75,19 @@ def steps(critic: LocalCritic) -> dict:
     weights = sum(p.nbytes for part in (text.layers, critic.model.lm_head) for p in part.parameters())
     with torch.inference_mode():
         for rows in (1, PADDED_BATCH_SIZE):
-            runner = ModelRunner(critic.model, rows, COLUMNS)
+            runner = ModelRunner(critic.model, KVCache(critic.model, rows, COLUMNS))
             told = torch.full((PADDED_BATCH_SIZE, 1), BEHIND, device="cuda")
             mask = torch.arange(COLUMNS, device="cuda") <= told[:rows, :, None]
             inputs = told, told, told[:rows], mask, torch.zeros_like(told)
-            replay = CudaGraphCache(runner.answer)
+            replay = CudaGraphCache(runner.forward)
             for _ in range(WARMUP_CALLS + 1):
                 recorded = replay(*inputs)
-            equal = torch.equal(recorded, runner.answer(*inputs))
-            eager, graph = seconds(runner.answer, *inputs), seconds(replay, *inputs)
-            kept = sum(cache[0, :, :BEHIND].nbytes for cache in (*runner.keys, *runner.values)) * rows
+            equal = torch.equal(recorded, runner.forward(*inputs))
+            eager, graph = seconds(runner.forward, *inputs), seconds(replay, *inputs)
+            kept = (
+                sum(cache[0, :, :BEHIND].nbytes for cache in (*runner.cache.keys, *runner.cache.values))
+                * rows
+            )
             figures[f"step_ms_{rows}_eager"], figures[f"step_ms_{rows}"] = 1000 * eager, 1000 * graph
             figures[f"roofline_{rows}"] = (weights + kept) / bandwidth / graph
             figures[f"replay_equal_{rows}"] = equal
@@ -171,7 +175,7 @@ def peak(critic: LocalCritic, rows: int, side: int, held: int) -> dict:
     except Enough:
         pass
     most = torch.cuda.max_memory_allocated()
-    estimate = held + critic.room(questions)(rows)
+    estimate = held + critic.room(questions).total(rows)
     step = sorted(b - a for a, b in zip(times[-STEPS // 2 :], times[-STEPS // 2 + 1 :], strict=False))
     return {"peak_gb": most / 1e9, "estimate_gb": estimate / 1e9, "step_ms": 1000 * step[len(step) // 2]}
 

@@ -35,8 +35,9 @@ from _reference import processor
 from rr_models.critics import generation
 from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic, load
+from rr_models.engine.engine import Engine
+from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
-from rr_models.engine.scheduler import Engine
 from rr_models.images import pixel_values
 
 REQUEST = "A red fox in the snow, beside an old wooden fence, in the light of an early morning."
@@ -124,7 +125,7 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
             critics = [critique.source["tokens"] for critique in found]
             assert critics == [tokens - 1] * candidates, critics
         work = critic.writer.work
-        share = sum(job.written.forwards for job in critic.writer.jobs) / candidates
+        share = sum(job.completion.forwards for job in critic.writer.jobs) / candidates
         say(row(detail, seconds, alone / seconds, peak, work.forwards, work.tokens, work.said))
         figures[f"ratio_{task}_{candidates}_{detail}"] = alone / seconds
         figures[f"forwards_share_{task}_{detail}"] = share / tokens
@@ -160,14 +161,14 @@ def watching(critic: LocalCritic, side: int) -> float:
     spent = 0.0
 
     class Timed(Engine):
-        def run(self, jobs, watch=None):
+        def run(self, requests, on_step=None):
             def told():
                 nonlocal spent
                 began = time.perf_counter()
-                watch()
+                on_step()
                 spent += time.perf_counter() - began
 
-            super().run(jobs, told)
+            super().run(requests, told)
 
     generation.Engine = Timed
     questions = asked("t2i", 4, side)
@@ -214,7 +215,8 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
     what = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_gpu(critic) else [])
     by = "self_device_time_total" if on_gpu(critic) else "self_cpu_time_total"
     for rows in (1, len(questions)):
-        runner, told = ModelRunner(critic.model, rows, 2048), torch.full((rows, 1), 1500)
+        runner = ModelRunner(critic.model, KVCache(critic.model, rows, 2048))
+        told = torch.full((rows, 1), 1500)
         told = told.to(critic.model.device)
         mask = torch.arange(1536, device=told.device) <= told[..., None]
         with torch.inference_mode(), profiling(activities=what) as found:

@@ -82,7 +82,7 @@ def equal(critic: LocalCritic, n: int) -> dict:
             answers = critic.writer.write(
                 questions, critic._hashes(questions), JudgeOptions(detail=detail), None
             )
-            forwards = sum(several[0].job.written.forwards for several in answers)
+            forwards = sum(several[0].job.completion.forwards for several in answers)
             texts = [text for several in answers for text in several[0].record.texts.values()]
             words = sum(len(critic.writer.lexicon.ids(text)) for text in texts)
             figures[f"forwards_share_{task}_{detail}"] = forwards / tokens

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from rr_tests import tiny
 
 from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
+from rr_models.engine.engine import Engine
+from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
 from rr_models.engine.program import Draft, Force, Sample, Select, Trie
-from rr_models.engine.scheduler import Engine
-from rr_models.engine.sequence import Job, Prompt
+from rr_models.engine.sequence import Prompt, Request
 
 ASK = Sample(stop=frozenset({7}))
 WORDS = Select(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,)}))
@@ -59,7 +60,7 @@ def written(model, answers, foreseen=None, rows: int = 1, lines: int = 0):
                 if foreseen is None or not left:
                     return
                 length, right, then = left.pop()
-                done = len(jobs[number].written.ids)
+                done = len(jobs[number].completion.token_ids)
                 ids = foreseen[number][0][done : done + length]
                 if not right and ids:
                     ids = [*ids[:-1], 9]
@@ -79,9 +80,9 @@ def written(model, answers, foreseen=None, rows: int = 1, lines: int = 0):
                     choice = yield CHOICES[kind]
                     table += [choice.word, *choice.table.values()]
 
-        jobs.append(Job(lambda prompt=prompt: plain(model, prompt), script, len(prompt), 200))
+        jobs.append(Request(lambda prompt=prompt: plain(model, prompt), script, len(prompt), 200))
     Engine(model, rows, lines).run(jobs)
-    return [(job.written.ids, job.written.cut) for job in jobs], chosen
+    return [(job.completion.token_ids, job.completion.truncated) for job in jobs], chosen
 
 
 def plain(model, ids) -> Prompt:
@@ -114,10 +115,10 @@ def test_a_right_guess_saves_forwards_a_wrong_one_costs_none(model):
             yield Force(tuple(said))
             yield WORDS
 
-        job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 50)
+        job = Request(lambda: plain(model, [11, 12, 13]), script, 3, 50)
         Engine(model, 1).run([job])
-        follows.append(tuple(job.written.ids[1 : 2 + len(said)]))
-        return job.written.forwards
+        follows.append(tuple(job.completion.token_ids[1 : 2 + len(said)]))
+        return job.completion.forwards
 
     follows: list[tuple[int, ...]] = []
     without = forwards(None)
@@ -131,14 +132,14 @@ def test_a_long_stretch_before_a_choice_is_fed_in_pieces(model):
         yield Force(tuple(range(10, 60)) * 2)
         yield WORDS
 
-    job = Job(lambda: plain(model, [11, 12, 13]), script, 3, 150)
+    job = Request(lambda: plain(model, [11, 12, 13]), script, 3, 150)
     Engine(model, 1).run([job])
-    assert len(job.written.ids) > 100 and not job.written.cut
+    assert len(job.completion.token_ids) > 100 and not job.completion.truncated
 
 
 def test_a_step_is_one_graph(model):
     """Nothing in it asks the host what to do next, so that it can be captured."""
-    runner = ModelRunner(model, 2, 512)
+    runner = ModelRunner(model, KVCache(model, 2, 512))
     told = torch.full((2, 1), 7)
     mask = torch.arange(64) <= told[..., None]
     whole = torch.compile(runner.step, fullgraph=True, backend="eager")
@@ -149,17 +150,18 @@ def test_a_step_is_one_graph(model):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need an NVIDIA card")
 def test_a_replayed_step_is_the_step(model):
     """To the last bit, what it writes into the cache included, and for other values than were recorded."""
-    runners = [ModelRunner(model.to("cuda"), 2, 512) for _ in range(2)]
-    replay = CudaGraphCache(runners[0].answer)
+    model.to("cuda")
+    runners = [ModelRunner(model, KVCache(model, 2, 512)) for _ in range(2)]
+    replay = CudaGraphCache(runners[0].forward)
     try:
         with torch.inference_mode():
             for column in range(3 * WARMUP_CALLS):
                 told = torch.tensor([[column], [column + 7]], device="cuda")
                 mask = torch.arange(64, device="cuda") <= told[..., None]
                 inputs = told + 20, told, told, mask, torch.zeros_like(told)
-                assert torch.equal(replay(*inputs), runners[1].answer(*inputs))
+                assert torch.equal(replay(*inputs), runners[1].forward(*inputs))
         assert len(replay.recorded) == 1
-        for ours, theirs in zip(runners[0].keys, runners[1].keys, strict=True):
+        for ours, theirs in zip(runners[0].cache.keys, runners[1].cache.keys, strict=True):
             assert torch.equal(ours, theirs)
     finally:
         model.to("cpu")

@@ -51,7 +51,7 @@ def reference(critic, questions) -> list[list[int]]:
 def free(critic, questions, **options) -> list[list[int]]:
     wish = JudgeOptions(guided=False, max_new_tokens=TOKENS, **options)
     answers = critic.writer.write(questions, critic._hashes(questions), wish, None)
-    return [several[0].job.written.ids for several in answers]
+    return [several[0].job.completion.token_ids for several in answers]
 
 
 @pytest.mark.parametrize("invariant", [False, True])

@@ -10,9 +10,9 @@ from rr_tests import tiny
 
 from rr_models.critics import answer_program, local
 from rr_models.critics.base import Question
-from rr_models.engine.model_runner import SCRATCH_COLUMNS
+from rr_models.engine.kv_cache import SCRATCH_COLUMNS
 from rr_models.engine.program import Trie
-from rr_models.engine.sequence import choose, tree
+from rr_models.engine.sequence import select, tree
 from rr_models.judgement.critique import COMPLETE, SCORED, TRUNCATED
 
 REQUEST = "A red fox asleep on a blue chair."
@@ -83,14 +83,14 @@ def test_a_choice_is_one_of_the_words_with_its_share(told: dict, seed: int):
     several = list(told.values())
     begun = any(b[: len(a)] == a for i, a in enumerate(several) for j, b in enumerate(several) if i != j)
     if begun or not told:
-        with pytest.raises(ValueError, match="beginning|same tokens"):
+        with pytest.raises(ValueError, match="prefix of another|same tokens"):
             Trie(told)
         return
     trie = Trie(told)
     ids, depths, seen = tree(trie)
     assert len(ids) == len(trie.fed) and [int(row.sum()) - 1 for row in seen] == depths
     logits = torch.randn(len(trie.fed) + 1, 10, generator=torch.Generator().manual_seed(seed))
-    choice, written = choose(trie, logits[0], logits[1:], None)
+    choice, written = select(trie, logits[0], logits[1:], None)
     assert tuple(written) == told[choice.word] and set(choice.table) == set(told)
     assert 0 < sum(choice.table.values()) <= 1 + 1e-5
 

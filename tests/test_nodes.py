@@ -284,10 +284,10 @@ def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
 
     monkeypatch.setattr(memory.management, "load_models_gpu", spy)
     for rows in (1, 4):
-        total = (room(rows) + managed.patcher.model_size() + room.each // 2) / memory._SHARE
+        total = (room.total(rows) + managed.patcher.model_size() + room.per_sequence // 2) / memory._SHARE
         monkeypatch.setattr(memory.management, "get_total_memory", lambda *_, total=total: total)
         managed.critique(images, "a cat", "t2i", **options)
-        assert asked.pop() == room(rows)
+        assert asked.pop() == room.total(rows)
 
 
 def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):

@@ -13,8 +13,8 @@ from rr_tests import tiny
 
 from rr_models.checkpoints import model_folder, precision, quantized_linear
 from rr_models.critics import local
+from rr_models.engine.kv_cache import cache_width
 from rr_models.engine.memory import estimate_memory
-from rr_models.engine.scheduler import columns_of
 from rr_models.errors import CriticError
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
@@ -160,12 +160,17 @@ def test_sizes_in_the_readme(eight, tmp_path):
     assert sizes[0] == {"bf16": 17.5, "fp16": 17.5, "fp32": 35.1, "fp8": 10.6, "int8": 10.6, "4-bit": 7.2}
     assert (sizes[1]["bf16"], sizes[1]["int8"], sizes[1]["4-bit"]) == (8.9, 5.2, 3.5)
     # a question about one picture of 784 tokens, and the longest answer, in 16 bit
-    question = {"prompt": 1754, "picture": 784, "pictures": 784, "columns": columns_of(1754, 2048)}
+    question = {
+        "prompt_tokens": 1754,
+        "largest_image_tokens": 784,
+        "all_image_tokens": 784,
+        "cache_columns": cache_width(1754, 2048),
+    }
     rooms = [
         estimate_memory(random_model.make(name, "meta", torch.bfloat16).model, **question)
         for name in ("8b", "4b")
     ]
-    peaks = [sizes[model][name] + rooms[model](pictures) / GB for model, name, pictures in PEAKS]
+    peaks = [sizes[model][name] + rooms[model].total(pictures) / GB for model, name, pictures in PEAKS]
     rows = re.findall(r"^\| \d+ GB \| .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     told = [float(cell.split()[0]) for row in rows for cell in row.split("|")[5:7]]
     assert told == [round(peak, 1) for peak in peaks]

@@ -54,11 +54,11 @@ def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: 
 
     work()  # what is made once and kept is there now
     calls.clear()
-    estimate = critic.room(questions, detail="scores")(rows)
+    estimate = critic.room(questions, detail="scores").total(rows)
     assert estimate == pytest.approx(peak(work), rel=0.15)
 
 
 def test_rows_are_as_many_as_fit():
-    room = MemoryEstimate(once=100, each=10)
-    assert [room.rows(free, most=8) for free in (0, 105, 129, 130, 10_000)] == [1, 1, 2, 3, 8]
-    assert room(3) == 130
+    room = MemoryEstimate(fixed=100, per_sequence=10)
+    assert [room.max_batch_size(free, limit=8) for free in (0, 105, 129, 130, 10_000)] == [1, 1, 2, 3, 8]
+    assert room.total(3) == 130

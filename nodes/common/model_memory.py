@@ -87,21 +87,21 @@ class ManagedCritic:
         room = self.critic.room(questions, **{k: v for k, v in options.items() if k in _WISHES})
         device = self.patcher.load_device
         free = management.get_total_memory(device) * _SHARE - self.patcher.model_size()
-        rows = room.rows(int(free), min(len(questions), _MOST))
+        rows = room.max_batch_size(int(free), min(len(questions), _MOST))
         try:
             try:
-                return self._attempt(room(rows), rows, work, *args, **options)
+                return self._attempt(room.total(rows), rows, work, *args, **options)
             except (CriticError, RuntimeError, MemoryError) as error:
                 if not _lack_of_memory(error):
                     raise
                 log.warning("%s; all other models leave %s for it", error, self.patcher.load_device)
             self._clear()  # outside of `except`, whose traceback would keep what the attempt has made
             try:
-                return self._attempt(room(1), 1, work, *args, **options)
+                return self._attempt(room.total(1), 1, work, *args, **options)
             except (CriticError, RuntimeError, MemoryError) as error:
                 if not _lack_of_memory(error):
                     raise
-                lack = self._remedies(room(1))
+                lack = self._remedies(room.total(1))
                 cause = error
             self._clear()
             raise CriticError(lack) from cause

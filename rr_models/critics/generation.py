@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..devices import out_of_memory
+from ..engine.engine import Engine
+from ..engine.kv_cache import cache_width
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate, estimate_memory
 from ..engine.program import Program
-from ..engine.scheduler import PADDED_BATCH_SIZE, Engine, columns_of
-from ..engine.sequence import Job, NotANumber, Prompt
+from ..engine.scheduler import PADDED_BATCH_SIZE
+from ..engine.sequence import NonFiniteLogits, Prompt, Request
 from ..errors import CriticError
 from ..judgement.aspects import PAIR_TASKS
 from ..judgement.critique import MISSING, Critique
@@ -35,7 +37,7 @@ class Generation:
     """One answer: what was asked, the job that writes it, and for a guided one its form and record."""
 
     question: Question
-    job: Job
+    job: Request
     form: tuple[answer_program.Section, ...] = ()
     record: answer_program.Trace = field(default_factory=answer_program.Trace)
 
@@ -85,22 +87,25 @@ class CritiqueGenerator:
         """The same answer, written up to its last score, with all that `wish` asks for behind it."""
         prompts = PromptBuilder(self.layout, self.eyes, hashes)
         longer = self._answer(answer.question, prompts, hashes, wish, 0)
-        start, before = len(answer.form), list(answer.job.written.ids)
+        start, before = len(answer.form), list(answer.job.completion.token_ids)
         if before[-1] == self.lexicon.newline:
             before.pop()  # it is said with the next heading
 
         def prompt() -> Prompt:
-            return prompts.prompt(answer.question).followed_by(before)
+            return prompts.prompt(answer.question).extended(before)
 
         def script() -> Program:
             longer.record = _copied(answer.record)
             return answer_program.constrained(longer.form, self.lexicon, self._scale, longer.record, start)
 
         job = longer.job
-        job.prompt, job.script = prompt, script
-        job.length, job.budget = job.length + len(before), job.budget - len(before)
+        job.prompt, job.program = prompt, script
+        job.prompt_tokens, job.max_new_tokens = (
+            job.prompt_tokens + len(before),
+            job.max_new_tokens - len(before),
+        )
         self._run([longer], hashes, wish, watch)
-        job.written.ids[:0] = before
+        job.completion.token_ids[:0] = before
         return longer
 
     def room(self, questions: Sequence[Question], wish: JudgeOptions) -> MemoryEstimate:
@@ -109,7 +114,7 @@ class CritiqueGenerator:
         lengths = [prompts.length(question) for question in questions]
         pictures = [prompts.pictures(question) for question in questions]
         columns = max(
-            columns_of(length, self._form(question, wish)[1])
+            cache_width(length, self._form(question, wish)[1])
             for length, question in zip(lengths, questions, strict=True)
         )
         return estimate_memory(
@@ -119,7 +124,7 @@ class CritiqueGenerator:
     def read(self, answer: Generation, wish: JudgeOptions) -> Critique | Verdict:
         """What has been written."""
         question, profile = answer.question, self.wording.profile
-        text, cut = self.lexicon.decode(answer.job.written.ids), answer.job.written.cut
+        text, cut = self.lexicon.decode(answer.job.completion.token_ids), answer.job.completion.truncated
         pair = question.task in PAIR_TASKS
         if not wish.guided:
             read = parse_pair if pair else parse
@@ -131,9 +136,11 @@ class CritiqueGenerator:
         """What stands of the answers that are being written; to be called by a watch."""
         if not self.under_way:
             return Progress()
-        tokens = sum(len(answer.job.written.ids) for answer in self.under_way)
-        waiting = [answer for answer in self.under_way if not answer.job.written.done]
-        furthest = max(waiting, key=lambda answer: len(answer.job.written.ids), default=self.under_way[-1])
+        tokens = sum(len(answer.job.completion.token_ids) for answer in self.under_way)
+        waiting = [answer for answer in self.under_way if not answer.job.completion.finished]
+        furthest = max(
+            waiting, key=lambda answer: len(answer.job.completion.token_ids), default=self.under_way[-1]
+        )
         question = furthest.question
         scores: dict[str, list[float | None]] = {}
         if furthest.form:
@@ -143,7 +150,7 @@ class CritiqueGenerator:
         else:
             pair = question.task in PAIR_TASKS
             read = parse_pair if pair else parse
-            text = self.lexicon.decode(furthest.job.written.ids)
+            text = self.lexicon.decode(furthest.job.completion.token_ids)
             profile = self.wording.profile
             for aspect in read(
                 text, question.task, question.request, truncated=True, profile=profile
@@ -172,13 +179,13 @@ class CritiqueGenerator:
 
         def script() -> Program:
             if wish.temperature:  # here, so that a second try has the same chance
-                job.draw = _Sampler(wish.temperature, " ".join([seed, *pictures]))
+                job.sampler = _Sampler(wish.temperature, " ".join([seed, *pictures]))
             if not wish.guided:
                 return _free(self.lexicon, self._enough(question, wish.detail))
             answer.record = answer_program.Trace()
             return answer_program.constrained(form, self.lexicon, self._scale, answer.record)
 
-        job = Job(lambda: prompts.prompt(question), script, prompts.length(question), budget)
+        job = Request(lambda: prompts.prompt(question), script, prompts.length(question), budget)
         answer = Generation(question, job, form)
         return answer
 
@@ -227,13 +234,16 @@ class CritiqueGenerator:
     ) -> None:
         """Write all of them; with fewer rows where memory runs out."""
         jobs = [answer.job for answer in answers]
-        total = sum(job.budget for job in jobs)
+        total = sum(job.max_new_tokens for job in jobs)
         done = 0
 
         def tell() -> None:
             nonlocal done
             if watch is not None:
-                told = (job.budget if job.written.done else len(job.written.ids) for job in jobs)
+                told = (
+                    job.max_new_tokens if job.completion.finished else len(job.completion.token_ids)
+                    for job in jobs
+                )
                 done = max(done, sum(told))
                 watch(done, total)
 
@@ -246,7 +256,7 @@ class CritiqueGenerator:
         self.under_way = answers
         tell()
         try:
-            while waiting := [job for job in jobs if not job.written.done]:
+            while waiting := [job for job in jobs if not job.completion.finished]:
                 waits = {id(job) for job in waiting}
                 self.eyes.expect(
                     [hashes[id(p)] for a in answers if id(a.job) in waits for p in a.question.pictures]
@@ -264,7 +274,7 @@ class CritiqueGenerator:
                             f"{self.name} ran out of memory on {where}. {OUT_OF_MEMORY_HINT}"
                         ) from error
                     log.warning("%s ran out of memory: %d picture(s) at once from here on", self.name, rows)
-                except NotANumber:
+                except NonFiniteLogits:
                     precision = str(self.model.dtype).removeprefix("torch.")
                     raise CriticError(
                         f"{self.name} computes NaN or infinity in {precision}. Load it in bf16 or fp32; if "
@@ -277,8 +287,8 @@ class CritiqueGenerator:
             self.under_way = ()  # they hold on to their pictures
         tell()
         self.work.looks += self.eyes.looks - looks
-        self.work.tokens += sum(len(job.written.ids) for job in jobs)
-        self.work.said += sum(job.written.said for job in jobs)
+        self.work.tokens += sum(len(job.completion.token_ids) for job in jobs)
+        self.work.said += sum(job.completion.forced_tokens for job in jobs)
 
 
 def _free(lexicon: answer_program.TokenSets, enough: Callable[[str], bool] | None) -> Program:

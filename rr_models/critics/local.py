@@ -273,7 +273,7 @@ class LocalCritic:
         wish = JudgeOptions(**wishes | {"detail": detail})
         # a free answer may be asked for again, guided
         rooms = [self.writer.room(questions, one) for one in {wish, dataclasses.replace(wish, guided=True)}]
-        return MemoryEstimate(max(room.once for room in rooms), max(room.each for room in rooms))
+        return MemoryEstimate(max(room.fixed for room in rooms), max(room.per_sequence for room in rooms))
 
     def _judge_twice(
         self, questions: Sequence[Question], wish: JudgeOptions, weights: dict, watch: ProgressCallback | None
@@ -327,7 +327,7 @@ class LocalCritic:
     def _read(
         self, answer: Generation, hashes: dict[int, str], wish: JudgeOptions, weights: dict
     ) -> Critique | Verdict:
-        question, written = answer.question, answer.job.written
+        question, written = answer.question, answer.job.completion
         source = {
             "critic": self.name,
             "precision": self.precision,
@@ -341,8 +341,8 @@ class LocalCritic:
             "seed": wish.seed,
             "max_new_tokens": wish.max_new_tokens,
             "max_pixels": self.preprocessing.max_pixels,
-            "tokens": len(written.ids),
-            "said": written.said,
+            "tokens": len(written.token_ids),
+            "said": written.forced_tokens,
             "images": [hashes[id(picture)] for picture in question.images],
             "source_images": [hashes[id(picture)] for picture in question.sources],
         }

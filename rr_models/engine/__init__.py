@@ -1,5 +1,5 @@
-"""Decoding of many answers at once over one cache, in which every row keeps its own length.
+"""Batched decoding: many sequences at once over one key/value cache, each with its own length.
 
-`text.py` is the forward of the model's text half, `script.py` what a row may write, `loop.py` the loop that
-brings them together. Nothing here knows what an answer means.
+`Engine` (scheduler.py) runs requests; `ModelRunner` is the forward pass of the model's text half over the
+`KVCache`; a program (program.py) says what one sequence may write. Nothing here knows what an answer means.
 """

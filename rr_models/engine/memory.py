@@ -1,4 +1,4 @@
-"""How much memory judging takes beside the weights, and what it looks like when there is not enough."""
+"""Memory estimate for a batch, without the weights."""
 
 from __future__ import annotations
 
@@ -6,53 +6,61 @@ from dataclasses import dataclass
 
 import torch
 
-from .model_runner import SCRATCH_COLUMNS
+from .kv_cache import SCRATCH_COLUMNS
 from .scheduler import PADDED_BATCH_SIZE, TOKEN_BUCKETS
 
 OUT_OF_MEMORY_HINT = (
     "Lower max_pixels, choose a lighter precision (int8, 4-bit) in Load Critic, or set its device to cpu."
 )
-"""What to do when memory runs out."""
+"""What the user can do when memory runs out."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that judging takes beside the weights: `once`, however many answers are in the making at a time,
-    and for `each` of them."""
+    """Bytes that judging takes besides the weights: `fixed`, and `per_sequence` for each answer at a time."""
 
-    once: int
-    each: int
+    fixed: int
+    per_sequence: int
 
-    def __call__(self, rows: int) -> int:
-        """Bytes for so many answers at a time."""
-        return self.once + rows * self.each
+    def total(self, batch_size: int) -> int:
+        """Bytes for `batch_size` concurrent answers."""
+        return self.fixed + batch_size * self.per_sequence
 
-    def rows(self, free: int, most: int) -> int:
-        """How many answers at a time fit into `free` bytes: 1 to `most`."""
-        return max(1, min(most, (free - self.once) // self.each))
+    def max_batch_size(self, free: int, limit: int) -> int:
+        """How many concurrent answers fit into `free` bytes: 1 to `limit`."""
+        return max(1, min(limit, (free - self.fixed) // self.per_sequence))
 
 
 def estimate_memory(
-    model: torch.nn.Module, prompt: int, picture: int, pictures: int, columns: int
+    model: torch.nn.Module,
+    prompt_tokens: int,
+    largest_image_tokens: int,
+    all_image_tokens: int,
+    cache_columns: int,
 ) -> MemoryEstimate:
-    """What answers take whose prompts have up to `prompt` tokens and whose rows of the cache have `columns`.
-    Pictures have up to `picture` tokens each, those of one prompt `pictures` together.
+    """Estimate for prompts of up to `prompt_tokens` tokens in a cache of `cache_columns` columns.
 
-    The cache has a row for each answer, and one for what they share. Beside it stands the largest of what is
-    there one after the other: a picture in the vision tower, a prompt in a layer, or the logits of a step.
+    No image has more than `largest_image_tokens` tokens, and no prompt more than `all_image_tokens` image
+    tokens.
+
+    The cache has a row for each answer and one for the shared prefix. On top comes the largest of what exists
+    one at a time: an image in the vision tower, a prompt in a layer, or the logits of a step.
     """
-    text, seeing = model.config.get_text_config(), model.config.vision_config
-    width = model.dtype.itemsize
-    heads, groups = text.num_attention_heads, text.num_key_value_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // heads
-    row = 2 * width * text.num_hidden_layers * groups * size * (columns + SCRATCH_COLUMNS)
-    features = width * pictures * text.hidden_size * (1 + len(seeing.deepstack_visual_indexes))
-    reading = prompt * width * (4 * text.hidden_size + max(3 * text.intermediate_size, 5 * heads * size))
-    patches = picture * seeing.spatial_merge_size**2
-    colours = seeing.in_channels * seeing.temporal_patch_size * seeing.patch_size**2
-    inside = width * (4 * seeing.hidden_size + max(2 * seeing.intermediate_size, 6 * seeing.hidden_size))
-    looking = patches * max(inside + width * colours, 6 * colours)
-    # in the model's precision and in 32 bit; and what a row keeps of them
-    step = PADDED_BATCH_SIZE * TOKEN_BUCKETS[1] * text.vocab_size * (width + 4)
-    kept = TOKEN_BUCKETS[1] * text.vocab_size * 4
-    return MemoryEstimate(row + features + max(reading, looking, step), row + kept)
+    text, vision = model.config.get_text_config(), model.config.vision_config
+    itemsize = model.dtype.itemsize
+    heads, kv_heads = text.num_attention_heads, text.num_key_value_heads
+    head_size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    cache_row = 2 * itemsize * text.num_hidden_layers * kv_heads * head_size
+    cache_row *= cache_columns + SCRATCH_COLUMNS
+    features = itemsize * all_image_tokens * text.hidden_size * (1 + len(vision.deepstack_visual_indexes))
+    prefill = 4 * text.hidden_size + max(3 * text.intermediate_size, 5 * heads * head_size)
+    prefill *= prompt_tokens * itemsize
+    patches = largest_image_tokens * vision.spatial_merge_size**2
+    patch_values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    vision_layer = 4 * vision.hidden_size + max(2 * vision.intermediate_size, 6 * vision.hidden_size)
+    encode_image = patches * max(itemsize * (vision_layer + patch_values), 6 * patch_values)
+    # logits of a step in the model's precision and in float32; and what a sequence keeps of them
+    step_logits = PADDED_BATCH_SIZE * TOKEN_BUCKETS[1] * text.vocab_size * (itemsize + 4)
+    kept_logits = TOKEN_BUCKETS[1] * text.vocab_size * 4
+    fixed = cache_row + features + max(prefill, encode_image, step_logits)
+    return MemoryEstimate(fixed, cache_row + kept_logits)

@@ -1,70 +1,89 @@
-"""One answer in the making: what it follows, what it has written, what has to be fed to the model next."""
+"""State of one sequence: its request, generated tokens, pending tokens and drafts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import GeneratorType
 
 import torch
 
-from .program import Choice, Draft, Force, Program, Request, Select, Trie
+from .kv_cache import cache_width
+from .program import Choice, Draft, Force, Instruction, Program, Select, Trie
 
-LONGEST = 48
-"""Tokens per row that a step may have; longer stretches are fed in several steps."""
+MAX_STEP_TOKENS = 48
+"""Tokens that one sequence may feed in one forward pass; longer runs of tokens take several passes."""
 
 
-class NotANumber(ArithmeticError):
-    """The model computes NaN or infinity, so no token of it means anything."""
+Tokens = list[int] | tuple[int, ...]
+
+
+class NonFiniteLogits(ArithmeticError):
+    """The model computes NaN or infinity, so none of its tokens mean anything."""
 
 
 @dataclass
 class Prompt:
-    """What an answer follows: token ids, positions [3, n], which tokens are a picture's [n], and features for
-    those, [pictures, hidden] each: first their embeddings, then what the first layers get added. The first
-    `shared` tokens are the same in all prompts with the same `key`."""
+    """Tokens that precede an answer.
 
-    ids: list[int]
+    `positions` [3, n] are the rotary positions in time, height and width; `is_image` [n] marks image tokens.
+    `image_features` are the vision tower's outputs for those, [image tokens, hidden] each: first their
+    embeddings, then what each of the first layers adds. The first `prefix_tokens` tokens are the same in all
+    prompts with an equal `prefix_key`; such a prefix is computed once for neighbouring requests.
+    """
+
+    token_ids: list[int]
     positions: torch.Tensor
-    pictures: torch.Tensor
-    features: Sequence[torch.Tensor]
-    shared: int = 0
-    key: object = None
+    is_image: torch.Tensor
+    image_features: list[torch.Tensor]
+    prefix_tokens: int = 0
+    prefix_key: object = None
 
-    def followed_by(self, ids: Sequence[int]) -> Prompt:
-        """The same with text behind it."""
-        start = int(self.positions[:, -1].max()) + 1
+    def extended(self, token_ids: Tokens) -> Prompt:
+        """This prompt with text tokens appended."""
+        start, added = int(self.positions[:, -1].max()) + 1, len(token_ids)
         return replace(
             self,
-            ids=[*self.ids, *ids],
-            positions=torch.cat([self.positions, torch.arange(start, start + len(ids)).expand(3, -1)], 1),
-            pictures=torch.cat([self.pictures, torch.zeros(len(ids), dtype=torch.bool)]),
+            token_ids=[*self.token_ids, *token_ids],
+            positions=torch.cat([self.positions, torch.arange(start, start + added).expand(3, -1)], 1),
+            is_image=torch.cat([self.is_image, torch.zeros(added, dtype=torch.bool)]),
         )
 
 
 @dataclass
-class Written:
-    """What became of a job: its tokens, how many of them were said and not asked for, the forwards it took
-    part in behind its prompt, and whether it is whole or its budget cut it off."""
+class Completion:
+    """What a request has produced so far.
 
-    ids: list[int] = field(default_factory=list)
-    said: int = 0
+    `forced_tokens` counts the tokens that came from Force; `forwards` counts the forward passes after the
+    prompt that the sequence took part in; `truncated` says that the token limit cut it off.
+    """
+
+    token_ids: list[int] = field(default_factory=list)
+    forced_tokens: int = 0
     forwards: int = 0
-    cut: bool = False
-    done: bool = False
+    truncated: bool = False
+    finished: bool = False
 
 
 @dataclass
-class Job:
-    """One answer to write: a script behind a prompt of `length` tokens. After `budget` tokens it is cut off.
-    `draw` picks an index of logits [n], by default that of the highest."""
+class Request:
+    """One answer to generate: a program to run after a prompt, for at most `max_new_tokens` tokens.
+
+    `prompt_tokens` is the length of the prompt, known before `prompt()` computes it. `sampler` picks an index
+    from logits [n]; the default is the highest.
+    """
 
     prompt: Callable[[], Prompt]
-    script: Callable[[], Program]
-    length: int
-    budget: int
-    draw: Callable[[torch.Tensor], int] | None = None
-    written: Written = field(default_factory=Written)
+    program: Callable[[], Program]
+    prompt_tokens: int
+    max_new_tokens: int
+    sampler: Callable[[torch.Tensor], int] | None = None
+    completion: Completion = field(default_factory=Completion)
+
+    @property
+    def cache_width(self) -> int:
+        """Columns of the cache that the sequence needs."""
+        return cache_width(self.prompt_tokens, self.max_new_tokens)
 
 
 _resume = GeneratorType.send
@@ -72,185 +91,197 @@ _resume = GeneratorType.send
 
 @dataclass
 class Step:
-    """What a row gets in the next forward: tokens, their depth behind what is in the cache, which of them
-    each one sees [n, n], and behind which of them logits are wanted. The last ones may be guessed tokens, and
-    the nodes of a choice behind those."""
+    """What one sequence feeds to the next forward pass.
 
-    ids: list[int]
+    `depths` are the tokens' positions after the last cached token, `visible` [n, n] says which of the fed
+    tokens each one attends to, and `wanted` lists the tokens whose logits are needed. The last tokens may be
+    a draft, followed by the inner nodes of the trie of `select`.
+    """
+
+    token_ids: list[int]
     depths: list[int]
-    among: torch.Tensor
+    visible: torch.Tensor
     wanted: list[int]
-    guessed: tuple[int, ...] = ()
-    words: Select | None = None
+    draft: tuple[int, ...] = ()
+    select: Select | None = None
 
     @property
-    def plain(self) -> bool:
-        """Whether it is a chain, with logits behind its end only."""
-        return not self.guessed and not self.words
+    def is_chain(self) -> bool:
+        """Whether the tokens simply follow each other and only the last one's logits are needed."""
+        return not self.draft and not self.select
 
 
-class Row:
-    """A job that has a place in the cache."""
+class Sequence:
+    """A request that occupies a row of the cache. `logits` follow its last cached token."""
 
-    def __init__(self, place: int, job: Job, length: int, position: int, logits: torch.Tensor):
-        self.place, self.job = place, job
-        self.length, self.position = length, position  # tokens in the cache; place of the next in the text
-        self.script = job.script()
-        job.written = Written()  # an earlier try may have run out of memory
-        self.feed: list[int] = []  # written, but not in the cache yet
-        self.logits: torch.Tensor = logits  # behind the last token written that is in the cache
-        self.request: Request | None = None
-        self.guess: Draft | None = None  # goes with the next step
-        self.ahead: list[tuple[int, torch.Tensor]] = []  # guessed tokens in the cache, logits behind each
-        self.looked: tuple[Select, torch.Tensor] | None = None  # a choice's logits, behind all that is ahead
+    def __init__(self, row: int, request: Request, cached: int, position: int, logits: torch.Tensor):
+        self.row, self.request = row, request
+        self.cached, self.position = cached, position  # tokens in the cache; rotary position of the next
+        self.program = request.program()
+        request.completion = Completion()  # an earlier attempt may have run out of memory
+        self.pending: list[int] = []  # written, but not in the cache yet
+        self.logits = logits
+        self.instruction: Instruction | None = None
+        self.draft: Draft | None = None  # goes into the next step
+        self.drafted: list[tuple[int, torch.Tensor]] = []  # draft tokens in the cache, each with its logits
+        self.lookahead: tuple[Select, torch.Tensor] | None = None  # a Select's logits, after all of `drafted`
         self._step: Step | None = None
-        self.go_on()
+        self.advance()
 
     @property
-    def done(self) -> bool:
-        return self.job.written.done
+    def finished(self) -> bool:
+        return self.request.completion.finished
 
-    def go_on(self, answer: int | Choice | None = None) -> None:
-        """Let the script run until it needs the model, is done or is cut off."""
-        written = self.job.written
-        while not written.done:
+    def advance(self, reply: int | Choice | None = None) -> None:
+        """Run the program until it needs the model, returns, or is truncated."""
+        completion = self.request.completion
+        while not completion.finished:
             try:
-                self.request = _resume(self.script, answer)
+                self.instruction = _resume(self.program, reply)
             except StopIteration:
-                written.done = True
+                completion.finished = True
                 return
-            answer = None
-            if isinstance(self.request, Draft):
-                self.guess = self.request
-            elif isinstance(self.request, Force):
-                self.put(self.request.ids)
-                written.said += len(self.request.ids)
-            elif not self._choose_at_once():
+            reply = None
+            if isinstance(self.instruction, Draft):
+                self.draft = self.instruction
+            elif isinstance(self.instruction, Force):
+                self.append(self.instruction.ids)
+                completion.forced_tokens += len(self.instruction.ids)
+            elif not self._select_now():
                 break
             else:
                 return
-        if len(written.ids) >= self.job.budget:
-            written.done = written.cut = True
+        if len(completion.token_ids) >= self.request.max_new_tokens:
+            completion.finished = completion.truncated = True
 
-    def take(self, token: int) -> None:
-        """A token that was asked for."""
-        if token not in self.request.stop:
-            self.put([token])
-        self.go_on(token)
+    def sampled(self, token: int) -> None:
+        """Take the token for the pending Sample."""
+        if token not in self.instruction.stop:
+            self.append([token])
+        self.advance(token)
 
-    def put(self, ids: Sequence[int]) -> None:
-        written = self.job.written
-        room = self.job.budget - len(written.ids)
-        written.ids += ids[:room]
-        for token in ids[:room]:
-            if self.guess:
-                hit = self.guess.ids[:1] == (token,)
-                self.guess = replace(self.guess, ids=self.guess.ids[1:]) if hit else None
-            if self.ahead and self.ahead[0][0] == token:
-                self.logits = self.ahead.pop(0)[1]
-                self.length, self.position = self.length + 1, self.position + 1
+    def append(self, token_ids: Tokens) -> None:
+        """Write tokens; those that were drafted rightly are in the cache already."""
+        completion = self.request.completion
+        space = self.request.max_new_tokens - len(completion.token_ids)
+        completion.token_ids += token_ids[:space]
+        for token in token_ids[:space]:
+            if self.draft:
+                right = self.draft.ids[:1] == (token,)
+                self.draft = replace(self.draft, ids=self.draft.ids[1:]) if right else None
+            if self.drafted and self.drafted[0][0] == token:
+                self.logits = self.drafted.pop(0)[1]
+                self.cached, self.position = self.cached + 1, self.position + 1
             else:
-                self.ahead, self.looked = [], None
-                self.feed.append(token)
-        if len(ids) > room:
-            written.done = written.cut = True
+                self.drafted, self.lookahead = [], None
+                self.pending.append(token)
+        if len(token_ids) > space:
+            completion.finished = completion.truncated = True
 
-    def _choose_at_once(self) -> bool:
-        """Choose, if nothing has to be fed for it."""
-        if not isinstance(self.request, Select) or self.feed:
+    def _select_now(self) -> bool:
+        """Carry out a Select if all its logits are known."""
+        if not isinstance(self.instruction, Select) or self.pending:
             return False
-        trie = self.request.trie
-        if self.looked and self.looked[0] is self.request and not self.ahead:
-            inner = self.looked[1]
+        trie = self.instruction.trie
+        if self.lookahead and self.lookahead[0] is self.instruction and not self.drafted:
+            inner_logits = self.lookahead[1]
         elif not trie.fed:  # words of one token each
-            inner = self.logits[:0]
+            inner_logits = self.logits[:0]
         else:
             return False
-        self.choose(inner)
+        choice, token_ids = select(trie, self.logits, inner_logits, self.request.sampler)
+        self.append(token_ids)
+        self.advance(choice)
         return True
-
-    def choose(self, inner: torch.Tensor) -> None:
-        """Choose a word by the logits behind the inner nodes [nodes, vocabulary]."""
-        choice, ids = choose(self.request.trie, self.logits, inner, self.job.draw)
-        self.put(ids)
-        self.go_on(choice)
 
     @property
     def step(self) -> Step:
-        """What the next forward brings: the row's own doing alone, whoever its neighbours are."""
+        """What to feed next. Depends on this sequence alone, never on its neighbours."""
         if self._step is None:
             self._step = self._plan()
         return self._step
 
     def _plan(self) -> Step:
-        ids = self.feed[:LONGEST]
-        if isinstance(self.request, Select):  # so what follows is a word, and no guess
-            self.guess = None
-        guessed, words = (self.guess.ids, self.guess.then) if self.guess else ((), self.request)
-        words = words if isinstance(words, Select) else None
-        nodes = words.trie.fed if words else ()
-        beyond = self.feed and len(self.feed) + len(guessed) + len(nodes) > LONGEST
-        if beyond or not (guessed or nodes):
-            return Step(ids, list(range(len(ids))), tril(len(ids)), [len(ids) - 1])
-        line = [*ids, *guessed]
-        branches, depths, among = tree(words.trie) if nodes else ([], [], tril(0))
-        seen = tril(len(line) + len(branches))
-        seen[len(line) :, len(line) :] = among
-        depths = [*range(len(line)), *(len(line) + depth for depth in depths)]
-        first = max(len(ids) - 1, 0)
-        return Step([*line, *branches], depths, seen, list(range(first, len(depths))), guessed, words)
+        token_ids = self.pending[:MAX_STEP_TOKENS]
+        if isinstance(self.instruction, Select):  # a word comes next, so a draft of other tokens is wrong
+            self.draft = None
+        draft, upcoming = (self.draft.ids, self.draft.then) if self.draft else ((), self.instruction)
+        upcoming = upcoming if isinstance(upcoming, Select) else None
+        nodes = upcoming.trie.fed if upcoming else ()
+        too_long = self.pending and len(self.pending) + len(draft) + len(nodes) > MAX_STEP_TOKENS
+        if too_long or not (draft or nodes):
+            count = len(token_ids)
+            return Step(token_ids, list(range(count)), causal(count), [count - 1])
+        chain = [*token_ids, *draft]
+        branches, branch_depths, branch_visible = tree(upcoming.trie) if nodes else ([], [], causal(0))
+        visible = causal(len(chain) + len(branches))
+        visible[len(chain) :, len(chain) :] = branch_visible
+        depths = [*range(len(chain)), *(len(chain) + depth for depth in branch_depths)]
+        first_wanted = max(len(token_ids) - 1, 0)
+        wanted = list(range(first_wanted, len(depths)))
+        return Step([*chain, *branches], depths, visible, wanted, draft, upcoming)
 
-    def was_fed(self, logits: torch.Tensor) -> None:
-        """The step has been made; these are the logits that it wanted."""
-        step, self._step, self.guess = self._step, None, None
-        fed = min(len(self.feed), LONGEST)
-        self.length, self.position = self.length + fed, self.position + fed
-        self.feed = self.feed[fed:]
+    def step_done(self, logits: torch.Tensor) -> None:
+        """Take the logits that the step wanted, [wanted, vocabulary]."""
+        step, self._step, self.draft = self._step, None, None
+        fed = min(len(self.pending), MAX_STEP_TOKENS)
+        self.cached, self.position = self.cached + fed, self.position + fed
+        self.pending = self.pending[fed:]
         if fed:
             self.logits, logits = logits[0], logits[1:]
-        self.ahead = list(zip(step.guessed, logits, strict=False))
-        self.looked = (step.words, logits[len(step.guessed) :]) if step.words else None
-        self._choose_at_once()
+        self.drafted = list(zip(step.draft, logits, strict=False))
+        self.lookahead = (step.select, logits[len(step.draft) :]) if step.select else None
+        self._select_now()
 
 
-def tril(n: int) -> torch.Tensor:
-    """Which tokens of a chain each one sees."""
-    return torch.ones(n, n, dtype=torch.bool).tril()
+def causal(count: int) -> torch.Tensor:
+    """[count, count]: which tokens of a chain each one attends to."""
+    return torch.ones(count, count, dtype=torch.bool).tril()
 
 
 def tree(trie: Trie) -> tuple[list[int], list[int], torch.Tensor]:
-    """The same for the inner nodes of a trie: a node sees itself and those on its way from the root."""
-    place = {node: at for at, node in enumerate(trie.fed)}
-    seen = torch.eye(len(trie.fed), dtype=torch.bool)
+    """Token ids, depths and visibility [n, n] of a trie's inner nodes: each sees itself and its ancestors."""
+    index_of = {node: index for index, node in enumerate(trie.fed)}
+    visible = torch.eye(len(trie.fed), dtype=torch.bool)
     depths = [0] * len(trie.fed)
-    for at, node in enumerate(trie.fed):
+    for index, node in enumerate(trie.fed):
         parent = trie.nodes[node].parent
         if parent:
-            seen[at] |= seen[place[parent]]
-            depths[at] = depths[place[parent]] + 1
-    return [trie.nodes[node].token for node in trie.fed], depths, seen
+            visible[index] |= visible[index_of[parent]]
+            depths[index] = depths[index_of[parent]] + 1
+    return [trie.nodes[node].token for node in trie.fed], depths, visible
 
 
-def choose(trie: Trie, root: torch.Tensor, inner: torch.Tensor, draw) -> tuple[Choice, list[int]]:
-    """The word that decoding would write if it could write nothing else, token by token, and all their
-    probabilities. `root` [vocabulary] are the logits in front of the words, `inner` [nodes, vocabulary] those
-    behind each inner node."""
-    places = [0, *trie.fed]
-    logits = torch.cat([root[None], inner[: len(trie.fed)]])
-    shares = torch.log_softmax(logits, -1)
-    if not torch.isfinite(shares).all():
-        raise NotANumber
-    chances, picked = {0: 1.0}, {}
-    for at, scores, share in zip(places, logits, shares, strict=True):
-        children = trie.nodes[at].children
-        allowed = list(children)
-        likely = share[allowed].exp().tolist()
-        chances |= {child: chances[at] * p for child, p in zip(children.values(), likely, strict=True)}
-        index = draw(scores[allowed]) if draw and len(children) > 1 else int(scores[allowed].argmax())
-        picked[at] = list(children.values())[index]
-    table = {node.word: chances[at] for at, node in enumerate(trie.nodes) if node.word is not None}
-    at = picked[0]
-    while at in picked:
-        at = picked[at]
-    word = trie.nodes[at].word
+def select(
+    trie: Trie,
+    root_logits: torch.Tensor,
+    inner_logits: torch.Tensor,
+    sampler: Callable[[torch.Tensor], int] | None,
+) -> tuple[Choice, list[int]]:
+    """The word that constrained decoding would write token by token, its ids, and all words' probabilities.
+
+    `root_logits` [vocabulary] precede the words; `inner_logits` [nodes, vocabulary] follow each inner node.
+    Raises NonFiniteLogits.
+    """
+    nodes = [0, *trie.fed]
+    logits = torch.cat([root_logits[None], inner_logits[: len(trie.fed)]])
+    log_probabilities = torch.log_softmax(logits, -1)
+    if not torch.isfinite(log_probabilities).all():
+        raise NonFiniteLogits
+    probability, picked = {0: 1.0}, {}
+    for node, node_logits, node_log_probabilities in zip(nodes, logits, log_probabilities, strict=True):
+        children = trie.nodes[node].children
+        tokens = list(children)
+        conditional = node_log_probabilities[tokens].exp().tolist()
+        probability |= {
+            child: probability[node] * p for child, p in zip(children.values(), conditional, strict=True)
+        }
+        scores = node_logits[tokens]
+        index = sampler(scores) if sampler and len(children) > 1 else int(scores.argmax())
+        picked[node] = list(children.values())[index]
+    table = {node.word: probability[index] for index, node in enumerate(trie.nodes) if node.word is not None}
+    node = picked[0]
+    while node in picked:
+        node = picked[node]
+    word = trie.nodes[node].word
     return Choice(word, table), list(trie.words[word])

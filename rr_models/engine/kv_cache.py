@@ -1,0 +1,38 @@
+"""The preallocated key/value cache: one row per sequence, each filled to its own length."""
+
+from __future__ import annotations
+
+import torch
+
+CACHE_BUCKET = 512
+"""The width of a cache is a multiple of this, so that images of similar sizes give equal widths."""
+SCRATCH_COLUMNS = 256
+"""Columns after the last one. Tokens that only pad a step are written there, and nothing reads them."""
+
+
+def cache_width(prompt_tokens: int, max_new_tokens: int) -> int:
+    """Columns for a prompt, its answer, and the inner nodes of a trie fed after the answer's last token."""
+    return -(-(prompt_tokens + max_new_tokens + SCRATCH_COLUMNS) // CACHE_BUCKET) * CACHE_BUCKET
+
+
+class KVCache:
+    """Keys and values of every layer, [rows + 1, kv heads, width + SCRATCH_COLUMNS, head size] each.
+
+    The extra row, `prefix_row`, holds the prefix that the prompts of neighbouring requests share.
+    """
+
+    def __init__(self, model: torch.nn.Module, rows: int, width: int):
+        config = model.config.get_text_config()
+        kv_heads = config.num_key_value_heads
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.rows, self.width, self.prefix_row = rows, width, rows
+        dtype = model.model.language_model.embed_tokens.weight.dtype
+        shape = (rows + 1, kv_heads, width + SCRATCH_COLUMNS, head_size)
+        layers = range(config.num_hidden_layers)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=model.device) for _ in layers]
+        self.values = [torch.zeros(shape, dtype=dtype, device=model.device) for _ in layers]
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` columns of one row to another."""
+        for tensor in (*self.keys, *self.values):
+            tensor[target, :, :length] = tensor[source, :, :length]
