@@ -25,12 +25,13 @@ from pathlib import Path
 
 from _common import close
 
-from rr_models.judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, VIESCORE
+from rr_models.judgement.aspects import RATIONAL_REWARDS, VIESCORE
 from rr_models.judgement.critique import COMPLETE
+from rr_models.judgement.task import Task
 from rr_models.parsing.parse import parse, parse_pair
 
 ANSWERS = Path(__file__).resolve().parents[1] / "tests" / "data" / "answers"
-ALL_TASKS = (*TASKS, *PAIR_TASKS)
+ALL_TASKS = tuple(Task)
 NOISE = "#*_-:：.,/()[]{}|`\"'“”<>~0123456789abXYNA \n\t\r\0\u200b\u3000\ufeff½٣①🙂评分é\u0301"
 BITS = (
     ["## Score: 4.0", "Score:", "N/A", "1. Text Faithfulness:", "# Summary:", "<think>", "</think>", "```"]
@@ -63,7 +64,7 @@ def main() -> None:
     began = time.perf_counter()
     exceptions = out_of_scale = complete = 0
     for number, (text, task, truncated, profile) in enumerate(mutants(n, args.seed), 1):
-        read = parse_pair if task in PAIR_TASKS else parse
+        read = parse_pair if Task.parse(task).is_pair else parse
         try:
             result = read(text, task, "a request", truncated=truncated, profile=profile)
         except Exception as error:  # any at all is what this looks for

@@ -12,6 +12,7 @@ from ..rr_models.critics.answer_program import DETAILS, FULL
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.from_trace import WRITTEN
 from ..rr_models.judgement.critique import report
+from ..rr_models.judgement.task import Task
 from ..rr_models.judgement.verdict import B
 from .common import display
 from .common.batches import batch_size
@@ -155,7 +156,7 @@ class RationalRewardsCompare(io.ComfyNode):
             image_a[0],
             image_b[0],
             request,
-            "edit-pair" if sources else "t2i-pair",
+            Task.of(sources=bool(sources), pair=True),
             sources=sources,
             how=chosen(how, critic),
             tie=tie,

@@ -16,6 +16,7 @@ from ..rr_models.judgement import aspects_json
 from ..rr_models.judgement import critique as data
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.ranking import rank
+from ..rr_models.judgement.task import Task
 from .common import display
 from .common.batches import batch_size
 from .common.critique_cache import cached
@@ -26,7 +27,7 @@ from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
 
-TASKS = {"text to image": "t2i", "edit": "edit"}
+TASKS = {"text to image": Task.T2I, "edit": Task.EDIT}
 NUMBERS = RATIONAL_REWARDS.edit
 
 
@@ -166,7 +167,7 @@ class RationalRewardsCritique(io.ComfyNode):
             raise ValueError(
                 "request is empty: write what the picture should show, so that it can be judged."
             )
-        kind = TASKS.get(task) or ("t2i" if source_image is None else "edit")
+        kind = TASKS.get(task) or Task.of(sources=source_image is not None)
         sources = _sources(kind, source_image)
         judge = cached(critic, remember)
         try:
@@ -225,8 +226,8 @@ def _remembered(critiques: tuple[data.Critique, ...]) -> str:
     )
 
 
-def _sources(kind: str, source_image: torch.Tensor | None) -> list[torch.Tensor]:
-    if kind != "edit":
+def _sources(kind: Task, source_image: torch.Tensor | None) -> list[torch.Tensor]:
+    if not kind.has_source:
         return []
     if source_image is None:
         raise ValueError(

@@ -16,9 +16,10 @@ from .cli import rank as rank_command
 from .cli import show
 from .errors import CriticError, RationalRewardsError
 from .judgement import aspects_json
-from .judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS
+from .judgement.aspects import RATIONAL_REWARDS
 from .judgement.critique import COMPLETE, report
 from .judgement.ranking import rank
+from .judgement.task import Task
 from .parsing.parse import parse, parse_pair, summary_dict
 from .prompting import rubric
 from .prompting.wording import choose
@@ -83,12 +84,12 @@ def _parser() -> argparse.ArgumentParser:
 
     read = _command(commands, "parse", _parse, "read an answer that a critic has written")
     read.add_argument("file", metavar="FILE", help="the answer's file, or - for standard input")
-    read.add_argument("--task", choices=(*TASKS, *PAIR_TASKS), default="t2i")
+    read.add_argument("--task", choices=[str(task) for task in Task], default="t2i")
     read.add_argument("--truncated", action="store_true", help="its length limit has cut the answer off")
     read.add_argument("--aspects", type=Path, help="JSON file with aspects of your own")
 
     asked = _command(commands, "messages", _messages, "show what a critic is asked, as chat messages")
-    asked.add_argument("--task", choices=(*TASKS, *PAIR_TASKS), default="t2i")
+    asked.add_argument("--task", choices=[str(task) for task in Task], default="t2i")
     asked.add_argument("--request", required=True, help="what was asked for")
     asked.add_argument("--model-dir", type=Path, help="model folder whose card may bring its wording")
     asked.add_argument("--sources", type=int, default=1, help="how many pictures an edit starts from")
@@ -168,7 +169,7 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: b
 def _critique(options) -> int:
     weights = aspects_json.weights(",".join(options.weight))
     pictures, sources = _pictures(options.images), _pictures(options.source)
-    task = "edit" if sources else "t2i"
+    task = Task.of(sources=bool(sources))
     critic = _load(options)
     critiques = critic.critique(pictures, options.request, task, sources, weights=weights, **_asked(options))
     order = rank(critiques)
@@ -190,7 +191,7 @@ def _compare(options) -> int:
         a,
         b,
         options.request,
-        "edit-pair" if sources else "t2i-pair",
+        Task.of(sources=bool(sources), pair=True),
         sources,
         how=how.replace("-", " "),
         tie=options.tie,
@@ -206,7 +207,7 @@ def _compare(options) -> int:
 
 def _parse(options) -> int:
     profile = aspects_json.read(options.aspects) if options.aspects else RATIONAL_REWARDS
-    read = parse_pair if options.task in PAIR_TASKS else parse
+    read = parse_pair if Task.parse(options.task).is_pair else parse
     found = read(_text(options.file), options.task, "", truncated=options.truncated, profile=profile)
     if options.json:
         _print_json(summary_dict(found))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rr_models.judgement.aspects import PAIR_TASKS
+from rr_models.judgement.task import Task
 from rr_models.parsing.parse import parse, parse_pair, summary_dict
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
@@ -26,7 +26,7 @@ def test_there_are_enough_of_every_kind():
 def test_an_answer_is_read_as_a_person_would(case: Path):
     told = json.loads(case.read_text(encoding="utf-8"))
     text = case.with_suffix(".txt").read_bytes().decode("utf-8")
-    read = parse_pair if told["task"] in PAIR_TASKS else parse
+    read = parse_pair if Task.parse(told["task"]).is_pair else parse
     result = read(text, told["task"], "a request", truncated=told.get("truncated", False))
     found = summary_dict(result) | {"analysis": result.analysis}
     expected = told["expect"]

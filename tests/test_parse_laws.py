@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rr_tests.answers import answer
 
-from rr_models.judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, VIESCORE, Aspect, Profile
+from rr_models.judgement.aspects import RATIONAL_REWARDS, VIESCORE, Aspect, Profile
 from rr_models.judgement.critique import (
     COMPLETE,
     INCOMPLETE,
@@ -22,16 +22,17 @@ from rr_models.judgement.critique import (
     AspectScore,
     Critique,
 )
+from rr_models.judgement.task import Task
 from rr_models.judgement.verdict import TIE, A, B, PairScore, Verdict
 from rr_models.parsing.headings import UNKNOWN, Headings
 from rr_models.parsing.parse import parse, parse_pair
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
-ALL_TASKS = (*TASKS, *PAIR_TASKS)
+ALL_TASKS = tuple(Task)
 
 
 def read(text: str, task: str, **options) -> Critique | Verdict:
-    return (parse_pair if task in PAIR_TASKS else parse)(text, task, "r", **options)
+    return (parse_pair if Task.parse(task).is_pair else parse)(text, task, "r", **options)
 
 
 def numbers(aspect: AspectScore | PairScore) -> tuple:
@@ -86,7 +87,7 @@ def letters(name: str) -> str:
 
 @st.composite
 def critiques(draw, profile: Profile = RATIONAL_REWARDS) -> Critique:
-    task = draw(st.sampled_from(TASKS))
+    task = draw(st.sampled_from([Task.T2I, Task.EDIT]))
     aspects = []
     for aspect in profile.aspects(task):
         status = draw(statuses(aspect))
@@ -99,7 +100,7 @@ def critiques(draw, profile: Profile = RATIONAL_REWARDS) -> Critique:
 
 @st.composite
 def verdicts(draw, profile: Profile = RATIONAL_REWARDS) -> Verdict:
-    task = draw(st.sampled_from(PAIR_TASKS))
+    task = draw(st.sampled_from([Task.T2I_PAIR, Task.EDIT_PAIR]))
     aspects = []
     for aspect in profile.aspects(task):
         given = (None,) * 3
@@ -219,7 +220,7 @@ FORMS = {
 
 
 def judged_answer(task: str, form: str) -> str:
-    pair = task in PAIR_TASKS
+    pair = Task.parse(task).is_pair
     parts = ["# User Request Analysis", "Asked.", "# Detailed Judgement"]
     for number, (aspect, words, score) in enumerate(
         zip(RATIONAL_REWARDS.t2i, PLACES, ("2.5", "3.0", "N/A"), strict=False), 1

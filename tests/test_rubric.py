@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rr_models.judgement import aspects_json
-from rr_models.judgement.aspects import PAIR_TASKS, PROFILES, RATIONAL_REWARDS, TASKS, VIESCORE, Profile
+from rr_models.judgement.aspects import PROFILES, RATIONAL_REWARDS, VIESCORE, Profile
+from rr_models.judgement.task import Task
 from rr_models.prompting import rubric
 
 PICTURES = {"t2i": 1, "edit": 2, "t2i-pair": 2, "edit-pair": 3}
@@ -24,6 +26,39 @@ def told(messages: list[dict]) -> str:
     return "\n".join(p.get("text", "<picture>") for m in messages for p in rubric.parts(m))
 
 
+# sha256 of the messages with one, two and three sources, for both profiles, and the name of the prompt. The
+# Shapes critic was trained on these bytes: a prompt that differs in one of them is another prompt.
+FROZEN = [
+    # task, style, rational-rewards, viescore, digest
+    ("t2i", "card", "f463835b08f2cabf", "6afb0821d7b91e86", "c4a2de8bce5d"),
+    ("t2i", "test-time", "a84fea3d64e2d4a4", "1642446b5057da19", "1084f1531052"),
+    ("t2i", "single", "8ff4cf02800c2a74", "80dd09d7ecac3ec0", "444674e7e170"),
+    ("edit", "card", "f9caf2f194b983a2", "190a83e3b58ee96d", "c65fcf9c3197"),
+    ("edit", "test-time", "17de3304e6f6ca97", "1863e96a10cc898c", "961b5ad596c7"),
+    ("edit", "single", "c86a7c4ecd0c5682", "1fab3c5f26877634", "409cd2954965"),
+    ("t2i-pair", "card", "de35bb51c9b02fae", "4e247300094ece62", "f60355544b9d"),
+    ("t2i-pair", "test-time", "b767e030f254832b", "a0840caa12e9e251", "5518149c85de"),
+    ("t2i-pair", "single", "bc426e69b0e3bea7", "097956f34103fb90", "4404e223dc28"),
+    ("edit-pair", "card", "348f7a91b776f97f", "924afbf567fbfb0e", "442dada8c91b"),
+    ("edit-pair", "test-time", "06d6553fd72f87a3", "88150094401e4d76", "b6aef00b0124"),
+    ("edit-pair", "single", "5c828afc1af982ac", "b09fb122ea4c9c52", "31e030faa61f"),
+]
+
+
+@pytest.mark.parametrize(("task", "style", "rational_rewards", "viescore", "digest"), FROZEN)
+def test_the_bytes_of_the_prompt_never_change(
+    task: str, style: str, rational_rewards: str, viescore: str, digest: str
+):
+    for profile, frozen in ((RATIONAL_REWARDS, rational_rewards), (VIESCORE, viescore)):
+        messages = [
+            rubric.messages(task, "A red fox.", style=style, profile=profile, sources=sources)
+            for sources in (1, 2, 3)
+        ]
+        data = "".join(map(json.dumps, messages)).encode()
+        assert hashlib.sha256(data).hexdigest()[:16] == frozen
+    assert rubric.wording(task, style) == f"rational-rewards/{digest}"
+
+
 @pytest.mark.parametrize("task", PICTURES)
 @pytest.mark.parametrize("style", rubric.STYLES)
 def test_every_task_in_every_style(task: str, style: str):
@@ -35,13 +70,13 @@ def test_every_task_in_every_style(task: str, style: str):
     names = [aspect.name for aspect in RATIONAL_REWARDS.aspects(task)]
     form = text[text.index("in this form:") :]
     assert [line[3:-1] for line in form.splitlines() if line[1:3] == ". "] == names
-    scores = ("## Score A:", "## Score B:", "## Winner:") if task in PAIR_TASKS else ("## Score:",)
+    scores = ("## Score A:", "## Score B:", "## Winner:") if Task.parse(task).is_pair else ("## Score:",)
     for heading in ("## Justification:", *scores):
         assert form.count(heading) == len(names)
     score_first = form.index(scores[0]) < form.index("## Justification:")
-    assert score_first == (style == "test-time" and task in TASKS)
+    assert score_first == (style == "test-time" and not Task.parse(task).is_pair)
     assert ("# User Request Analysis" in form) == (style != "test-time")
-    assert ("## Refined Request:" in form) == (task in TASKS)
+    assert ("## Refined Request:" in form) != Task.parse(task).is_pair
 
 
 def test_every_source_has_its_place():

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.cards import PUBLISHED, PUBLISHED_EDIT, SHORT, built, pictures
 
-from rr_models.judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, TEXT_RENDERING
+from rr_models.judgement.aspects import RATIONAL_REWARDS, TEXT_RENDERING
+from rr_models.judgement.task import Task
 from rr_models.prompting import rubric, templates
 from rr_models.prompting.wording import Wording, choose
 
@@ -158,14 +159,14 @@ def own(wording: Wording, task: str) -> bool:
 
 def test_without_anything_this_projects_own_wording_is_used():
     assert choose() == Wording()
-    assert all(own(choose(style=style), task) for style in rubric.STYLES for task in (*TASKS, *PAIR_TASKS))
+    assert all(own(choose(style=style), task) for style in rubric.STYLES for task in Task)
 
 
 def test_the_checkpoints_card_is_used_for_the_tasks_it_has(model: Path):
     chosen = choose(model)
     assert chosen.notices == ()
     assert chosen.messages("t2i", "a cat") == built(SHORT, "build_t2i_messages", prompt="a cat", image=b"")
-    assert [task for task in (*TASKS, *PAIR_TASKS) if own(chosen, task)] == list(PAIR_TASKS)
+    assert [task for task in Task if own(chosen, task)] == [Task.T2I_PAIR, Task.EDIT_PAIR]
     assert chosen.name("edit").startswith("model card/")
     with pytest.raises(ValueError, match="takes 1 source images, not 2"):
         chosen.messages("edit", "a cat", 2)
@@ -174,13 +175,13 @@ def test_the_checkpoints_card_is_used_for_the_tasks_it_has(model: Path):
 @pytest.mark.parametrize("style", [rubric.TEST_TIME, rubric.SINGLE])
 def test_another_style_is_asked_in_our_wording(model: Path, style: str):
     chosen = choose(model, style=style)
-    assert chosen.notices == () and all(own(chosen, task) for task in TASKS)
+    assert chosen.notices == () and all(own(chosen, task) for task in (Task.T2I, Task.EDIT))
 
 
 def test_other_aspects_are_asked_in_our_wording_and_that_is_said_once(model: Path):
     fewer = RATIONAL_REWARDS.changed(drop=[TEXT_RENDERING.key])
     chosen = choose(model, profile=fewer)
-    assert all(own(chosen, task) for task in TASKS)
+    assert all(own(chosen, task) for task in (Task.T2I, Task.EDIT))
     (notice,) = chosen.notices
     assert "model card is not used" in notice and fewer.name in notice
     assert choose(model, profile=fewer, style=rubric.SINGLE).notices == ()

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ...rr_models.critics.answer_program import SCORES
 from ...rr_models.critics.from_trace import EXPECTED
 from ...rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
+from ...rr_models.judgement.task import Task
 from ...rr_models.judgement.tournament import KNOCKOUT, Tournament, duels, play
 from ...rr_models.judgement.verdict import TIE, of_critiques
 from .critique_cache import cached
@@ -98,7 +99,7 @@ class Ring:
         told: list[str] = []
         if self.how == ONE_BY_ONE:
             watch = pieces(1)
-            task = "edit" if self.sources else "t2i"
+            task = Task.of(sources=bool(self.sources))
             judged = self.judge.critique(
                 list(images), self.request, task, sources=self.sources, watch=watch(0), **self.options
             )
@@ -113,7 +114,7 @@ class Ring:
                     images[a],
                     images[b],
                     self.request,
-                    "edit-pair" if self.sources else "t2i-pair",
+                    Task.of(sources=bool(self.sources), pair=True),
                     sources=self.sources,
                     how=self.how,
                     tie=self.tie,

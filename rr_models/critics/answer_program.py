@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ..engine.program import Choice, Draft, Force, Program, Sample, Select, Trie
-from ..judgement.aspects import PAIR_TASKS, Profile
+from ..judgement.aspects import Profile
+from ..judgement.task import Task
 from ..prompting.rubric import TEST_TIME
 
 SCORES, CRITIQUE, FULL = "scores", "critique", "full"
@@ -62,7 +63,7 @@ class Trace:
 
 def sections(task: str, profile: Profile, style: str) -> tuple[Section, ...]:
     """The form of a whole answer, as rubric.py asks for it."""
-    pair = task in PAIR_TASKS
+    pair = Task.parse(task).is_pair
     form = [Section(("analysis",), "" if style == TEST_TIME else "# User Request Analysis\n", TEXT, 160)]
     for number, aspect in enumerate(profile.aspects(task), 1):
         title = ("# Detailed Judgement\n" if number == 1 else "") + f"{number}. {aspect.name}:\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..judgement.aspects import PAIR_TASKS, TASKS
+from ..judgement.task import Task
 
 if TYPE_CHECKING:
     import torch
@@ -19,29 +19,27 @@ class Question:
     change, or all that went into it.
     """
 
-    task: str
+    task: Task
     request: str
     images: tuple[torch.Tensor, ...]
     sources: tuple[torch.Tensor, ...] = ()
 
     def __post_init__(self):
-        if self.task not in (*TASKS, *PAIR_TASKS):
-            raise ValueError(f"task must be one of {', '.join((*TASKS, *PAIR_TASKS))}, not {self.task!r}.")
+        object.__setattr__(self, "task", Task.parse(self.task))
         if not self.request.strip():
             raise ValueError(
                 "request is empty. Write what the picture should show, so that it can be judged."
             )
-        wanted = 2 if self.task in PAIR_TASKS else 1
+        wanted = 2 if self.task.is_pair else 1
         if not isinstance(self.images, (tuple, list)) or len(self.images) != wanted:
-            raise ValueError(f"images must be a tuple of {wanted} when task is {self.task!r}.")
-        edit = self.task.startswith("edit")
-        if edit and not self.sources:
+            raise ValueError(f"images must be a tuple of {wanted} when task is '{self.task}'.")
+        if self.task.has_source and not self.sources:
             raise ValueError(
-                f"sources is empty: when task is {self.task!r}, it holds the picture before the edit."
+                f"sources is empty: when task is '{self.task}', it holds the picture before the edit."
             )
-        if not edit and self.sources:
+        if self.sources and not self.task.has_source:
             raise ValueError(
-                f"sources must be empty when task is {self.task!r}. To judge an edit, set task to 'edit'."
+                f"sources must be empty when task is '{self.task}'. To judge an edit, set task to 'edit'."
             )
 
     @property

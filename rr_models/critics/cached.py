@@ -15,6 +15,7 @@ import torch
 from ..checkpoints import fingerprint
 from ..images import image_hash
 from ..judgement.critique import COMPLETE, Critique
+from ..judgement.task import Task
 from ..judgement.verdict import Verdict, of_critiques
 from .base import Question
 from .disk_cache import DiskCache, key_of
@@ -92,7 +93,7 @@ class CachedCritic:
     ) -> Verdict:
         """As `LocalCritic.compare`."""
         if how == ONE_BY_ONE:
-            single = task.removesuffix("-pair")
+            single = Task.parse(task).single
             return of_critiques(*self.critique([a, b], request, single, sources, **options), tie=tie)
         self.remembered = 0
         if not self.model.identity:

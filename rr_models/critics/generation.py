@@ -17,7 +17,6 @@ from ..engine.program import Program
 from ..engine.scheduler import PADDED_BATCH_SIZE
 from ..engine.sequence import NonFiniteLogits, Prompt, Request
 from ..errors import CriticError
-from ..judgement.aspects import PAIR_TASKS
 from ..judgement.critique import MISSING, Critique
 from ..judgement.verdict import Verdict
 from ..parsing.parse import parse, parse_pair
@@ -125,7 +124,7 @@ class CritiqueGenerator:
         """What has been written."""
         question, profile = answer.question, self.wording.profile
         text, cut = self.lexicon.decode(answer.job.completion.token_ids), answer.job.completion.truncated
-        pair = question.task in PAIR_TASKS
+        pair = question.task.is_pair
         if not wish.guided:
             read = parse_pair if pair else parse
             return read(text, question.task, question.request, truncated=cut, profile=profile)
@@ -148,7 +147,7 @@ class CritiqueGenerator:
                 if rest and rest[0].startswith("score"):
                     scores.setdefault(key, []).append(furthest.record.scores.get((key, *rest)))
         else:
-            pair = question.task in PAIR_TASKS
+            pair = question.task.is_pair
             read = parse_pair if pair else parse
             text = self.lexicon.decode(furthest.job.completion.token_ids)
             profile = self.wording.profile
@@ -202,7 +201,7 @@ class CritiqueGenerator:
         """Whether a free answer holds what was asked for, so that it may stop."""
         if detail == answer_program.FULL:
             return None
-        read = parse_pair if question.task in PAIR_TASKS else parse
+        read = parse_pair if question.task.is_pair else parse
 
         def enough(text: str) -> bool:
             found = read(text, question.task, question.request, truncated=True, profile=self.wording.profile)

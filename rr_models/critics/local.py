@@ -19,10 +19,11 @@ from ..devices import out_of_memory
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ..errors import CriticError
 from ..images import Preprocessing, image_hash
-from ..judgement.aspects import PAIR_TASKS, Aspect, Profile
+from ..judgement.aspects import Aspect, Profile
 from ..judgement.consensus import averaged_passes
 from ..judgement.critique import INCOMPLETE, MISSING, TRUNCATED, Critique, check_weights
 from ..judgement.ranking import rank
+from ..judgement.task import Task
 from ..judgement.verdict import Verdict, averaged, of_critiques
 from ..prompting.wording import Wording, choose
 from .answer_program import DETAILS, FULL, SCORES
@@ -216,12 +217,11 @@ class LocalCritic:
         if not tie >= 0:
             raise ValueError(f"tie must be 0 or more points, not {tie}.")
         sources = tuple(sources)
-        if task not in PAIR_TASKS:
-            raise ValueError(f"task must be one of {', '.join(PAIR_TASKS)}, not {task!r}.")
+        if not Task.parse(task).is_pair:
+            raise ValueError(f"task must be {Task.T2I_PAIR} or {Task.EDIT_PAIR} to compare, not {task}.")
+        task = Task.parse(task)
         if how == ONE_BY_ONE:
-            return of_critiques(
-                *self.critique([a, b], request, task.removesuffix("-pair"), sources, **options), tie=tie
-            )
+            return of_critiques(*self.critique([a, b], request, task.single, sources, **options), tie=tie)
         orders = [(a, b), (b, a)][: 2 if how == BOTH_ORDERS else 1]
         verdicts = self.judge([Question(task, request, pair, sources) for pair in orders], **options)
         if how == BOTH_ORDERS:
@@ -310,7 +310,7 @@ class LocalCritic:
         for task in {question.task for question in questions}:
             self._check_learned(task)
             self._check_weights(weights, self.wording.profile.aspects(task))
-        if wish.samples > 1 and any(question.task in PAIR_TASKS for question in questions):
+        if wish.samples > 1 and any(question.task.is_pair for question in questions):
             raise ValueError("samples: a pair is judged once; compare in both orders, or one by one.")
         hashes = self._hashes(questions)
         judged = []

@@ -11,13 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from .task import Task
+
+_SINGLE = (Task.T2I, Task.EDIT)
+
 WORST, BEST = 1.0, 4.0
 """The scale of RationalRewards (paper, section 3)."""
-
-TASKS = ("t2i", "edit")
-"""Tasks that judge one picture."""
-PAIR_TASKS = ("t2i-pair", "edit-pair")
-"""Tasks that compare two pictures, A and B, on the aspects of t2i and edit."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +127,12 @@ class Profile:
     def __post_init__(self):
         if not -math.inf < self.worst < self.best < math.inf:
             raise ValueError(f"{self.name}: worst ({self.worst:g}) must lie below best ({self.best:g}).")
-        for task in TASKS:
+        for task in _SINGLE:
             _check(self.aspects(task), f"{self.name}, {task}")
 
     def aspects(self, task: str) -> tuple[Aspect, ...]:
         """The aspects of a task; a pair is compared on those of its single pictures."""
-        if task not in (*TASKS, *PAIR_TASKS):
-            raise ValueError(f"task must be one of {', '.join((*TASKS, *PAIR_TASKS))}, not {task!r}.")
-        return self.edit if task.startswith("edit") else self.t2i
+        return self.edit if Task.parse(task).has_source else self.t2i
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -143,12 +140,12 @@ class Profile:
 
     def changed(self, add: Sequence[Aspect] = (), drop: Sequence[str] = ()) -> Profile:
         """The same profile with aspects added at the end of every task, and others (by key) dropped."""
-        keys = {a.key for task in TASKS for a in self.aspects(task)}
+        keys = {a.key for task in _SINGLE for a in self.aspects(task)}
         if unknown := sorted(set(drop) - keys):
             raise ValueError(f"drop: {unknown[0]!r} is no aspect of {self.name}. It has: {_listed(keys)}.")
         if not add and not drop:
             return self
-        t2i, edit = ((*(a for a in self.aspects(task) if a.key not in drop), *add) for task in TASKS)
+        t2i, edit = ((*(a for a in self.aspects(task) if a.key not in drop), *add) for task in _SINGLE)
         return replace(self, name=f"{self.name}, changed", t2i=t2i, edit=edit)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from .aspects import BEST, WORST, Aspect
+from .task import Task
 
 SCORED, NOT_APPLICABLE, MISSING = "scored", "not_applicable", "missing"
 COMPLETE, INCOMPLETE, TRUNCATED, REFUSED = "complete", "incomplete", "truncated", "refused"
@@ -49,7 +50,7 @@ class Critique:
     is. `weights` say how much an aspect (by key) counts in `overall`, 1 where nothing is said.
     """
 
-    task: str
+    task: Task
     request: str
     aspects: tuple[AspectScore, ...]
     status: str
@@ -64,6 +65,7 @@ class Critique:
     weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
+        object.__setattr__(self, "task", Task.parse(self.task))
         check_scores({a.name: a.score for a in self.aspects}, self.scale)
         check_weights(self.weights, [a.key for a in self.aspects])
 

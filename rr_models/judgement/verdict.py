@@ -21,6 +21,7 @@ from .critique import (
     known,
     weighted_mean,
 )
+from .task import Task
 
 A, B, TIE = "A", "B", "tie"
 
@@ -61,7 +62,7 @@ class Verdict:
     named as in the first; it is empty for a single answer. A margin of at most `tie` is a tie.
     """
 
-    task: str
+    task: Task
     request: str
     aspects: tuple[PairScore, ...]
     status: str
@@ -76,6 +77,7 @@ class Verdict:
     orders: tuple[Verdict, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "task", Task.parse(self.task))
         for score in ("score_a", "score_b"):
             check_scores({a.name: getattr(a, score) for a in self.aspects}, self.scale)
         check_weights(self.weights, [a.key for a in self.aspects])
@@ -197,7 +199,7 @@ def of_critiques(a: Critique, b: Critique, tie: float = 0.0) -> Verdict:
         status = MISSING if MISSING in statuses else NOT_APPLICABLE
         aspects.append(PairScore(one.key, one.name, status, justification=words))
     return Verdict(
-        task=f"{a.task}-pair",
+        task=a.task.pair,
         request=a.request,
         aspects=tuple(aspects),
         status=a.status if a.status == b.status else INCOMPLETE,

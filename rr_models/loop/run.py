@@ -11,6 +11,7 @@ from ..errors import CriticError
 from ..judgement.aspects import RATIONAL_REWARDS, Profile
 from ..judgement.critique import Critique, unjudged
 from ..judgement.ranking import rank
+from ..judgement.task import Task
 from .settings import Settings
 from .state import State, end, observe, start
 
@@ -51,7 +52,7 @@ def refine(
     see `Settings.failures`.
     """
     state = start(request, seed, settings)
-    task = task or ("edit" if len(_listed(sources)) else "t2i")
+    task = task or Task.of(sources=len(_listed(sources)) > 0)
     watch = judging.get("watch")
 
     def heed(*steps: int) -> None:

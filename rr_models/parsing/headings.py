@@ -11,7 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..judgement.aspects import PAIR_TASKS, TASKS, Aspect, Profile
+from ..judgement.aspects import Aspect, Profile
+from ..judgement.task import Task
 from .scores import SCORES, SIDES, ParsedScore, pair_values, score, winner
 
 UNKNOWN = "unknown"
@@ -145,11 +146,11 @@ class Headings:
     """The headings of one task under one profile, and how to read the values behind them."""
 
     def __init__(self, profile: Profile, task: str):
-        self.pair = task in PAIR_TASKS
+        self.pair = Task.parse(task).is_pair
         self.scale = profile.scale
         own = profile.aspects(task)
         # another task's aspects are headings too: what stands under them is no score of this task's
-        others = {a.name: a for t in TASKS for a in profile.aspects(t)}
+        others = {a.name: a for a in (*profile.t2i, *profile.edit)}
         self.aspects = (*own, *(a for name, a in others.items() if name not in {o.name for o in own}))
         self._names = _names(self.aspects)
         self._sections = _PAIR_SECTION if self.pair else _SECTION

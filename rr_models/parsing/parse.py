@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, TASKS, Profile
+from ..judgement.aspects import RATIONAL_REWARDS, Profile
 from ..judgement.critique import (
     COMPLETE,
     INCOMPLETE,
@@ -23,6 +23,7 @@ from ..judgement.critique import (
     AspectScore,
     Critique,
 )
+from ..judgement.task import Task
 from ..judgement.verdict import PairScore, Verdict, winner_of
 from .answer_reader import CUT, REPEAT, AnswerReader
 from .refined_prompt import prompt, refuses
@@ -53,7 +54,7 @@ def parse(
 ) -> Critique:
     """Read one answer about one picture ("t2i", "edit"). `truncated`: its length limit stopped the critic, so
     the end cannot be trusted. ValueError for any other task."""
-    reader, notes = _read(text, task, TASKS, truncated, profile)
+    reader, notes = _read(text, Task.parse(task), False, truncated, profile)
     entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
     aspects = tuple(_aspect_score(entry) for entry in entries)
     notes = [*_told(entries), *notes]
@@ -87,7 +88,7 @@ def parse_pair(
     contradicts the scores a note says so, and where it is missing the scores decide. The overall winner
     comes from the scores alone. ValueError for any other task.
     """
-    reader, notes = _read(text, task, PAIR_TASKS, truncated, profile)
+    reader, notes = _read(text, Task.parse(task), True, truncated, profile)
     entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
     told: list[str] = []
     aspects = tuple(_pair_score(entry, told) for entry in entries)
@@ -122,10 +123,11 @@ def summary_dict(result: Critique | Verdict) -> dict[str, Any]:
     return told | {name: getattr(result, name) for name in words} | {"notes": list(result.notes)}
 
 
-def _read(text: str, task: str, tasks: Sequence[str], truncated: bool, profile: Profile):
+def _read(text: str, task: Task, pair: bool, truncated: bool, profile: Profile):
     """The walk through one answer, and notes about the answer as a whole."""
-    if task not in tasks:
-        raise ValueError(f"task must be one of {', '.join(tasks)}, not {task!r}.")
+    if task.is_pair != pair:
+        usable = ", ".join(other for other in Task if other.is_pair == pair)
+        raise ValueError(f"task must be one of {usable}, not '{task}'.")
     lined = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\n" not in lined:
         lined = _ODD_LINE_ENDS.sub("\n", lined)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-from ..judgement.aspects import PAIR_TASKS, RATIONAL_REWARDS, Aspect, Profile
+from ..judgement.aspects import RATIONAL_REWARDS, Aspect, Profile
+from ..judgement.task import Task
 
 CARD, TEST_TIME, SINGLE = "card", "test-time", "single"
 STYLES = (CARD, TEST_TIME, SINGLE)
@@ -21,22 +22,22 @@ _COMPARE = "You compare two pictures that were made from one written request. Lo
 _THEN = ", say what you see, and only then give scores."
 
 _OPENING = {
-    "t2i": "This picture was asked for:\n",
-    "edit": "This change to a picture was asked for:\n",
-    "t2i-pair": "This picture was asked for:\n",
-    "edit-pair": "This change to a picture was asked for:\n",
+    Task.T2I: "This picture was asked for:\n",
+    Task.EDIT: "This change to a picture was asked for:\n",
+    Task.T2I_PAIR: "This picture was asked for:\n",
+    Task.EDIT_PAIR: "This change to a picture was asked for:\n",
 }
 _SLOTS = {
-    "t2i": "\n\nGenerated image: {image}",
-    "edit": "\n\n{sources}\nEdited image: {image}",
-    "t2i-pair": "\n\nImage A: {image}\nImage B: {image}",
-    "edit-pair": "\n\n{sources}\nImage A, edited: {image}\nImage B, edited: {image}",
+    Task.T2I: "\n\nGenerated image: {image}",
+    Task.EDIT: "\n\n{sources}\nEdited image: {image}",
+    Task.T2I_PAIR: "\n\nImage A: {image}\nImage B: {image}",
+    Task.EDIT_PAIR: "\n\n{sources}\nImage A, edited: {image}\nImage B, edited: {image}",
 }
 _TASK = {
-    "t2i": "Judge the picture against the request",
-    "edit": "Judge the edited picture against the source and the request",
-    "t2i-pair": "Compare the two pictures against the request",
-    "edit-pair": "Compare the two edited pictures against the source and the request",
+    Task.T2I: "Judge the picture against the request",
+    Task.EDIT: "Judge the edited picture against the source and the request",
+    Task.T2I_PAIR: "Compare the two pictures against the request",
+    Task.EDIT_PAIR: "Compare the two edited pictures against the source and the request",
 }
 _WORDS_FIRST = (
     ", aspect by aspect. For each one first write a justification that names visible evidence, then a score "
@@ -72,12 +73,13 @@ def messages(
     `sources` (one or more), then the edited image for "edit"; A, then B for pairs. Whatever the request
     holds, it adds no part and no turn.
     """
+    task = Task.parse(task)
     aspects = profile.aspects(task)
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}.")
     if sources < 1:
         raise ValueError(f"sources must be 1 or more, not {sources}.")
-    pair = task in PAIR_TASKS
+    pair = task.is_pair
     system = (_COMPARE if pair else _JUDGE) + ("." if _score_first(task, style) else _THEN)
     opening = _OPENING[task] if style == CARD else f"{system}\n\n{_OPENING[task]}"
     before, *between = _slots(task, sources).split("{image}")
@@ -110,19 +112,19 @@ def _text(text: str) -> dict:
     return {"type": "text", "text": text}
 
 
-def _score_first(task: str, style: str) -> bool:
-    return style == TEST_TIME and task not in PAIR_TASKS
+def _score_first(task: Task, style: str) -> bool:
+    return style == TEST_TIME and not task.is_pair
 
 
-def _slots(task: str, sources: int) -> str:
+def _slots(task: Task, sources: int) -> str:
     numbers = [f" {number}" for number in range(1, sources + 1)] if sources > 1 else [""]
     named = "\n".join(f"Source image{number}: {{image}}" for number in numbers)
     return _SLOTS[task].replace("{sources}", named)
 
 
-def _judging(task: str, aspects: tuple[Aspect, ...], profile: Profile, style: str) -> str:
+def _judging(task: Task, aspects: tuple[Aspect, ...], profile: Profile, style: str) -> str:
     """Everything behind the pictures: what to do, the criteria and the form of the answer."""
-    pair = task in PAIR_TASKS
+    pair = task.is_pair
     how = _PAIR if pair else _SCORE_FIRST if _score_first(task, style) else _WORDS_FIRST
     worst, best = (f"{score:.1f}" for score in profile.scale)
     form = "\nAnswer" if pair else "\nThen write a better request for the next try. Answer"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..judgement.aspects import PAIR_TASKS, TASKS
+from ..judgement.task import Task
 from .rubric import digest
 
 MAX_SOURCES = 8
@@ -30,10 +30,10 @@ MAX_BYTES = 1_000_000
 ROLES = ("system", "user", "assistant")
 
 _PICTURES = {
-    "t2i": ("image",),
-    "edit": ("source", "image"),
-    "t2i-pair": ("image_a", "image_b"),
-    "edit-pair": ("source", "image_a", "image_b"),
+    Task.T2I: ("image",),
+    Task.EDIT: ("source", "image"),
+    Task.T2I_PAIR: ("image_a", "image_b"),
+    Task.EDIT_PAIR: ("source", "image_a", "image_b"),
 }
 _SLOT = re.compile(r"\{(request|source|image|image_a|image_b)\}")
 
@@ -73,7 +73,7 @@ class Template:
         it holds. ValueError for a number of sources that the template has no place for."""
         if sources < 1:
             raise ValueError(f"sources must be 1 or more, not {sources}.")
-        if not self.task.startswith("edit"):
+        if not Task.parse(self.task).has_source:
             sources = 1  # there are none
         if sources not in self.turns:
             usable = ", ".join(map(str, self.turns))
@@ -190,4 +190,4 @@ def _content(text: str, sources: int) -> tuple[Text | None, ...]:
 
 
 def _tasks() -> str:
-    return ", ".join((*TASKS, *PAIR_TASKS))
+    return ", ".join(Task)

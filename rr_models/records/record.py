@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..judgement.critique import Critique
+from ..judgement.task import Task
 from ..judgement.verdict import Verdict
 from ..loop.state import State
 from . import image_metadata
@@ -261,8 +262,7 @@ def _bare(data: Mapping) -> Critique | Verdict | State:
     if "rounds" in data:
         return _found("history", data)
     if "aspects" in data:
-        pair = str(data.get("task", "")).endswith("-pair")
-        return _found("verdict" if pair else "critique", data)
+        return _found("verdict" if Task.parse(data.get("task", "")).is_pair else "critique", data)
     raise ValueError("it holds neither a critique nor a verdict nor the history of a refine loop.")
 
 

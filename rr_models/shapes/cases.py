@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass
 
 from ..judgement.critique import Critique
+from ..judgement.task import Task
 from .language import phrase
 from .teacher import critique_edit, critique_t2i
 from .world import (
@@ -28,7 +29,7 @@ from .world import (
     word_faults,
 )
 
-TASKS = ("t2i", "edit")
+TASKS = (Task.T2I, Task.EDIT)
 HELD_OUT_SHARE = 5  # one scene in five
 
 
@@ -60,7 +61,7 @@ def held_out(scene: Scene) -> bool:
 
 def case(rng: random.Random, task: str, test: bool) -> Case:
     """A random case of one side."""
-    return (_t2i if task == "t2i" else _edit)(rng, test)
+    return (_t2i if task == Task.T2I else _edit)(rng, test)
 
 
 def scene(rng: random.Random, test: bool, words: bool = True) -> Scene:
@@ -97,7 +98,7 @@ def _answer_t2i(request: str, wanted: Scene, rng: random.Random, test: bool) -> 
         if held_out(drawn) == test:
             break
     picture = _flawed(drawn, rng, letters=drawn.word is not None and drawn.word == wanted.word)
-    return Case("t2i", request, wanted, picture, None, critique_t2i(request, wanted, picture))
+    return Case(Task.T2I, request, wanted, picture, None, critique_t2i(request, wanted, picture))
 
 
 def _edit(rng: random.Random, test: bool) -> Case:
@@ -121,7 +122,7 @@ def _answer_edit(request: str, source: Scene, wanted: Scene, rng: random.Random,
             break
     picture = _flawed(drawn, rng, letters=False)
     return Case(
-        "edit", request, wanted, picture, Picture(source), critique_edit(request, source, wanted, picture)
+        Task.EDIT, request, wanted, picture, Picture(source), critique_edit(request, source, wanted, picture)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..judgement.aspects import RATIONAL_REWARDS
 from ..judgement.critique import COMPLETE, NOT_APPLICABLE, SCORED, AspectScore, Critique
+from ..judgement.task import Task
 from .language import demands
 from .world import PLACES, Fault, Picture, Scene, Thing, differences, flaws, where, word_faults
 
@@ -30,7 +31,7 @@ def critique_t2i(request: str, wanted: Scene, picture: Picture) -> Critique:
     places = ", ".join(place for place in PLACES if wanted.at(place))
     asked = f"Shapes wanted: {places}" + (f', and the word "{wanted.word}".' if wanted.word else ".")
     words = {"text_faithfulness": _compared(PLACES, wanted, picture.scene)}
-    return _critique("t2i", request, asked, wanted, picture, found, words)
+    return _critique(Task.T2I, request, asked, wanted, picture, found, words)
 
 
 def critique_edit(request: str, source: Scene, wanted: Scene, picture: Picture) -> Critique:
@@ -48,7 +49,7 @@ def critique_edit(request: str, source: Scene, wanted: Scene, picture: Picture) 
         "image_faithfulness": _compared(others, None, picture.scene, source),
     }
     asked = _change(place, source.at(place), wanted.at(place))
-    return _critique("edit", request, asked, wanted, picture, found, words)
+    return _critique(Task.EDIT, request, asked, wanted, picture, found, words)
 
 
 def _critique(task, request, analysis, wanted, picture, found, words) -> Critique:
