@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rr_tests.cards import PUBLISHED, PUBLISHED_EDIT, SHORT, built, pictures
+from rr_tests.cards import PUBLISHED, PUBLISHED_EDIT, built, count_images
 
 from rr_models.judgement.aspects import RATIONAL_REWARDS, TEXT_RENDERING
 from rr_models.judgement.task import Task
@@ -72,7 +72,7 @@ def test_no_request_changes_the_structure_of_a_template(request: str, sources: i
     for task, told in GOOD.items():
         template = templates._template(task, told, Path("x.json"))
         plain, asked = template.messages("<here>", sources), template.messages(request, sources)
-        assert pictures(plain) == pictures(asked)
+        assert count_images(plain) == count_images(asked)
         for was, now in zip(plain, asked, strict=True):
             expected = [
                 text(p["text"].replace("<here>", request)) if p["type"] == "text" else p
@@ -145,7 +145,9 @@ def test_a_template_takes_one_to_eight_sources(tmp_path: Path, sources: int):
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "README.md").write_text(f"```python\n{SHORT}\n```\n```python\n{PUBLISHED_EDIT}\n```", "utf-8")
+    (folder / "README.md").write_text(
+        f"```python\n{PUBLISHED}\n```\n```python\n{PUBLISHED_EDIT}\n```", "utf-8"
+    )
     return folder
 
 
@@ -165,7 +167,7 @@ def test_without_anything_this_projects_own_wording_is_used():
 def test_the_checkpoints_card_is_used_for_the_tasks_it_has(model: Path):
     chosen = choose(model)
     assert chosen.notices == ()
-    assert chosen.messages("t2i", "a cat") == built(SHORT, "build_t2i_messages", prompt="a cat", image=b"")
+    assert chosen.messages("t2i", "a cat") == built(PUBLISHED, "t2i", "a cat")
     assert [task for task in Task if own(chosen, task)] == [Task.T2I_PAIR, Task.EDIT_PAIR]
     assert chosen.name("edit").startswith("model card/")
     with pytest.raises(ValueError, match="takes 1 source images, not 2"):

@@ -40,12 +40,7 @@ _SLOT = re.compile(r"\{(request|source|image|image_a|image_b)\}")
 
 @dataclass(frozen=True)
 class Request:
-    """The place of the request in a text; `trim` is "strip", "lstrip" or "rstrip" if it is trimmed first."""
-
-    trim: str = ""
-
-    def fill(self, request: str) -> str:
-        return getattr(request, self.trim)() if self.trim else request
+    """The place of the request in a text."""
 
 
 Text = tuple["str | Request", ...]
@@ -91,7 +86,7 @@ class Template:
 
 def _filled(turn: Turn, request: str) -> str | list[dict]:
     texts = [
-        None if text is None else "".join(p if isinstance(p, str) else p.fill(request) for p in text)
+        None if text is None else "".join(piece if isinstance(piece, str) else request for piece in text)
         for text in turn.content
     ]
     if turn.plain:
@@ -99,7 +94,7 @@ def _filled(turn: Turn, request: str) -> str | list[dict]:
     return [{"type": "image"} if text is None else {"type": "text", "text": text} for text in texts]
 
 
-def check_turns(turns: tuple[Turn, ...]) -> None:
+def _check_turns(turns: tuple[Turn, ...]) -> None:
     """ValueError unless these are turns that a chat template of the Qwen3-VL family takes."""
     for number, turn in enumerate(turns):
         if turn.role not in ROLES:
@@ -150,7 +145,7 @@ def _template(task: str, told: object, path: Path) -> Template:
     counts = range(1, MAX_SOURCES + 1 if "source" in _PICTURES[task] else 2)
     turns = {n: tuple(Turn(turn["role"], _content(turn["content"], n)) for turn in told) for n in counts}
     try:
-        check_turns(turns[1])
+        _check_turns(turns[1])
     except ValueError as error:
         raise ValueError(f"{where}: {error}.") from error
     return Template(task, f"file/{path.name}", turns)
