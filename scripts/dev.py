@@ -3,7 +3,7 @@
 
     python scripts/dev.py demo         run the refine loop in a real ComfyUI and report each round
     python scripts/dev.py test         all checks and all tests
-    python scripts/dev.py test ARGS    what pytest selects by ARGS; fast: -m "not core and not browser"
+    python scripts/dev.py test ARGS    the tests that pytest selects by ARGS; the fast ones: -m fast
     python scripts/dev.py check        only the checks: lint, format, types
     python scripts/dev.py env          only prepare: .venv with pinned packages, and the ComfyUI cores
 
@@ -37,6 +37,7 @@ CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
 }
+EXPENSIVE = "slow or browser"
 # What depends on the version of transformers: loading models, running them, downloading them.
 OLDEST_TESTS = [
     f"tests/test_{name}.py" for name in ("engine", "loading", "quantised", "local_load", "download")
@@ -85,8 +86,9 @@ def check(_: Sequence[str] = ()) -> list[str]:
 
 
 def test(arguments: Sequence[str]) -> list[str]:
-    """Run the tests that pytest selects by `arguments`. Without any, run the checks before all tests, measure
-    coverage, and test with the oldest supported transformers afterwards. Return what failed."""
+    """Run the tests that pytest selects by `arguments`. Without any, run the checks and all tests, and repeat
+    the tests that depend on transformers with its oldest supported version. Return the names of what failed.
+    """
     core = prepare_environment()
     variables = {"RR_COMFYUI_PATH": str(core)} if core else {}
     if selects("core", arguments):
@@ -99,9 +101,12 @@ def test(arguments: Sequence[str]) -> list[str]:
     if arguments:
         return [] if run(["pytest", *arguments], variables) else ["pytest"]
     failed = check()
-    if not run(["coverage", "run", "-m", "pytest"], variables):
+    # Coverage makes tests take up to twice as long, so the expensive ones run without it.
+    if not run(["coverage", "run", "-m", "pytest", "-m", f"not ({EXPENSIVE})"], variables):
         failed.append("pytest")
     run(["coverage", "report"])
+    if not run(["pytest", "-m", EXPENSIVE], variables):
+        failed.append("pytest of slow tests and in the browser")
     if not test_oldest_transformers(variables):
         failed.append("pytest with transformers 4.57")
     return failed
@@ -117,8 +122,9 @@ def test_oldest_transformers(variables: dict[str, str]) -> bool:
 
 
 def selects(marker: str, arguments: Sequence[str]) -> bool:
-    """Whether pytest may run tests with this marker; `-m "not MARKER"` leaves them out."""
-    return f"not {marker}" not in " ".join(arguments)
+    """Whether pytest may run tests with this marker; `-m fast` and `-m "not MARKER"` leave them out."""
+    text = " ".join(arguments)
+    return "-m fast" not in text and f"not {marker}" not in text
 
 
 def in_ci() -> bool:

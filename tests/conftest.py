@@ -83,7 +83,8 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that need a core or a browser by their fixtures; drop those of other platforms."""
+    """Mark the tests that need a core or a browser by their fixtures, and those that need neither and are not
+    slow as fast; drop those of other platforms."""
     foreign = []
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -91,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("core")
         if "running_browser" in fixtures:
             item.add_marker("browser")
+        if not any(item.get_closest_marker(name) for name in ("core", "browser", "slow")):
+            item.add_marker("fast")
         platform_mark = item.get_closest_marker("platform")
         if platform_mark and not sys.platform.startswith(platform_mark.args):
             foreign.append(item)

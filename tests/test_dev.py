@@ -92,6 +92,7 @@ def test_the_demo_names_prompt_seed_and_every_score():
     ("arguments", "core", "browser"),
     [
         ([], True, True),
+        (["-m", "fast"], False, False),
         (["-m", "not core and not browser"], False, False),
         (["-m", "not browser"], True, False),
     ],
@@ -143,6 +144,7 @@ def test_of_another_system():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ci", "failed"), [("", 0), ("true", 1)])
 def test_in_ci_only_tests_that_need_a_gpu_may_be_skipped(tmp_path: Path, ci: str, failed: int):
     (tmp_path / "test_skipping.py").write_text(SKIPPING, "utf-8")

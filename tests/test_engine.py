@@ -72,6 +72,7 @@ def test_guided_answers_do_not_depend_on_who_shares_the_batch(critic, questions)
     assert together == [critic.judge([question], **options)[0] for question in questions]
 
 
+@pytest.mark.slow
 def test_bf16_answers_are_bit_equal_for_any_neighbours(tmp_path, questions):
     """Expected scores have four digits of the probabilities, so they show more than tokens would."""
     critic = local.load(tiny.make(tmp_path / "tiny"), dtype=torch.bfloat16)
@@ -92,6 +93,7 @@ def test_every_guided_answer_of_a_random_model_is_whole(critic, questions, tempe
             assert score is None or 1.0 <= score <= 4.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("invariant", [False, True])
 def test_a_critic_that_keeps_the_form_writes_the_same_with_and_without_guidance(invariant: bool):
     """Rows of many lengths that end at different times; what the engine guesses is mostly right here."""

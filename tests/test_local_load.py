@@ -157,6 +157,7 @@ def test_a_folder_that_names_no_end_token_is_refused(folder, tmp_path):
         local.load(endless)
 
 
+@pytest.mark.slow
 def test_a_torchvision_that_does_not_fit_is_named(folder, tmp_path):
     """The most common broken install: torchvision is there, but was built for another torch."""
     (tmp_path / "torchvision").mkdir()

@@ -280,6 +280,7 @@ def test_no_text_makes_it_raise(text: str, task: str, profile: Profile, truncate
     assert result.text == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     ["#", "* ", "- 1. ", "\n", "Score:", "3-", "</think>", "a</think>\n", "<think>\n", '"', "[", "1 to "]

@@ -123,12 +123,12 @@ def test_a_packed_critic_judges_and_keeps_its_eyes_and_head_whole(folder, name):
         if path.rpartition(".")[0] not in packed:
             assert torch.equal(parameter, critic.model.get_parameter(path)), path
     picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    (first,) = critic.critique([picture], "a fox")
+    (first,) = critic.critique([picture], "a fox", detail="scores", max_new_tokens=300)
     assert first.status == "complete" and first.source["precision"] == name
     critic.weights.drop()
     assert all(p.is_meta for p in critic.model.parameters())
     critic.weights.read(CPU)
-    assert critic.critique([picture], "a fox")[0].text == first.text
+    assert critic.critique([picture], "a fox", detail="scores", max_new_tokens=300)[0].text == first.text
 
 
 @pytest.mark.parametrize("name", PACKED)

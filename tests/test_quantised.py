@@ -44,7 +44,7 @@ def four_bit(folder, tmp_path_factory) -> Path:
 
 def says(critic: local.LocalCritic) -> str:
     picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    return critic.critique([picture], "a fox", detail="scores")[0].text
+    return critic.critique([picture], "a fox", detail="scores", max_new_tokens=200)[0].text
 
 
 def models(critic: local.LocalCritic) -> set[weakref.ref]:
@@ -78,6 +78,7 @@ def test_its_progress_grows_to_the_size_of_its_files(four_bit):
     assert heard[-1] == (total, total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "share"), [(RuntimeError, 0), (RuntimeError, 0.5), (RuntimeError, 1), (KeyboardInterrupt, 0.5)]
 )

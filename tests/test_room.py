@@ -34,6 +34,7 @@ def peak(work) -> int:
     return most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["t2i", "edit"])
 @pytest.mark.parametrize("rows", [1, 2, 4, 8])
 def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: int):

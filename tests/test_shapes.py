@@ -118,6 +118,7 @@ def test_the_shipped_critic_is_whole_small_and_trained_on_the_wording_in_use():
     assert learned == {task: wording(task) for task in cases.TASKS}
 
 
+@pytest.mark.slow
 def test_the_critic_scores_what_it_has_never_seen(critic):
     """Held-out cases; exactly the true scores, not merely near them. The benchmark has the figures."""
     rng = random.Random("test")
@@ -147,6 +148,7 @@ def test_the_critic_looks_at_the_picture_and_not_only_at_the_request(critic):
     assert language.read(worse.refined_request).stressed == {("color", "left")}
 
 
+@pytest.mark.slow
 def test_the_training_script_makes_a_critic_that_loads(tmp_path):
     command = [sys.executable, ROOT / "scripts" / "train_shapes_critic.py", "--scale", "0.0005"]
     run = subprocess.run([*map(str, command), "--out", str(tmp_path)], capture_output=True, text=True)
