@@ -19,7 +19,7 @@ from .common.batches import batch_size
 from .common.critique_cache import cached
 from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
 from .common.model_memory import ManagedCritic
-from .common.pairwise import AUTO, chosen, how_input, tie_input
+from .common.pairwise import AUTO, chosen, comparison_input, tie_margin_input
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CriticSocket, VerdictSocket, number
 
@@ -65,12 +65,12 @@ class RationalRewardsCompare(io.ComfyNode):
                     tooltip="For edits: the picture before the edit. With it, Image Faithfulness is compared "
                     "as well.",
                 ),
-                how_input(),
-                tie_input("Margin, in points of the overall score, up to which it is a tie."),
+                comparison_input(),
+                tie_margin_input("Margin, in points of the overall score, up to which it is a tie."),
                 *chance_inputs(),
                 max_new_tokens_input("decides nothing"),
                 io.Boolean.Input(
-                    "guided",
+                    "constrained",
                     default=True,
                     tooltip="Keep the critic to the form, so that every comparison ends and is whole. Off: "
                     "the critic's own words alone.",
@@ -87,7 +87,7 @@ class RationalRewardsCompare(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Boolean.Input(
-                    "remember",
+                    "use_cache",
                     default=True,
                     tooltip="A pair that was compared before, in the same way by the same model, is not "
                     "compared again, not even after a restart. Off: always anew.",
@@ -132,14 +132,14 @@ class RationalRewardsCompare(io.ComfyNode):
         image_b: torch.Tensor,
         request: str,
         source_image: torch.Tensor | None = None,
-        how: str = AUTO,
-        tie: float = 0.0,
+        comparison: str = AUTO,
+        tie_margin: float = 0.0,
         temperature: float = 0.0,
         seed: int = 0,
         max_new_tokens: int = 2048,
-        guided: bool = True,
+        constrained: bool = True,
         detail: str = FULL,
-        remember: bool = True,
+        use_cache: bool = True,
         score_mode: str = WRITTEN,
     ) -> io.NodeOutput:
         for name, image in (("image_a", image_a), ("image_b", image_b)):
@@ -151,19 +151,19 @@ class RationalRewardsCompare(io.ComfyNode):
         if source_image is not None:
             batch_size(source_image, "source_image")
             sources = list(source_image)
-        judge = cached(critic, remember)
+        judge = cached(critic, use_cache)
         verdict = judge.compare(
             image_a[0],
             image_b[0],
             request,
             Task.of(sources=bool(sources), pair=True),
             sources=sources,
-            how=chosen(how, critic),
-            tie=tie,
+            how=chosen(comparison, critic),
+            tie=tie_margin,
             temperature=temperature,
             seed=seed,
             max_new_tokens=max_new_tokens,
-            guided=guided,
+            guided=constrained,
             detail=detail,
             score_mode=score_mode,
             watch=display.watch(critic),

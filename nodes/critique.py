@@ -79,7 +79,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Boolean.Input(
-                    "guided",
+                    "constrained",
                     default=True,
                     tooltip="Keep the critic to the form: headings are set, scores can only be scores, no "
                     "text runs away, so every critique ends and is whole. Off: the critic's own words "
@@ -98,7 +98,7 @@ class RationalRewardsCritique(io.ComfyNode):
                 ),
                 score_mode_input(),
                 io.Boolean.Input(
-                    "remember",
+                    "use_cache",
                     default=True,
                     tooltip="A picture that was judged before, in the same way by the same model, is not "
                     "judged again, not even after a restart. Off: always judge anew.",
@@ -156,10 +156,10 @@ class RationalRewardsCritique(io.ComfyNode):
         seed: int = 0,
         max_new_tokens: int = 2048,
         weights: str = "",
-        guided: bool = True,
+        constrained: bool = True,
         detail: str = FULL,
         score_mode: str = WRITTEN,
-        remember: bool = True,
+        use_cache: bool = True,
         samples: int = 1,
     ) -> io.NodeOutput:
         batch_size(image)
@@ -169,7 +169,7 @@ class RationalRewardsCritique(io.ComfyNode):
             )
         kind = TASKS.get(task) or Task.of(sources=source_image is not None)
         sources = _sources(kind, source_image)
-        judge = cached(critic, remember)
+        judge = cached(critic, use_cache)
         try:
             critiques = tuple(
                 judge.critique(
@@ -181,7 +181,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     seed=seed,
                     max_new_tokens=max_new_tokens,
                     weights=aspects_json.weights(weights),
-                    guided=guided,
+                    guided=constrained,
                     detail=detail,
                     score_mode=score_mode,
                     samples=samples,

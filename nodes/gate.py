@@ -9,13 +9,13 @@ from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.thresholds import Thresholds
 from ..rr_models.judgement.thresholds import read as read_bars
 from .common.image_items import ImageItem, aligned_outputs, collect, outputs, provenance_inputs, single_value
-from .common.inputs import bars_of_aspects
+from .common.inputs import aspect_thresholds_input
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CritiqueSocket
 
 REROUTE, BLOCK, STOP = "reroute", "block", "stop the run"
 BELOW = (REROUTE, BLOCK, STOP)
-SINGLY, ALL, ANY = "each picture", "all must pass", "one is enough"
+SINGLY, ALL, ANY = "each image", "all must pass", "one is enough"
 TOGETHER = (SINGLY, ALL, ANY)
 
 
@@ -41,7 +41,7 @@ class RationalRewardsGate(io.ComfyNode):
                 io.Image.Input("image", tooltip="The pictures that were judged: a batch, or a list."),
                 CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these very pictures."),
                 io.Float.Input(
-                    "bar",
+                    "threshold",
                     default=3.0,
                     min=0.0,
                     max=100.0,
@@ -50,7 +50,7 @@ class RationalRewardsGate(io.ComfyNode):
                     "bar but those below.",
                 ),
                 io.Combo.Input(
-                    "below",
+                    "on_fail",
                     options=list(BELOW),
                     default=REROUTE,
                     tooltip="What becomes of those below the bar. reroute: they come out of the fail "
@@ -58,15 +58,15 @@ class RationalRewardsGate(io.ComfyNode):
                     "and nothing runs on.",
                 ),
                 io.Combo.Input(
-                    "batch",
+                    "batch_mode",
                     options=list(TOGETHER),
                     default=SINGLY,
-                    tooltip="each picture: every one passes or fails for itself. all must pass: one below "
+                    tooltip="each image: every one passes or fails for itself. all must pass: one below "
                     "the bar fails all. one is enough: one that reaches it lets all pass.",
                 ),
-                bars_of_aspects(),
+                aspect_thresholds_input(),
                 io.Float.Input(
-                    "overall_bar",
+                    "min_overall",
                     default=0.0,
                     min=0.0,
                     max=100.0,
@@ -117,24 +117,24 @@ class RationalRewardsGate(io.ComfyNode):
         cls,
         image: list[torch.Tensor],
         critiques: list[tuple[Critique, ...]],
-        bar: list[float],
-        below: list[str] = (REROUTE,),
-        batch: list[str] = (SINGLY,),
-        bars: list[str] = ("",),
-        overall_bar: list[float] = (0.0,),
+        threshold: list[float],
+        on_fail: list[str] = (REROUTE,),
+        batch_mode: list[str] = (SINGLY,),
+        aspect_thresholds: list[str] = ("",),
+        min_overall: list[float] = (0.0,),
         latent: list[dict] | None = None,
         mask: list[torch.Tensor] | None = None,
         prompts: list[str] | None = None,
         seeds: list[int] | None = None,
     ) -> io.NodeOutput:
         goal = Thresholds(
-            single_value(bar, "bar"),
-            read_bars(single_value(bars, "bars")),
-            single_value(overall_bar, "overall_bar"),
+            single_value(threshold, "threshold"),
+            read_bars(single_value(aspect_thresholds, "aspect_thresholds")),
+            single_value(min_overall, "min_overall"),
         )
         entries = collect(image, critiques, latent, mask, prompts, seeds)
         missed = [goal.missed(entry.critique) for entry in entries]
-        together = single_value(batch, "batch")
+        together = single_value(batch_mode, "batch_mode")
         good = [not words for words in missed]
         if together != SINGLY:
             good = [all(good) if together == ALL else any(good)] * len(good)
@@ -142,11 +142,11 @@ class RationalRewardsGate(io.ComfyNode):
             ", ".join([f"Image {number}: {'pass' if passes else 'fail'}", *words])
             for number, (passes, words) in enumerate(zip(good, missed, strict=True), 1)
         )
-        if single_value(below, "below") == STOP and not all(good):
+        if single_value(on_fail, "on_fail") == STOP and not all(good):
             raise ValueError(f"Reward Gate stops the run, as it was told to.\n{report}")
         passed = [entry for entry, passes in zip(entries, good, strict=True) if passes]
         failed = [entry for entry, passes in zip(entries, good, strict=True) if not passes]
-        if single_value(below, "below") == BLOCK:
+        if single_value(on_fail, "on_fail") == BLOCK:
             failed = []
         through, back = (_batches(part, len(image)) for part in (passed, failed))
         through, back = outputs(through, "Reward Gate", None), outputs(back, "Reward Gate", None)

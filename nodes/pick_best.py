@@ -31,7 +31,7 @@ from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
 
 log = logging.getLogger(__name__)
 
-ALL, EACH = "all pictures", "each batch"
+ALL, EACH = "all images", "each batch"
 
 
 class RationalRewardsPickBest(io.ComfyNode):
@@ -59,7 +59,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     "count", default=1, min=1, max=4096, tooltip="How many pictures to keep at most."
                 ),
                 io.Combo.Input(
-                    "by",
+                    "rank_by",
                     options=[OVERALL, *(aspect.key for aspect in RATIONAL_REWARDS.edit)],
                     default=OVERALL,
                     tooltip="What decides: the overall score (mean of all aspects that apply), or one "
@@ -86,7 +86,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Combo.Input(
-                    "ties",
+                    "tie_break",
                     options=list(TIES),
                     default=EARLIER,
                     optional=True,
@@ -95,7 +95,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                     "the critic sees both side by side; connect critic.",
                 ),
                 io.Combo.Input(
-                    "among",
+                    "scope",
                     options=[ALL, EACH],
                     default=ALL,
                     optional=True,
@@ -112,11 +112,13 @@ class RationalRewardsPickBest(io.ComfyNode):
                     advanced=True,
                 ),
                 *provenance_inputs(),
-                CriticSocket.Input("critic", optional=True, tooltip="For the ties duel: from Load Critic."),
+                CriticSocket.Input(
+                    "critic", optional=True, tooltip="For the tie_break duel: from Load Critic."
+                ),
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For the ties duel of edits: the picture before the edit.",
+                    tooltip="For the tie_break duel of edits: the picture before the edit.",
                 ),
             ],
             outputs=[
@@ -136,11 +138,6 @@ class RationalRewardsPickBest(io.ComfyNode):
                     display_name="critiques",
                     is_output_list=True,
                     tooltip="The critiques of the pictures kept.",
-                ),
-                io.String.Output(
-                    display_name="indices",
-                    is_output_list=True,
-                    tooltip="Places of the pictures kept among all, from 0, with commas.",
                 ),
                 io.String.Output(
                     display_name="report",
@@ -170,13 +167,13 @@ class RationalRewardsPickBest(io.ComfyNode):
         image: list[torch.Tensor],
         critiques: list[tuple[Critique, ...]],
         count: list[int],
-        by: list[str],
+        rank_by: list[str],
         latent: list[dict] | None = None,
         mask: list[torch.Tensor] | None = None,
         threshold: list[float] = (0.0,),
         weights: list[str] = ("",),
-        ties: list[str] = (EARLIER,),
-        among: list[str] = (ALL,),
+        tie_break: list[str] = (EARLIER,),
+        scope: list[str] = (ALL,),
         as_list: list[bool] = (False,),
         prompts: list[str] | None = None,
         seeds: list[int] | None = None,
@@ -184,16 +181,16 @@ class RationalRewardsPickBest(io.ComfyNode):
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
         order = RankBy(
-            single_value(by, "by"),
+            single_value(rank_by, "rank_by"),
             aspects_json.weights(single_value(weights, "weights")),
-            single_value(ties, "ties"),
+            single_value(tie_break, "tie_break"),
         )
         if order.ties == DUEL and critic is None:
-            raise ValueError("ties: for a duel the critic has to see the pictures; connect critic.")
+            raise ValueError("tie_break: for a duel the critic has to see the pictures; connect critic.")
         every = collect(image, critiques, latent, mask, prompts, seeds)
         pools = [every]
         single = single_value(as_list, "as_list") or len(image) > 1
-        if single_value(among, "among") == EACH:
+        if single_value(scope, "scope") == EACH:
             pools = [[entry for entry in every if entry.batch == batch] for batch in range(len(image))]
             single = single_value(as_list, "as_list")
         sources = [picture for batch in source_image or () for picture in batch]
@@ -222,7 +219,6 @@ class RationalRewardsPickBest(io.ComfyNode):
                 "best": best.pop("image"),
                 "rest": others.pop("image"),
                 **best,
-                "indices": [", ".join(map(str, picked.kept))],
                 "report": [report],
                 "scores": [number(order.score(entry.critique)) for entry in kept] or [ExecutionBlocker(why)],
                 "index": list(picked.kept) or [ExecutionBlocker(why)],

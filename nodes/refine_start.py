@@ -12,7 +12,7 @@ from ..rr_models.judgement.thresholds import read as read_bars
 from ..rr_models.loop import settings as loop_settings
 from ..rr_models.loop import state as loop_state
 from .common import display
-from .common.inputs import bars_of_aspects, seed_input
+from .common.inputs import aspect_thresholds_input, seed_input
 from .common.loop_context import LoopContext, reject_unknown_inputs
 from .common.socket_types import CATEGORY, LoopSocket
 
@@ -44,7 +44,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     "rounds", default=4, min=1, max=100, tooltip="Most rounds to run, the first one counted."
                 ),
                 io.Float.Input(
-                    "bar",
+                    "threshold",
                     default=3.0,
                     min=WORST,
                     max=BEST,
@@ -80,7 +80,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Combo.Input(
-                    "next_from",
+                    "refine_from",
                     options=list(loop_settings.NEXT_FROM),
                     default="best",
                     tooltip="Whose refined request is tried next: that of the best round so far or of the "
@@ -88,7 +88,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Int.Input(
-                    "want",
+                    "target_count",
                     default=1,
                     min=1,
                     max=100,
@@ -104,9 +104,9 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     tooltip="refined: each round has a better prompt. as written: the request is the prompt "
                     "of every round and only the seed changes; needs the seed policy new or new on stall.",
                 ),
-                bars_of_aspects(),
+                aspect_thresholds_input(),
                 io.Float.Input(
-                    "overall_bar",
+                    "min_overall",
                     default=0.0,
                     min=0.0,
                     max=BEST,
@@ -116,7 +116,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Float.Input(
-                    "max_minutes",
+                    "time_limit_minutes",
                     default=0.0,
                     min=0.0,
                     max=10000.0,
@@ -127,7 +127,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     advanced=True,
                 ),
                 io.Int.Input(
-                    "failures",
+                    "max_failed_rounds",
                     default=0,
                     min=0,
                     max=100,
@@ -157,35 +157,35 @@ class RationalRewardsRefineStart(io.ComfyNode):
         request: str,
         seed: int,
         rounds: int = 4,
-        bar: float = 3.0,
+        threshold: float = 3.0,
         seed_policy: str = "new on stall",
         patience: int = 3,
         min_gain: float = 0.05,
-        next_from: str = "best",
-        want: int = 1,
+        refine_from: str = "best",
+        target_count: int = 1,
         prompt_policy: str = "refined",
-        bars: str = "",
-        overall_bar: float = 0.0,
-        max_minutes: float = 0.0,
-        failures: int = 0,
+        aspect_thresholds: str = "",
+        min_overall: float = 0.0,
+        time_limit_minutes: float = 0.0,
+        max_failed_rounds: int = 0,
         carried: LoopContext | None = None,
         **others: object,
     ) -> io.NodeOutput:
         reject_unknown_inputs("Refine Start", others, "carried", carried, LoopContext)
         if carried is None:
             settings = loop_settings.Settings(
-                rounds,
-                bar,
-                seed_policy,
-                patience,
-                min_gain,
-                next_from,
-                read_bars(bars),
-                overall_bar,
-                want,
-                prompt_policy,
-                60 * max_minutes,
-                failures,
+                rounds=rounds,
+                bar=threshold,
+                seed_policy=seed_policy,
+                patience=patience,
+                min_gain=min_gain,
+                next_from=refine_from,
+                bars=read_bars(aspect_thresholds),
+                overall_bar=min_overall,
+                want=target_count,
+                prompt_policy=prompt_policy,
+                max_seconds=60 * time_limit_minutes,
+                failures=max_failed_rounds,
             )
             run = weakref.ref(cls.hidden.dynprompt)
             carried = LoopContext(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)

@@ -43,7 +43,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                     "suffix", default="", multiline=True, tooltip="Put after the refined request."
                 ),
                 io.String.Input(
-                    "kept_terms",
+                    "protected_terms",
                     default="",
                     multiline=True,
                     tooltip="Words that must not get lost, such as a trigger word or a name, with commas "
@@ -69,7 +69,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                     "by clip if that is connected, else estimated for CLIP.",
                 ),
                 io.Combo.Input(
-                    "form",
+                    "style",
                     options=list(revise.FORMS),
                     default=revise.SENTENCES,
                     optional=True,
@@ -77,7 +77,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                     "generators trained on tags.",
                 ),
                 io.Combo.Input(
-                    "merge",
+                    "mode",
                     options=list(revise.MERGES),
                     default=revise.REPLACE,
                     optional=True,
@@ -121,11 +121,11 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
         critiques: tuple[Critique, ...],
         prefix: str = "",
         suffix: str = "",
-        kept_terms: str = "",
+        protected_terms: str = "",
         max_words: int = 0,
         max_tokens: int = 0,
-        form: str = revise.SENTENCES,
-        merge: str = revise.REPLACE,
+        style: str = revise.SENTENCES,
+        mode: str = revise.REPLACE,
         clip=None,
         last_prompt: str = "",
     ) -> io.NodeOutput:
@@ -133,12 +133,12 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
             critiques[rank(critiques)[0]],
             prefix=prefix,
             suffix=suffix,
-            keep=read_terms(kept_terms),
+            keep=read_terms(protected_terms),
             max_words=max_words,
             max_tokens=max_tokens,
             count_tokens=estimate_tokens if clip is None else _counter(clip),
-            form=form,
-            merge=merge,
+            form=style,
+            merge=mode,
             last=last_prompt,
         )
         return io.NodeOutput(revision.prompt, "\n".join(revision.notes), revision.difference)

@@ -67,7 +67,7 @@ class RationalRewardsScorecard(io.ComfyNode):
                     "theme", options=list(scorecard.THEMES), default="light", tooltip="Light or dark paper."
                 ),
                 io.Float.Input(
-                    "bar",
+                    "threshold",
                     default=3.0,
                     min=0.0,
                     max=100.0,
@@ -93,7 +93,7 @@ class RationalRewardsScorecard(io.ComfyNode):
     def execute(
         cls,
         theme: str = "light",
-        bar: float = 3.0,
+        threshold: float = 3.0,
         critiques: tuple[Critique, ...] | None = None,
         images: torch.Tensor | None = None,
         verdict: Verdict | None = None,
@@ -128,7 +128,9 @@ class RationalRewardsScorecard(io.ComfyNode):
             if pictures:
                 check_pairs(len(pictures), critiques)
             seeds = [] if seed is None else [f"seed {seed}"] * len(critiques)
-            card = scorecard.draw(critiques, pictures, sources=sources, bar=bar, seeds=seeds, theme=theme)
+            card = scorecard.draw(
+                critiques, pictures, sources=sources, bar=threshold, seeds=seeds, theme=theme
+            )
         drawn = from_pil(card)[None]
         return io.NodeOutput(drawn, ui=ui.PreviewImage(drawn, cls=cls))
 

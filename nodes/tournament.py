@@ -16,7 +16,7 @@ from .common.image_items import (
     single_value,
 )
 from .common.model_memory import ManagedCritic
-from .common.pairwise import AUTO, Ring, how_input, tie_input
+from .common.pairwise import AUTO, Ring, comparison_input, tie_margin_input
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CriticSocket
 
@@ -62,8 +62,8 @@ class RationalRewardsTournament(io.ComfyNode):
                     "further place. round robin: everyone meets everyone; surer, and 28 duels for 8 "
                     "pictures.",
                 ),
-                how_input(optional=True),
-                tie_input(
+                comparison_input(optional=True),
+                tie_margin_input(
                     "Margin, in points of the overall score, up to which a duel is a tie. Of two that tie "
                     "the one that came first goes on.",
                     optional=True,
@@ -104,8 +104,8 @@ class RationalRewardsTournament(io.ComfyNode):
         request: list[str],
         count: list[int],
         format: list[str],
-        how: list[str] = (AUTO,),
-        tie: list[float] = (0.0,),
+        comparison: list[str] = (AUTO,),
+        tie_margin: list[float] = (0.0,),
         latent: list[dict] | None = None,
         mask: list[torch.Tensor] | None = None,
         prompts: list[str] | None = None,
@@ -117,7 +117,13 @@ class RationalRewardsTournament(io.ComfyNode):
             raise ValueError("request is empty: write what the pictures should show.")
         every = collect(image, None, latent, mask, prompts, seeds)
         sources = [picture for batch in source_image or () for picture in batch]
-        ring = Ring(critic[0], asked, sources, single_value(how, "how"), single_value(tie, "tie"))
+        ring = Ring(
+            critic[0],
+            asked,
+            sources,
+            single_value(comparison, "comparison"),
+            single_value(tie_margin, "tie_margin"),
+        )
         places = min(single_value(count, "count"), len(every))
         ranking, told = ring.fight(
             [entry.image[0] for entry in every], places, form, node=cls.hidden.unique_id

@@ -158,16 +158,16 @@ class Core:
         on_event: Callable[[str, Any], None] | None = None,
         extra_pnginfo: dict[str, Any] | None = None,
         outputs: Sequence[str] | None = None,
-        remember: bool = False,
+        keep_cache: bool = False,
     ) -> Run:
         """Validate and execute an API-format prompt, as the server does.
 
         Pass the same `executor` twice to see what is cached. `on_event(name, data)` receives every message as
         it is sent, including "progress", and may call `interrupt`. `outputs` limits the run to these output
-        nodes. Cached critiques of earlier runs are deleted unless `remember`, so that no test depends on
+        nodes. Cached critiques of earlier runs are deleted unless `keep_cache`, so that no test depends on
         another.
         """
-        if not remember:
+        if not keep_cache:
             shutil.rmtree(self.base / "user" / "__rational_rewards", ignore_errors=True)
         executor = executor or self.executor()
         prompt_id = str(uuid.uuid4())

@@ -22,11 +22,11 @@ def loop(prefix: str = "", request: str = "grey", end: dict | None = None, **sta
                 "request": request,
                 "seed": 0,
                 "rounds": 4,
-                "bar": 3.0,
+                "threshold": 3.0,
                 "seed_policy": "fixed",
                 "patience": 2,
                 "min_gain": 0.05,
-                "next_from": "best",
+                "refine_from": "best",
             }
             | start,
         ),

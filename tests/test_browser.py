@@ -122,7 +122,7 @@ def test_words_of_a_model_are_never_markup(frontend):
     }
     past = {"number": 1, "seed": evil, "overall": 2.0, "status": "complete", "candidates": 1, "prompt": evil}
     loop = {
-        **{"kind": "loop", "rounds": [past], "best": 1, "accepted": 0, "want": 1, "limit": 4, "done": True},
+        **{"kind": "loop", "rounds": [past], "best": 1, "accepted": 0, "target": 1, "limit": 4, "done": True},
         **{"reason": evil, "scale": [1, 4], "critique": face},
     }
     show = """faces => {

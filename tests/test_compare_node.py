@@ -39,8 +39,8 @@ def compared(model: str, **inputs) -> dict:
                 "image_a": ["wrong", 0],
                 "image_b": ["right", 0],
                 "request": REQUEST,
-                "how": "auto",
-                "tie": 0.0,
+                "comparison": "auto",
+                "tie_margin": 0.0,
                 "temperature": 0.0,
                 "seed": 0,
                 "max_new_tokens": 512,
@@ -63,7 +63,7 @@ def test_compare_passes_on_the_better_picture(core):
 def test_what_might_have_been_written_can_decide(core):
     """Expected scores are those that Critique Image gives to each picture alone."""
     wish = {"detail": "scores", "max_new_tokens": 700, "score_mode": "expected"}
-    prompt = compared("tiny", how="one by one", **wish)
+    prompt = compared("tiny", comparison="independent", **wish)
     for name, place in (("wrong", 2), ("right", 3)):
         alone = {"critic": ["critic", 0], "image": [name, 0], "request": REQUEST, "task": "auto"}
         chance = {"temperature": 0.0, "seed": 0}
@@ -73,7 +73,7 @@ def test_what_might_have_been_written_can_decide(core):
     assert run.success, run.complaint
     for place in (2, 3):
         assert run.value("compare", place) == pytest.approx(run.value(f"judge {place}", 1), abs=1e-3)
-    written = core.run(compared("tiny", how="one by one", **wish | {"score_mode": "written"}))
+    written = core.run(compared("tiny", comparison="independent", **wish | {"score_mode": "written"}))
     assert written.value("compare", 2) != run.value("compare", 2)
 
 
@@ -88,18 +88,18 @@ def test_what_cannot_be_told_stops_what_hangs_on_it(core):
 
 def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
     """The tiny critic writes nonsense: guided it is whole all the same, and free it is not."""
-    pair = {"how": "both orders", "max_new_tokens": 700}
+    pair = {"comparison": "both orders", "max_new_tokens": 700}
     full = core.run(compared("tiny", **pair))
     brief = core.run(compared("tiny", detail="scores", **pair))
     assert full.success and brief.success, full.complaint or brief.complaint
     tokens = [run.value("compare", 6).source["tokens"] for run in (full, brief)]
     assert tokens[1] < tokens[0] and not math.isnan(brief.value("compare", 2))
-    again = core.run(compared("tiny", detail="scores", **pair), remember=True)
+    again = core.run(compared("tiny", detail="scores", **pair), keep_cache=True)
     assert "Remembered from before" in again.value("compare", 5)
     assert again.value("compare", 2) == brief.value("compare", 2)
-    anew = core.run(compared("tiny", detail="scores", remember=False, **pair), remember=True)
+    anew = core.run(compared("tiny", detail="scores", use_cache=False, **pair), keep_cache=True)
     assert "Remembered" not in anew.value("compare", 5)
-    free = core.run(compared("tiny", guided=False, **pair))
+    free = core.run(compared("tiny", constrained=False, **pair))
     assert free.value("compare", 1) == "none"
 
 
@@ -108,7 +108,7 @@ def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
     [
         ({"request": ""}, "request is empty"),
         ({"image_a": ["two", 0]}, "image_a holds 2 pictures"),
-        ({"how": "both orders"}, "compare pictures one by one"),
+        ({"comparison": "both orders"}, "compare pictures one by one"),
     ],
 )
 def test_a_bad_comparison_is_an_error_that_names_it(core, change, said):

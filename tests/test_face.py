@@ -147,7 +147,7 @@ def test_a_comparison_is_shown_aspect_by_aspect(core):
     prompt["judge"] = node(
         "RationalRewardsCompare",
         **{"critic": ["critic", 0], "image_a": ["draw", 0], "image_b": ["other", 0]},
-        **{"request": RED, "how": "auto", "tie": 0.0, "temperature": 0.0, "seed": 0},
+        **{"request": RED, "comparison": "auto", "tie_margin": 0.0, "temperature": 0.0, "seed": 0},
         max_new_tokens=512,
     )
     prompt["show"]["inputs"]["source"] = ["judge", 5]

@@ -22,8 +22,8 @@ def gated(blind_above: float = 1.0, **gate) -> dict:
         "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=blind_above),
         "gate": node(
             "RationalRewardsGate",
-            **{"image": ["paint", 0], "critiques": ["judge", 0], "bar": 1.5, "below": "reroute"}
-            | {"batch": "each picture", "latent": ["paint", 1], "mask": ["paint", 2]}
+            **{"image": ["paint", 0], "critiques": ["judge", 0], "threshold": 1.5, "on_fail": "reroute"}
+            | {"batch_mode": "each image", "latent": ["paint", 1], "mask": ["paint", 2]}
             | gate,
         ),
         "pass": node("PreviewImage", images=["gate", PASS]),
@@ -54,15 +54,15 @@ def test_a_batch_is_parted_in_its_order(core):
 @pytest.mark.parametrize(
     ("gate", "shown"),
     [
-        ({"bar": 1.0}, {"pass"}),
-        ({"bar": 2.0}, {"fail"}),
-        ({"bar": 1.5, "below": "block"}, {"pass"}),
-        ({"bar": 2.0, "below": "block"}, set()),
-        ({"bar": 1.5, "batch": "all must pass"}, {"fail"}),
-        ({"bar": 1.5, "batch": "one is enough"}, {"pass"}),
-        ({"bar": 1.0, "overall_bar": 1.7}, {"pass", "fail"}),
-        ({"bar": 1.0, "bars": "physical_quality=3"}, {"fail"}),
-        ({"bar": 1.0, "below": "stop the run"}, {"pass"}),
+        ({"threshold": 1.0}, {"pass"}),
+        ({"threshold": 2.0}, {"fail"}),
+        ({"threshold": 1.5, "on_fail": "block"}, {"pass"}),
+        ({"threshold": 2.0, "on_fail": "block"}, set()),
+        ({"threshold": 1.5, "batch_mode": "all must pass"}, {"fail"}),
+        ({"threshold": 1.5, "batch_mode": "one is enough"}, {"pass"}),
+        ({"threshold": 1.0, "min_overall": 1.7}, {"pass", "fail"}),
+        ({"threshold": 1.0, "aspect_thresholds": "physical_quality=3"}, {"fail"}),
+        ({"threshold": 1.0, "on_fail": "stop the run"}, {"pass"}),
     ],
 )
 def test_only_the_side_with_pictures_runs_and_nothing_is_said(core, gate, shown):
@@ -72,27 +72,27 @@ def test_only_the_side_with_pictures_runs_and_nothing_is_said(core, gate, shown)
 
 
 def test_the_run_can_be_stopped_and_is_told_why(core):
-    run = core.run(gated(below="stop the run"))
+    run = core.run(gated(on_fail="stop the run"))
     assert not run.success and "Reward Gate stops the run" in run.complaint
     assert "Image 1: fail, Text Faithfulness" in run.complaint and "Image 3: pass" in run.complaint
     assert core.run(gated()).success, "the next run starts clean"
 
 
 def test_what_could_not_be_judged_never_passes(core):
-    run = core.run(gated(blind_above=0.16, bar=1.0))
+    run = core.run(gated(blind_above=0.16, threshold=1.0))
     assert run.success and shades(run.slot("gate", PASS)) == [0.15]
     assert "Image 2: fail, the critique is incomplete" in run.value("gate", REPORT)
 
 
 def test_a_list_gets_shorter_and_keeps_what_belongs_together(core):
-    prompt = gated(prompts=["texts", 0], seeds=["seeds", 0], bar=2.0)
+    prompt = gated(prompts=["texts", 0], seeds=["seeds", 0], threshold=2.0)
     prompt |= {
         "texts": node("RRTestList", text="grey\nbrighter\nbrighter brighter"),
         "sizes": node("RRTestInts", text="16 24 32"),
         "seeds": node("RRTestInts", text="10 20 30"),
         # takes the list as a whole: a blocked item in it would block it
         "pick": node(
-            "RationalRewardsPickBest", image=["gate", 0], critiques=["gate", 6], count=9, by="overall"
+            "RationalRewardsPickBest", image=["gate", 0], critiques=["gate", 6], count=9, rank_by="overall"
         ),
         "best": node("PreviewImage", images=["pick", 0]),
     }
@@ -118,8 +118,8 @@ def test_a_list_gets_shorter_and_keeps_what_belongs_together(core):
 @pytest.mark.parametrize(
     ("gate", "said"),
     [
-        ({"bar": 5.0}, "bar must lie between 1 (worst) and 4 (best)"),
-        ({"bars": "mood=2"}, "'mood' is not judged here"),
+        ({"threshold": 5.0}, "bar must lie between 1 (worst) and 4 (best)"),
+        ({"aspect_thresholds": "mood=2"}, "'mood' is not judged here"),
         ({"critiques": ["other", 0]}, "image holds 3 pictures, critiques holds 1"),
         ({"latent": ["single", 1]}, "latent holds 1 items for 3 pictures"),
     ],

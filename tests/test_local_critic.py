@@ -86,7 +86,7 @@ def test_a_pair_is_judged_in_both_orders(critic, images):
     assert verdict == averaged(one, two, tie=0.5)
     assert one.source["images"] == two.source["images"][::-1] == [image_hash(p) for p in images[:2]]
     assert verdict.winner is None and verdict.status == TRUNCATED
-    single = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, how="one order")
+    single = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, how="single order")
     assert single == one
 
 

@@ -104,9 +104,9 @@ def test_ids_of_nested_subgraphs(core):
 
 
 def test_a_loop_in_a_loop(core):
-    inner = loop("in.", rounds=2, bar=4.0)
+    inner = loop("in.", rounds=2, threshold=4.0)
     inner["in.start"]["inputs"]["request"] = ["start", 1]
-    outer = loop(rounds=2, bar=4.0, end={"image": ["in.end", 0]})
+    outer = loop(rounds=2, threshold=4.0, end={"image": ["in.end", 0]})
     outer["judge"]["inputs"]["image"] = ["in.end", 0]
     del outer["paint"]
     run = core.run({**outer, **inner})
@@ -301,11 +301,11 @@ def test_a_really_sampled_image(core):
             request="a cat",
             seed=5,
             rounds=3,
-            bar=4.0,
+            threshold=4.0,
             seed_policy="new",
             patience=0,
             min_gain=0.05,
-            next_from="best",
+            refine_from="best",
         ),
         "yes": node("CLIPTextEncode", clip=["model", 1], text=["start", 1]),
         "no": node("CLIPTextEncode", clip=["model", 1], text="blurry"),

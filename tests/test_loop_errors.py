@@ -10,7 +10,7 @@ SHAPES = "Shapes critic (built in, demo)"
 
 def shapes(end: dict | None = None, prefix: str = "") -> dict:
     """A loop around the Shapes Generator."""
-    prompt = loop(prefix, request=CIRCLE, bar=4.0, end=end)
+    prompt = loop(prefix, request=CIRCLE, threshold=4.0, end=end)
     start, paint = f"{prefix}start", f"{prefix}paint"
     prompt[paint] = node(
         "RationalRewardsShapesGenerator", prompt=[start, 1], seed=[start, 2], size=64, batch_size=1
@@ -41,7 +41,7 @@ def test_in_the_first_round_too(core):
 
 def test_critique_image_names_itself_and_the_round(core):
     weights = "text_faithfulness=2"
-    prompt = loop(request=weights, bar=4.0, end={"next_prompt": "mood=1"})
+    prompt = loop(request=weights, threshold=4.0, end={"next_prompt": "mood=1"})
     prompt["critic"] = node(
         "RationalRewardsLoadCritic", model=SHAPES, precision="auto", device="auto", max_pixels=65536
     )
@@ -73,7 +73,7 @@ def test_behind_a_loop_there_is_no_round(core):
 def test_in_a_loop_in_a_loop_it_is_the_round_of_the_inner_one(core):
     inner = shapes(end={"next_prompt": "nothing"}, prefix="in.")
     inner["in.start"]["inputs"]["request"] = ["start", 1]
-    outer = loop(request=CIRCLE, rounds=2, bar=4.0, end={"image": ["in.end", 0]})
+    outer = loop(request=CIRCLE, rounds=2, threshold=4.0, end={"image": ["in.end", 0]})
     outer["judge"]["inputs"]["image"] = ["in.end", 0]
     del outer["paint"]
     assert ", round 2: The request 'nothing'" in said(core.run({**inner, **outer}))

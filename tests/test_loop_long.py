@@ -21,7 +21,7 @@ def test_a_hundred_rounds_take_no_more_memory_than_five(core, cache):
     executor = core.executor(cache)
     if cache == "ram":
         executor.cache_args = executor.cache_args | {"ram": 1e6, "ram_inactive": 1e6}
-    prompt = loop(rounds=100, bar=4.0, patience=0, min_gain=0.0)
+    prompt = loop(rounds=100, threshold=4.0, patience=0, min_gain=0.0)
     prompt["paint"]["inputs"] |= {"size": 512, "step": 0.009}
     prompt["end"]["inputs"] |= {"latent": ["paint", 1], "mask": ["paint", 2]}
     used = []
@@ -41,9 +41,9 @@ def test_a_hundred_rounds_take_no_more_memory_than_five(core, cache):
 @pytest.mark.parametrize("cache", ["classic", "none"])
 def test_three_candidates_in_four_rounds_around_a_loop(core, cache):
     """The outer loop's generator is itself a loop; its candidates are a batch of three of what came out."""
-    inner = loop("in.", rounds=2, bar=4.0)
+    inner = loop("in.", rounds=2, threshold=4.0)
     inner["in.start"]["inputs"]["request"] = ["start", 1]
-    outer = loop(rounds=4, bar=4.0, patience=0, end={"image": ["three", 0], "latent": ["latents", 0]})
+    outer = loop(rounds=4, threshold=4.0, patience=0, end={"image": ["three", 0], "latent": ["latents", 0]})
     outer["three"] = node("RepeatImageBatch", image=["in.end", IMAGE], amount=3)
     outer["latents"] = node("RepeatLatentBatch", samples=["in.end", LATENT], amount=3)
     outer["judge"]["inputs"]["image"] = ["three", 0]

@@ -11,7 +11,13 @@ from rr_tests.loops import HISTORY, REPORT, loop, node
 def test_as_many_pictures_as_wanted(core):
     """Reward-filtered sampling: the prompt stays, the seed changes, what reaches the bar is collected."""
     prompt = loop(
-        rounds=9, bar=1.6, seed_policy="new", want=3, prompt_policy="as written", patience=0, bars=""
+        rounds=9,
+        threshold=1.6,
+        seed_policy="new",
+        target_count=3,
+        prompt_policy="as written",
+        patience=0,
+        aspect_thresholds="",
     )
     prompt["paint"]["inputs"]["batch_size"] = 2
     prompt["end"]["inputs"] |= {"latent": ["paint", 1], "mask": ["paint", 2]}
@@ -35,21 +41,23 @@ def test_where_nothing_is_accepted_nothing_runs_after_it(core):
 
 
 def test_bars_and_minutes_of_the_start(core):
-    run = core.run(loop(bars="text_faithfulness=2.5, physical_quality=1", bar=2.5, overall_bar=2.0))
+    run = core.run(
+        loop(aspect_thresholds="text_faithfulness=2.5, physical_quality=1", threshold=2.5, min_overall=2.0)
+    )
     assert len(run.value("end", HISTORY).history) == 2, run.complaint
-    late = core.run(loop(max_minutes=0.0001, seed_policy="new"))
+    late = core.run(loop(time_limit_minutes=0.0001, seed_policy="new"))
     assert "another round takes at least" in late.value("end", REPORT)
-    assert "bars: 'mood' is not judged here" in core.run(loop(bars="mood=2")).complaint
-    assert "is not an aspect and a score" in core.run(loop(bars="mood")).complaint
+    assert "bars: 'mood' is not judged here" in core.run(loop(aspect_thresholds="mood=2")).complaint
+    assert "is not an aspect and a score" in core.run(loop(aspect_thresholds="mood")).complaint
 
 
 def test_a_start_from_the_cache_has_used_no_time(core, monkeypatch):
     executor = core.executor()
-    core.run(loop(max_minutes=0.5), executor)
+    core.run(loop(time_limit_minutes=0.5), executor)
     loops = core.library("nodes.common.loop_context")
     real = loops.time.monotonic
     monkeypatch.setattr(loops.time, "monotonic", lambda: real() + 3600)
-    again = core.run(loop(max_minutes=0.5, end={"filename_prefix": "other"}), executor)
+    again = core.run(loop(time_limit_minutes=0.5, end={"filename_prefix": "other"}), executor)
     assert "start" in again.cached
     assert len(again.value("end", HISTORY).history) == 3, again.complaint
 

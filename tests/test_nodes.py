@@ -106,13 +106,12 @@ def test_schemas_promise_what_saved_workflows_rely_on(classes):
         "history",
         "report",
     ]
-    assert ends["RationalRewardsPickBest"][:7] == [
+    assert ends["RationalRewardsPickBest"][:6] == [
         "best",
         "rest",
         "latent",
         "mask",
         "critiques",
-        "indices",
         "report",
     ]
     assert ends["RationalRewardsGate"][:4] == ["pass", "fail", "passed", "report"]
@@ -140,11 +139,11 @@ def test_the_loop_around_nonsense_still_returns_the_picture(core):
         request="a cat",
         seed=0,
         rounds=3,
-        bar=3.0,
+        threshold=3.0,
         seed_policy="fixed",
         patience=2,
         min_gain=0.05,
-        next_from="best",
+        refine_from="best",
     )
     prompt["paint"]["inputs"]["prompt"] = ["start", 1]
     prompt["end"] = node(
@@ -355,7 +354,7 @@ def test_revise_prompt(core):
         critiques=["judge", 0],
         prefix="photo,",
         suffix="8k",
-        kept_terms="sks",
+        protected_terms="sks",
         max_words=0,
     )
     prompt["text"] = node("PreviewAny", source=["revise", 0])

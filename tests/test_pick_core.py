@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-BEST, REST, LATENT, MASK, CRITIQUES, INDICES, REPORT, PROMPTS, SEEDS, SCORES, INDEX = range(11)
-REST_LATENT, REST_MASK, REST_CRITIQUES, REST_PROMPTS, REST_SEEDS = range(11, 16)
+BEST, REST, LATENT, MASK, CRITIQUES, REPORT, PROMPTS, SEEDS, SCORES, INDEX = range(10)
+REST_LATENT, REST_MASK, REST_CRITIQUES, REST_PROMPTS, REST_SEEDS = range(10, 15)
 
 
 def node(class_type: str, **inputs) -> dict:
@@ -25,7 +25,7 @@ def picked(batch: int = 3, **inputs) -> dict:
             **{
                 "image": ["paint", 0],
                 "critiques": ["judge", 0],
-                "by": "overall",
+                "rank_by": "overall",
                 "latent": ["paint", 1],
                 "mask": ["paint", 2],
             }
@@ -45,8 +45,8 @@ def test_pick_best_keeps_together_what_belongs_together(core):
     assert run.value("pick", 2)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
     assert run.value("pick", 3)[:, 0, 0].tolist() == pytest.approx(shades)
     assert [one.overall for one in run.value("pick", 4)] == pytest.approx([1.75, 1.6])
-    assert run.value("pick", 5) == "2, 1"
-    assert len(run.value("pick", 6).splitlines()) == 3
+    assert run.slot("pick", INDEX) == [2, 1]
+    assert len(run.value("pick", REPORT).splitlines()) == 3
 
 
 def test_pick_best_runs_nothing_after_an_empty_rest(core):
@@ -104,7 +104,7 @@ def test_a_list_of_different_sizes_is_chosen_among_as_a_whole(core):
     assert run.value("pick", REST_CRITIQUES)[0].request == "grey"
     assert run.value("pick", REST_LATENT)["samples"].mean().item() == pytest.approx(0.25)
     assert run.value("pick", REST_MASK).shape == (1, 16, 16)
-    assert run.value("pick", INDICES) == "2, 1"
+    assert run.slot("pick", INDEX) == [2, 1]
 
 
 def test_a_list_of_batches_is_one_pool_or_each_for_itself(core):
@@ -114,10 +114,9 @@ def test_a_list_of_batches_is_one_pool_or_each_for_itself(core):
     assert run.success, run.complaint
     assert run.slot("pick", INDEX) == [5] and run.value("pick", PROMPTS) == "brighter brighter"
     assert len(run.slot("pick", REST)) == 5
-    prompt["pick"]["inputs"]["among"] = "each batch"
+    prompt["pick"]["inputs"]["scope"] = "each batch"
     run = core.run(prompt)
     assert run.slot("pick", INDEX) == [1, 1, 1] and run.slot("pick", SEEDS) == [10, 20, 30]
-    assert run.slot("pick", INDICES) == ["1", "1", "1"]
     assert shades(run.slot("pick", BEST)) == pytest.approx([0.25, 0.5, 0.75])
     prompt["pick"]["inputs"]["count"] = 2
     run = core.run(prompt)
@@ -135,11 +134,12 @@ def test_a_batch_may_go_out_as_a_list(core):
 
 def test_below_the_threshold_nothing_is_kept_and_it_says_so(core):
     run = core.run(picked(count=3, threshold=1.5))
-    assert run.success and run.value("pick", INDICES) == "2, 1"
+    assert run.success and run.slot("pick", INDEX) == [2, 1]
     run = core.run(picked(count=3, threshold=3.9))
     assert run.success and list(run.outputs) == ["rest"], "nothing but the rest was shown"
     assert "keeps none of 3 picture(s): none scores 3.9 or more" in run.complaint
-    assert run.value("pick", REPORT).startswith("Pick Best keeps none") and run.value("pick", INDICES) == ""
+    assert run.value("pick", REPORT).startswith("Pick Best keeps none")
+    assert [type(index).__name__ for index in run.slot("pick", INDEX)] == ["ExecutionBlocker"]
     assert len(run.value("pick", REST)) == 3
 
 
@@ -152,11 +152,11 @@ def test_where_nothing_could_be_judged_nothing_is_kept_and_the_critic_is_quoted(
     # one that could be judged is kept, and no other beside it
     prompt["judge"]["inputs"]["blind_above"] = 0.16
     prompt["pick"]["inputs"]["count"] = 3
-    assert core.run(prompt).value("pick", INDICES) == "0"
+    assert core.run(prompt).slot("pick", INDEX) == [0]
 
 
 def test_an_empty_batch_among_several_blocks_only_its_own_place(core):
-    prompt = listed(1, sizes="16 16 16", among="each batch", threshold=2.0)
+    prompt = listed(1, sizes="16 16 16", scope="each batch", threshold=2.0)
     run = core.run(prompt)
     assert run.success and len(run.slot("pick", BEST)) == 3
     assert len(run.outputs["best"]["images"]) == 2
@@ -177,10 +177,10 @@ def test_an_output_whose_input_is_open_says_which(core):
     [
         ({"prompts": ["two", 0]}, "prompts holds 2 items for 3 pictures"),
         ({"weights": "mood=1"}, "'mood' is not judged here"),
-        ({"weights": "text_rendering=1", "by": "text_rendering"}, "weights are for the overall score"),
-        ({"ties": "duel"}, "connect critic"),
+        ({"weights": "text_rendering=1", "rank_by": "text_rendering"}, "weights are for the overall score"),
+        ({"tie_break": "duel"}, "connect critic"),
         ({"count": ["counts", 0]}, "count: one value is wanted"),
-        ({"by": "image_faithfulness"}, "has no aspect 'image_faithfulness'"),
+        ({"rank_by": "image_faithfulness"}, "has no aspect 'image_faithfulness'"),
     ],
 )
 def test_bad_input_is_an_error_that_names_it(core, change, said):
@@ -236,8 +236,8 @@ def shaped(**pick) -> dict:
                 "image": ["paint", 0],
                 "critiques": ["judge", 0],
                 "count": 1,
-                "by": "overall",
-                "ties": "duel",
+                "rank_by": "overall",
+                "tie_break": "duel",
                 "critic": ["critic", 0],
             }
             | pick,

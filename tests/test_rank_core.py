@@ -29,7 +29,7 @@ def ranked(folder, **inputs) -> dict:
         ),
         "rank": node(
             "RationalRewardsRankFolder",
-            **{"critic": ["critic", 0], "folder": str(folder), "request": REQUEST, "by": "overall"}
+            **{"critic": ["critic", 0], "folder": str(folder), "request": REQUEST, "rank_by": "overall"}
             | {"count": 2, "best_files": "none"}
             | inputs,
         ),

@@ -31,7 +31,7 @@ def judged(**inputs) -> dict:
     }
 
 
-def ran(core, prompt: dict, remember: bool = True) -> tuple[list, int, str]:
+def ran(core, prompt: dict, keep_cache: bool = True) -> tuple[list, int, str]:
     """The critiques, how many steps of the node's progress bar there were, and the report."""
     steps = []
     run = core.run(
@@ -39,14 +39,14 @@ def ran(core, prompt: dict, remember: bool = True) -> tuple[list, int, str]:
         on_event=lambda name, data: (
             steps.append(data) if name == "progress" and data["node"] == "judge" else None
         ),
-        remember=remember,
+        keep_cache=keep_cache,
     )
     assert run.success, run.complaint
     return run.value("judge"), len(steps), run.value("judge", 7)
 
 
 def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):
-    first, steps, report = ran(core, judged(), remember=False)
+    first, steps, report = ran(core, judged(), keep_cache=False)
     assert steps and "remembered" not in report
     # each run has an executor of its own: nothing is left of core's own cache
     again, steps, report = ran(core, judged())
@@ -59,14 +59,14 @@ def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):
 def test_a_remembered_critic_is_not_even_loaded(core):
     import comfy.model_management as management
 
-    ran(core, judged(), remember=False)
+    ran(core, judged(), keep_cache=False)
     management.unload_all_models()
     ran(core, judged())
     assert not management.current_loaded_models
 
 
 def test_only_what_is_new_is_judged(core):
-    ran(core, judged(), remember=False)
+    ran(core, judged(), keep_cache=False)
     prompt = judged()
     prompt["paint"]["inputs"]["batch_size"] = 3
     found, steps, report = ran(core, prompt)
@@ -74,14 +74,14 @@ def test_only_what_is_new_is_judged(core):
 
 
 def test_it_can_be_switched_off(core, monkeypatch):
-    ran(core, judged(remember=False), remember=False)
+    ran(core, judged(use_cache=False), keep_cache=False)
     assert not (core.base / "user" / "__rational_rewards").exists()
     ran(core, judged())
-    _, steps, report = ran(core, judged(remember=False))
+    _, steps, report = ran(core, judged(use_cache=False))
     assert steps and "remembered" not in report
     # who keeps prompts out of files does not want them here either
     from comfy.cli_args import args
 
     monkeypatch.setattr(args, "disable_metadata", True)
-    _, steps, _ = ran(core, judged(), remember=False)
+    _, steps, _ = ran(core, judged(), keep_cache=False)
     assert steps and not (core.base / "user" / "__rational_rewards").exists()

@@ -141,10 +141,10 @@ def test_pairs(memory):
     assert len(memory.asked) == 2 and again.source[CACHED] and again.aspects == first.aspects
     assert again.orders == first.orders
     memory.compare(b, a, "a cat", **LONG)
-    memory.compare(a, b, "a cat", how="one order", **LONG)
+    memory.compare(a, b, "a cat", how="single order", **LONG)
     assert len(memory.asked) == 5
-    one = memory.compare(a, b, "a cat", how="one by one", **LONG)
-    assert memory.compare(a, b, "a cat", how="one by one", **LONG).aspects == one.aspects
+    one = memory.compare(a, b, "a cat", how="independent", **LONG)
+    assert memory.compare(a, b, "a cat", how="independent", **LONG).aspects == one.aspects
     assert len(memory.asked) == 7
 
 

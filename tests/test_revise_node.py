@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rr_tests.loops import HISTORY, loop, node
 
-PLAIN = {"prefix": "", "suffix": "", "kept_terms": "", "max_words": 0}
+PLAIN = {"prefix": "", "suffix": "", "protected_terms": "", "max_words": 0}
 
 
 def revised(request: str, prompt: str = "", **inputs) -> dict:
@@ -20,7 +20,9 @@ def revised(request: str, prompt: str = "", **inputs) -> dict:
 
 
 def test_terms_form_and_difference(core):
-    prompt = revised("a (red hat:1.2) <lora:ink:1>", "a red hat and a dog", form="tags", kept_terms="sks")
+    prompt = revised(
+        "a (red hat:1.2) <lora:ink:1>", "a red hat and a dog", style="tags", protected_terms="sks"
+    )
     run = core.run(prompt)
     assert run.success, run.complaint
     assert run.value("revise", 0) == "(red hat:1.2), dog brighter, sks, <lora:ink:1>"
@@ -46,12 +48,12 @@ def test_tokens_are_counted_by_the_generators_own_clip(core):
 
 
 def test_in_the_loop_prompts_are_appended_and_terms_kept(core):
-    prompt = loop(request="grey __x__", rounds=3, bar=4.0)
+    prompt = loop(request="grey __x__", rounds=3, threshold=4.0)
     prompt["revise"] = node(
         "RationalRewardsRevisePrompt",
         critiques=["judge", 0],
         last_prompt=["start", 1],
-        **PLAIN | {"kept_terms": "Sks"},
+        **PLAIN | {"protected_terms": "Sks"},
     )
     prompt["end"]["inputs"]["next_prompt"] = ["revise", 0]
     run = core.run(prompt)

@@ -17,7 +17,7 @@ def judged(count: int, **card) -> dict:
 
 
 def scorecard(**inputs) -> dict:
-    return node("RationalRewardsScorecard", **{"theme": "light", "bar": 3.0} | inputs)
+    return node("RationalRewardsScorecard", **{"theme": "light", "threshold": 3.0} | inputs)
 
 
 def drawn(core, run) -> torch.Tensor:
@@ -69,7 +69,7 @@ def test_a_comparison_of_the_built_in_critic(core):
 
 
 LOADING = {"precision": "auto", "device": "auto", "max_pixels": 802816}
-ASKING = {"how": "auto", "tie": 0.0, "temperature": 0.0, "seed": 0, "max_new_tokens": 2048}
+ASKING = {"comparison": "auto", "tie_margin": 0.0, "temperature": 0.0, "seed": 0, "max_new_tokens": 2048}
 
 
 def test_it_shows_one_thing(core):

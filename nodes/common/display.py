@@ -112,7 +112,7 @@ def loop(state: State) -> dict:
         ],
         "best": state.best.number if state.best else None,
         "accepted": len(state.accepted),
-        "want": state.settings.want,
+        "target": state.settings.want,
         "limit": state.settings.rounds,
         "done": state.done,
         "reason": state.reason,

@@ -10,13 +10,13 @@ from ...rr_models.loop.state import SEEDS
 MAX_SEED = SEEDS - 1
 
 
-def bars_of_aspects() -> io.Input:
+def aspect_thresholds_input() -> io.Input:
     """The input of bars of single aspects, read by rr_models.bars.read."""
     return io.String.Input(
-        "bars",
+        "aspect_thresholds",
         default="",
         optional=True,
-        tooltip="Bars of single aspects in place of bar, such as text_faithfulness=3.5, "
+        tooltip="Bars of single aspects in place of threshold, such as text_faithfulness=3.5, "
         "physical_quality=2.5.",
         advanced=True,
     )

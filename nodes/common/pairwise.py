@@ -24,24 +24,24 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 
 
-def how_input(**more) -> io.Input:
+def comparison_input(**more) -> io.Input:
     """The input that says how two pictures are shown to the critic, as `chosen` takes it."""
     return io.Combo.Input(
-        "how",
+        "comparison",
         options=[AUTO, *HOW],
         default=AUTO,
-        tooltip="both orders: shown as A, B and as B, A. one order: half the time, and blind to "
-        "position bias. one by one: each judged alone. auto: both orders; one by one for the "
+        tooltip="both orders: shown as A, B and as B, A. single order: half the time, and blind to "
+        "position bias. independent: each judged alone. auto: both orders; independent for the "
         "built-in critic, which knows no pairs.",
         advanced=True,
         **more,
     )
 
 
-def tie_input(tooltip: str, **more) -> io.Input:
+def tie_margin_input(tooltip: str, **more) -> io.Input:
     """The margin up to which two pictures tie."""
     return io.Float.Input(
-        "tie", default=0.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip, advanced=True, **more
+        "tie_margin", default=0.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip, advanced=True, **more
     )
 
 

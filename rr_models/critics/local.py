@@ -34,7 +34,7 @@ from .tokenization import PromptTokenizer
 
 log = logging.getLogger(__name__)
 
-BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE = "both orders", "one order", "one by one"
+BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE = "both orders", "single order", "independent"
 HOW = (BOTH_ORDERS, ONE_ORDER, ONE_BY_ONE)
 """How two pictures can be compared."""
 BEST = "best"
@@ -209,8 +209,8 @@ class LocalCritic:
     ) -> Verdict:
         """Compare two pictures of one request; a margin of up to `tie` points is a tie.
 
-        `how` is "both orders" (shown as A, B and as B, A, and the mean taken), "one order" (A, B only) or
-        "one by one" (each judged alone, for critics that know no pairs); other options as for `judge`.
+        `how` is "both orders" (shown as A, B and as B, A, and the mean taken), "single order" (A, B only) or
+        "independent" (each judged alone, for critics that know no pairs); other options as for `judge`.
         """
         if how not in HOW:
             raise ValueError(f"how must be one of {', '.join(HOW)}, not {how!r}.")

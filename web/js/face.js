@@ -1,5 +1,5 @@
 // What Critique Image, Compare Images and Refine End show on the node: scores and reasons after a run, how far
-// the critic has got during one. The data is made by nodes/face.py. Only DOM widgets, which both of ComfyUI's
+// the critic has got during one. The data is made by nodes/common/display.py. Only DOM widgets, which both of ComfyUI's
 // renderings draw; nothing is saved with the workflow, and no node depends on this file. Words of a model only
 // ever become text nodes, never markup.
 
@@ -194,7 +194,7 @@ function drawLoop(face) {
     "div",
     "rr-entry",
     ...rounds,
-    face.want > 1 && el("div", "rr-text", word("accepted", face.accepted, face.want)),
+    face.target > 1 && el("div", "rr-text", word("accepted", face.accepted, face.target)),
     face.done && el("div", "rr-text rr-quiet", face.reason),
     face.done && face.critique && drawCritique(face.critique),
   );
