@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+
 from rr_models.judgement.aspects import RATIONAL_REWARDS
 from rr_models.prompting import rubric
 
@@ -105,13 +108,14 @@ LAYOUTS = {
 
 
 def built(code: str, task: str, request: str) -> list[dict]:
-    """What the function of a card of our own really returns, with its images reduced to their places."""
-    names: dict = {}
-    exec(code.split('\nwith open("/there')[0].replace("import requests", ""), names)  # noqa: S102
-    if task == "t2i":
-        messages = names["build_t2i_messages"](request, b"image")
-    else:
-        messages = names["build_i2i_messages"](request, b"source", b"edited")
+    """What the function in a code block really returns, with its images reduced to their places. Only the
+    function itself is executed, so a block may hold anything else; its defaults and decorators run too."""
+    name = {"t2i": "build_t2i_messages", "edit": "build_i2i_messages"}[task]
+    functions = [n for n in ast.parse(code).body if isinstance(n, ast.FunctionDef) and n.name == name]
+    names: dict = {"base64": base64}
+    exec(compile(ast.Module(functions, []), "card", "exec"), names)  # noqa: S102
+    images = (b"image",) if task == "t2i" else (b"source", b"edited")
+    messages = names[name](request, *images)
     for message in messages:
         if isinstance(message["content"], list):
             message["content"] = [p if p["type"] == "text" else {"type": "image"} for p in message["content"]]

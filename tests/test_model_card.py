@@ -225,7 +225,7 @@ def test_one_unreadable_function_does_not_spoil_the_other():
     assert len(card.notices) == 1 and "build_i2i_messages" in card.notices[0]
 
 
-def test_mutated_cards_are_read_within_the_limits(monkeypatch: pytest.MonkeyPatch):
+def test_mutated_cards_are_read_within_the_limits_and_ask_what_they_build(monkeypatch: pytest.MonkeyPatch):
     """Limits are counted, not timed: the code that is parsed, and the texts that come out."""
     parsed: list[str] = []
     parse = ast.parse
@@ -234,10 +234,14 @@ def test_mutated_cards_are_read_within_the_limits(monkeypatch: pytest.MonkeyPatc
     for card in card_fuzz.mutants(300, seed=2):
         parsed.clear()
         read = model_card.parse(card)
-        assert len(parsed) <= 2 and all(len(code) <= model_card.MAX_CODE for code in parsed)
-        for template in read.templates.values():
-            contents = [part.get("text", "") for m in template.messages("") for part in rubric.parts(m)]
-            assert sum(map(len, contents)) <= model_card.MAX_TEXT
+        codes = parsed.copy()
+        assert len(codes) <= 2 and all(len(code) <= model_card.MAX_CODE for code in codes)
+        for task, template in read.templates.items():
+            (code,) = {code for code in codes if f"def {model_card.FUNCTIONS[task][0]}" in code}
+            messages = template.messages("a barn")
+            assert messages == built(code, task, "a barn")
+            texts = [part.get("text", "") for message in messages for part in rubric.parts(message)]
+            assert sum(map(len, texts)) <= model_card.MAX_TEXT
         templates += len(read.templates)
         notices += len(read.notices)
     assert min(templates, notices) > 40  # mutations of both kinds
