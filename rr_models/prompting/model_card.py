@@ -163,7 +163,7 @@ _OPTIONAL_PART = _shape("if len(_texts) > _count: _parts.append(_part)")
 _RETURN = _shape('return [{"role": "system", "content": _system}, {"role": "user", "content": _parts}]')
 
 
-def _match(shape: object, node: object) -> list | None:
+def _match(shape: Any, node: Any) -> list[Any] | None:
     """What stands for the "_" names of a shape, in order; None if the node has another shape."""
     if isinstance(shape, ast.Name) and shape.id.startswith("_"):
         return [node]
@@ -175,8 +175,12 @@ def _match(shape: object, node: object) -> list | None:
         return [] if shape == node else None
     if len(shape) != len(node):
         return None
-    matches = [_match(*pair) for pair in zip(shape, node, strict=True)]
-    return None if None in matches else sum(matches, [])
+    expressions = []
+    for pair in zip(shape, node, strict=True):
+        if (nodes := _match(*pair)) is None:
+            return None
+        expressions += nodes
+    return expressions
 
 
 class _Function:
@@ -260,7 +264,7 @@ class _Function:
             case ast.Call(
                 func=ast.Attribute(value=template, attr="format"), args=args, keywords=keywords
             ) if all(keyword.arg for keyword in keywords):
-                named = {keyword.arg: text(keyword.value) for keyword in keywords}
+                named = {str(keyword.arg): text(keyword.value) for keyword in keywords}
                 return self._formatted(text(template), [text(arg) for arg in args], named)
         if nodes := _match(_IMAGE, node):
             return self._value(nodes[0], int, depth + 1)
