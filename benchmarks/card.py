@@ -152,7 +152,7 @@ def loaded(folder: Path, precision: str, side: int) -> dict:
         }
     settle()
     figures[f"{precision}_stopped_gb"] = (torch.cuda.memory_allocated() - held) / 1e9
-    critic.weights.drop()
+    critic.weights.unload()
     del critic
     settle()
     figures[f"{precision}_left_gb"] = (torch.cuda.memory_reserved() - before) / 1e9

@@ -73,7 +73,7 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
     from transformers import Qwen3VLForConditionalGeneration
 
     from rr_models.checkpoints.loading import Weights, meta_model
-    from rr_models.checkpoints.precision import choose
+    from rr_models.checkpoints.precision import choose_precision
 
     target = torch.device(device)
     if target.type != "cpu":
@@ -90,16 +90,16 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
         )
         touch(model)
         return {"seconds": time.perf_counter() - start, "peak": peak() - empty}
-    model = meta_model(folder, choose(dtype, target, folder))
+    model = meta_model(folder, choose_precision(dtype, target, folder))
     weights = Weights(folder, model)
-    weights.read(target)
+    weights.load(target)
     touch(model)
     found = {"seconds": time.perf_counter() - start, "peak": peak() - empty}
-    weights.drop()
+    weights.unload()
     gc.collect()
     found["left"] = max(0, resident() - empty)
     start = time.perf_counter()
-    weights.read(target)
+    weights.load(target)
     touch(model)
     return found | {"again": time.perf_counter() - start}
 

@@ -182,7 +182,7 @@ class RationalRewardsLoadCritic(io.ComfyNode):
 
 
 def _options() -> list[str]:
-    offered = catalog.entries(_roots())
+    offered = catalog.available_models(_roots())
     here = [name for name, folder in offered.items() if folder]
     return [*here, SHAPES_CRITIC, *(name for name in offered if name not in here)]
 
@@ -202,10 +202,10 @@ def _place(model: str, folder: str, may_fetch: bool, fetch: Callable) -> tuple[s
         return place.name, place
     if model == SHAPES_CRITIC:
         return BUILT_IN, model_folder.SHAPES_CRITIC
-    if place := catalog.locate(model, catalog.entries(_roots())):
+    if place := catalog.locate(model, catalog.available_models(_roots())):
         return catalog.strip_remark(model), place
     home = _roots()[0]
-    known = catalog.checkpoint(model)
+    known = catalog.known_checkpoint(model)
     if known and may_fetch:
         fetch(known, home / known.name)
         return known.name, home / known.name

@@ -156,4 +156,4 @@ def _critique(record: Record, path: Path) -> Critique:
 def _picture(path: Path) -> torch.Tensor | ExecutionBlocker:
     if path.suffix.lower() in (".json", ".jsonl"):
         return ExecutionBlocker(None)
-    return images.load(path)[None]
+    return images.load_image(path)[None]

@@ -170,7 +170,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
         report = found.report()
         nothing = [ExecutionBlocker(None)]
         return io.NodeOutput(
-            [images.load(file)[None] for file in files] or nothing,
+            [images.load_image(file)[None] for file in files] or nothing,
             [str(file) for file in files] or nothing,
             [float("nan") if row.score is None else row.score for row in rows] or nothing,
             str(out / "ranking.csv"),

@@ -70,7 +70,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "style",
-                    options=list(revise.FORMS),
+                    options=list(revise.STYLES),
                     default=revise.SENTENCES,
                     optional=True,
                     tooltip="sentences: as the critic writes. tags: the things it lists, with commas, for "
@@ -78,7 +78,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "mode",
-                    options=list(revise.MERGES),
+                    options=list(revise.MODES),
                     default=revise.REPLACE,
                     optional=True,
                     tooltip="replace: the refined request takes the last prompt's place. append: the last "
@@ -133,13 +133,13 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
             critiques[rank(critiques)[0]],
             prefix=prefix,
             suffix=suffix,
-            keep=read_terms(protected_terms),
+            protected_terms=read_terms(protected_terms),
             max_words=max_words,
             max_tokens=max_tokens,
             count_tokens=estimate_tokens if clip is None else _counter(clip),
-            form=style,
-            merge=mode,
-            last=last_prompt,
+            style=style,
+            mode=mode,
+            last_prompt=last_prompt,
         )
         return io.NodeOutput(revision.prompt, "\n".join(revision.notes), revision.difference)
 

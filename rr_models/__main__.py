@@ -261,7 +261,7 @@ def _folder(options) -> Path:
     if Path(options.critic).is_dir():
         return Path(options.critic)
     searched = options.models or [Path(__file__).resolve().parents[3] / "models" / "LLM"]
-    found = catalog.entries(searched)
+    found = catalog.available_models(searched)
     if folder := catalog.locate(options.critic, found):
         return folder
     known = ", ".join(name for name, folder in found.items() if folder) or "none"
@@ -298,18 +298,9 @@ def _asked(options) -> dict:
 
 
 def _pictures(files: Sequence[Path]) -> list:
-    from PIL import Image, UnidentifiedImageError
+    from .images import load_image
 
-    from .images import from_pil
-
-    pictures = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                pictures.append(from_pil(image))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{file} cannot be read as a picture ({error}).") from error
-    return pictures
+    return [load_image(file) for file in files]
 
 
 def _text(file: str) -> str:

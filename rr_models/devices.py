@@ -6,23 +6,28 @@ import torch
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: each kind of device has its own way to say so."""
+    """Whether the error means that memory ran out; each kind of device reports that differently."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    said = str(error).lower()
+    message = str(error).lower()
     # CUDA outside of torch's allocator, and MPS; torch on the CPU
-    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in message or "can't allocate memory" in message
+    )
 
 
-def device(choice: torch.device | str) -> torch.device:
-    """The device of that name, after making sure that it is there; "auto": a graphics card, else the CPU."""
+def choose_device(choice: torch.device | str) -> torch.device:
+    """The device of that name, or for "auto" a GPU if there is one, else the CPU.
+
+    Raises ValueError if torch cannot use the device.
+    """
     if choice == "auto":
         mps = torch.backends.mps.is_available()
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
-        found = torch.device(choice)
-        torch.empty(0, device=found)
+        device = torch.device(choice)
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = str(error).splitlines()[0]
-        raise ValueError(f"device: {choice!r} is not to be had here ({said}). Take auto or cpu.") from error
-    return found
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {choice!r} is not available ({reason}); use auto or cpu.") from error
+    return device

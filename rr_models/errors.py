@@ -1,15 +1,15 @@
-"""The errors of this library that a user can mend. A wrong argument is a plain ValueError instead."""
+"""Errors that a user can act on. A wrong argument raises a plain ValueError instead."""
 
 from __future__ import annotations
 
 
 class RationalRewardsError(Exception):
-    """Anything that went wrong here and is not a programming mistake."""
+    """Base class of this library's errors, none of which is a programming mistake."""
 
 
 class ModelFolderError(RationalRewardsError):
-    """A model folder is not what it should be; the message says which file and what to do."""
+    """A model folder is incomplete or damaged; the message names the file and the fix."""
 
 
 class CriticError(RationalRewardsError):
-    """A critic could not be started or could not finish; the message says what to do."""
+    """A critic could not start or could not finish; the message names the fix."""

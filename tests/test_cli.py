@@ -105,15 +105,15 @@ def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, pict
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["critique", "{}/none.png", "--request", "x"], "none.png cannot be read as a picture"),
-        (["critique", __file__, "--request", "x"], "test_cli.py cannot be read as a picture"),
+        (["critique", "{}/none.png", "--request", "x"], "none.png cannot be read as an image"),
+        (["critique", __file__, "--request", "x"], "test_cli.py cannot be read as an image"),
         (["critique", "{picture}", "--request", " "], "request is empty"),
         (
             ["critique", "{picture}", "--request", "x", "--weight", "mood"],
             "'mood' is not an aspect and a number",
         ),
         (["critique", "{picture}", "--request", "x", "--weight", "mood=1"], "'mood' is not judged here"),
-        (["critique", "{picture}", "--request", "x", "--device", "abacus"], "'abacus' is not to be had here"),
+        (["critique", "{picture}", "--request", "x", "--device", "abacus"], "'abacus' is not available"),
         (["critique", "{picture}", "--request", "x", "--aspects", "{}/no.json"], "no.json cannot be read"),
         (["critique", "{picture}", "--request", "x", "--template", "{}/no.json"], "no.json"),
         (["compare", "{picture}", "{picture}", "--request", "x", "--tie", "-1"], "tie must be 0 or more"),

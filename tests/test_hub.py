@@ -78,21 +78,21 @@ def test_the_cache_offers_the_revision_that_was_asked_for_last(own_cache):
     loose = repository(own_cache, "me/tuned--twice", "old", "new")
     model(own_cache / "models--x--llama" / "snapshots" / "a", "llama")
     (own_cache / "models--y--empty").mkdir()
-    assert catalog.cached() == {
+    assert catalog.cached_models() == {
         "TIGER-Lab/RationalRewards-8B-T2I": named / "old",
         "me/tuned--twice": loose / "new",
     }
 
 
 def test_a_cache_that_is_not_there_is_empty(own_cache):
-    assert catalog.cached() == {}
+    assert catalog.cached_models() == {}
 
 
 def test_the_catalogue_lists_folders_then_the_cache_then_what_is_known(own_cache, tmp_path):
     edit = model(tmp_path / "LLM" / "TIGER-Lab" / "RationalRewards-8B-Edit")
     repository(own_cache, "TIGER-Lab/RationalRewards-8B-Edit", "a", main="a")
     small = repository(own_cache, "Qwen/Qwen3-VL-2B-Instruct", "a", main="a") / "a"
-    offered = catalog.entries([tmp_path / "LLM", tmp_path / "nowhere"])
+    offered = catalog.available_models([tmp_path / "LLM", tmp_path / "nowhere"])
     assert list(offered.items()) == [
         ("TIGER-Lab/RationalRewards-8B-Edit", edit),
         ("Qwen/Qwen3-VL-2B-Instruct", small),
@@ -114,7 +114,7 @@ def test_the_catalogue_lists_folders_then_the_cache_then_what_is_known(own_cache
 @pytest.mark.parametrize("where", ["RationalRewards-8B-T2I", "TIGER-Lab/RationalRewards-8B-T2I"])
 def test_a_name_finds_its_model_wherever_it_lies(name, where, tmp_path):
     assert catalog.locate(name, {"other": tmp_path, where: tmp_path / "it"}) == tmp_path / "it"
-    assert catalog.checkpoint(name) is catalog.KNOWN_CHECKPOINTS[0]
+    assert catalog.known_checkpoint(name) is catalog.KNOWN_CHECKPOINTS[0]
 
 
 def test_an_unknown_name_is_nobodys(tmp_path):
@@ -122,11 +122,11 @@ def test_an_unknown_name_is_nobodys(tmp_path):
     another = {"me/RationalRewards-8B-T2I": tmp_path}
     assert catalog.locate("TIGER-Lab/RationalRewards-8B-T2I", another) is None
     assert catalog.locate("/no/such/RationalRewards-8B-T2I", another) is None
-    assert catalog.checkpoint("me/RationalRewards-8B-T2I") is None
+    assert catalog.known_checkpoint("me/RationalRewards-8B-T2I") is None
     assert (
         catalog.locate(catalog.KNOWN_CHECKPOINTS[0].label, {catalog.KNOWN_CHECKPOINTS[0].label: None}) is None
     )
-    assert catalog.checkpoint("llama") is None
+    assert catalog.known_checkpoint("llama") is None
 
 
 def test_every_known_size_is_that_of_its_shape():

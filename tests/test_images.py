@@ -1,4 +1,4 @@
-"""Pictures: bytes as ComfyUI saves them, patches as Hugging Face makes them, sizes as in training."""
+"""Images: bytes as ComfyUI saves them, patches as Hugging Face makes them, sizes as in training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rr_models.errors import ModelFolderError
-from rr_models.images import PIXEL_CAP, Preprocessing, from_pil, image_hash, pixel_values, to_pil
+from rr_models.images import (
+    PIXEL_CAP,
+    Preprocessing,
+    from_pil,
+    image_hash,
+    load_image,
+    pixel_values,
+    to_pil,
+)
 
 SETTINGS = {
     "patch_size": 16,
@@ -72,9 +80,9 @@ def test_settings_come_from_the_folder():
         "image_std": [0.2, 0.3, 0.25],
         "size": {"shortest_edge": 784, "longest_edge": 100_000},
     }
-    how, image = Preprocessing.read(settings), noise(100, 70)
+    preprocessing, image = Preprocessing.read(settings), noise(100, 70)
     theirs = hugging_face(**settings)(images=[to_pil(image)], return_tensors="pt")
-    patches, _ = pixel_values(image, how)
+    patches, _ = pixel_values(image, preprocessing)
     assert (patches - theirs["pixel_values"]).abs().max() < 1e-5
 
 
@@ -96,12 +104,12 @@ def test_sizes_are_those_of_training(height: int, width: int, expected: tuple[in
 def test_any_size_comes_to_whole_tokens_near_the_cap(height: int, width: int, cap: int):
     if max(height, width) > 200 * min(height, width):
         return
-    how = Preprocessing.read(SETTINGS, cap)
-    rows, columns = how.size(height, width)
+    preprocessing = Preprocessing.read(SETTINGS, cap)
+    rows, columns = preprocessing.size(height, width)
     assert rows % 32 == columns % 32 == 0 and rows > 0 and columns > 0
     ratio = max(height, width) / min(height, width)
     # rounding a side adds half a token at most, and no side is less than a token
-    assert rows * columns <= (how.max_pixels**0.5 + 32 * ratio**0.5) ** 2 + 32 * 32 * ratio
+    assert rows * columns <= (preprocessing.max_pixels**0.5 + 32 * ratio**0.5) ** 2 + 32 * 32 * ratio
 
 
 def test_the_cap_may_be_lowered_but_not_beyond_the_folder():
@@ -116,23 +124,23 @@ def test_the_cap_may_be_lowered_but_not_beyond_the_folder():
         Preprocessing.read(SETTINGS, 0)
 
 
-def test_every_byte_survives_the_way_there_and_back():
-    picture = Image.frombytes("RGB", (16, 16), bytes(range(256)) * 3)
-    assert to_pil(from_pil(picture)).tobytes() == picture.tobytes()
+def test_every_byte_survives_the_round_trip():
+    image = Image.frombytes("RGB", (16, 16), bytes(range(256)) * 3)
+    assert to_pil(from_pil(image)).tobytes() == image.tobytes()
 
 
-def test_values_are_cut_not_rounded_and_clamped():
+def test_values_are_truncated_not_rounded_and_clamped():
     image = torch.tensor([[[0.999, -1.0, 2.0]]])
     assert to_pil(image).getpixel((0, 0)) == (254, 0, 255)
 
 
-def test_grey_and_alpha_are_taken():
+def test_grey_and_alpha_are_accepted():
     grey, colour = noise(64, 96, 1), noise(64, 96, 4)
     assert to_pil(grey).tobytes() == to_pil(grey.repeat(1, 1, 3)).tobytes()
     assert to_pil(colour).tobytes() == to_pil(colour[..., :3]).tobytes()
 
 
-def test_half_precision_is_taken():
+def test_half_precision_is_accepted():
     image = noise(32, 32).to(torch.bfloat16)
     assert to_pil(image).tobytes() == to_pil(image.float()).tobytes()
 
@@ -145,9 +153,9 @@ def test_equal_bytes_equal_hash():
 
 
 @pytest.mark.parametrize(
-    ("image", "words"),
+    ("image", "message"),
     [
-        (torch.zeros(1, 64, 64, 3), "one picture at a time"),
+        (torch.zeros(1, 64, 64, 3), "one image at a time"),
         (torch.zeros(64, 64), r"\(64, 64\)"),
         (torch.zeros(64, 64, 2), "channels"),
         (torch.zeros(0, 64, 3), "empty"),
@@ -158,8 +166,8 @@ def test_equal_bytes_equal_hash():
         ([[1.0]], "list"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_a_mend(image, words: str):
-    with pytest.raises(ValueError, match=words):
+def test_what_is_not_an_image_is_refused_with_the_fix(image, message: str):
+    with pytest.raises(ValueError, match=message):
         pixel_values(image, PUBLISHED)
 
 
@@ -178,3 +186,29 @@ def test_what_is_no_picture_is_refused_with_a_mend(image, words: str):
 def test_a_setting_that_makes_no_sense_is_named(settings: dict, named: str):
     with pytest.raises(ModelFolderError, match=named):
         Preprocessing.read(SETTINGS | settings)
+
+
+def test_a_file_is_loaded_as_it_was_saved(tmp_path):
+    image = Image.frombytes("RGB", (16, 16), bytes(range(256)) * 3)
+    image.save(tmp_path / "a.png")
+    assert torch.equal(load_image(tmp_path / "a.png"), from_pil(image))
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "chunk"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, damage: str):
+    file = tmp_path / "a.png"
+    if damage != "missing":
+        to_pil(noise(64, 64)).save(file)
+        data = file.read_bytes()
+        chunk = data.index(b"IDAT")
+        broken = {"text": b"words", "cut": data[:500], "chunk": data[:chunk] + b"\0" * 4 + data[chunk + 4 :]}
+        file.write_bytes(broken[damage])
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as an image \("):
+        load_image(file)
+
+
+def test_an_image_too_large_to_decode_is_named(tmp_path, monkeypatch):
+    to_pil(noise(64, 64)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as an image .*decompression bomb"):
+        load_image(tmp_path / "a.png")

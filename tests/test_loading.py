@@ -64,20 +64,20 @@ def test_what_is_prepared_holds_nothing_until_it_is_read(folder):
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
     assert critic.model.dtype == torch.bfloat16
     heard = []
-    critic.weights.read(CPU, lambda done, total: heard.append((done, total)))
+    critic.weights.load(CPU, lambda done, total: heard.append((done, total)))
     assert critic.weights.size == sum(p.nbytes for p in critic.model.parameters())
     total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     assert heard[0] == (0, total) and heard[-1] == (total, total) and heard == sorted(heard)
     assert len(heard) > 20
-    critic.weights.read(CPU, lambda done, total: pytest.fail("it was there already"))
-    critic.weights.drop()
+    critic.weights.load(CPU, lambda done, total: pytest.fail("it was there already"))
+    critic.weights.unload()
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
 
 
 def test_a_tied_model_counts_its_vocabulary_once(tied_folder):
     critic = local.load(tied_folder)
     assert critic.weights.size == sum(p.nbytes for p in critic.model.parameters())
-    critic.weights.drop()
+    critic.weights.unload()
     assert critic.model.lm_head.weight is critic.model.model.language_model.embed_tokens.weight
 
 
@@ -104,7 +104,7 @@ def test_dropping_gives_freed_memory_back_to_the_system(folder):
     above = torch.ones(1 << 18)  # what is freed below it stays with the process
     del blocks
     before = psutil.Process().memory_info().rss
-    critic.weights.drop()
+    critic.weights.unload()
     assert before - psutil.Process().memory_info().rss > 100e6
     del above
 
@@ -117,9 +117,9 @@ def test_what_the_watcher_raises_ends_the_reading_and_leaves_nothing(folder):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        critic.weights.read(CPU, stop)
+        critic.weights.load(CPU, stop)
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
-    critic.weights.read(CPU)
+    critic.weights.load(CPU)
     assert not any(p.is_meta for p in critic.model.parameters())
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_is_cut_in_half_after_the_check(folder, tmp_path):
     half = sorted(copy.glob("*.safetensors"))[1]
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
     with pytest.raises(ModelFolderError, match=f"{half.name} cannot be read"):
-        critic.weights.read(CPU)
+        critic.weights.load(CPU)
     assert all(p.is_meta for p in critic.model.parameters())
 
 
@@ -149,7 +149,7 @@ def test_a_folder_that_may_only_be_read_is_enough(folder, tmp_path):
         file.chmod(0o444)
     copy.chmod(0o555)
     try:
-        local.load(copy).weights.drop()
+        local.load(copy).weights.unload()
         assert {file: file.stat().st_mtime_ns for file in copy.iterdir()} == before
     finally:
         copy.chmod(0o755)
@@ -165,5 +165,5 @@ def test_nothing_is_filled_with_random_numbers(folder, monkeypatch):
         return real(tensor, *args, **options)
 
     monkeypatch.setattr(torch.Tensor, "normal_", draw)
-    model = loading.meta_model(folder, precision.choose("fp32", CPU, folder))
+    model = loading.meta_model(folder, precision.choose_precision("fp32", CPU, folder))
     assert not drawn and all(p.is_meta for p in model.parameters())

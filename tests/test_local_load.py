@@ -127,7 +127,7 @@ def test_a_real_qwen_vocabulary_gives_the_ids_of_its_own_class(core_folder, fold
         "tokenizer_class": "Qwen2Tokenizer"
     }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(told), "utf-8")
-    ours = hf_config.tokenizer(tmp_path)
+    ours = hf_config.load_tokenizer(tmp_path)
     for sample in (*(part["text"] for part in SAMPLES[0] if part["type"] == "text"), SAMPLES[1]):
         ids = own(sample, add_special_tokens=False).input_ids
         assert ours(sample, add_special_tokens=False).input_ids == ids
@@ -214,7 +214,7 @@ def test_a_chosen_attention_is_the_vision_towers_alone(folder, critic, monkeypat
         return sdpa(module, *args, **options)
 
     AttentionInterface.register("mine", mine)
-    monkeypatch.setattr(hf_config, "attention", lambda choice, device, dtype: choice)
+    monkeypatch.setattr(hf_config, "check_attention", lambda choice, device, dtype: choice)
     other = local.load(folder, attention="mine")
     assert attentions(other.model) == {"vision": "mine", "text": "sdpa", "all": "sdpa"}
     assert answer(other) == answer(critic)
@@ -228,12 +228,12 @@ def test_flash_attention_is_refused_where_it_cannot_be_had(folder, monkeypatch):
     with pytest.raises(ValueError, match="CUDA and ROCm cards, not on cpu. Take sdpa"):
         local.load(folder, attention="flash_attention_2")
     with pytest.raises(ValueError, match="16 bit, this precision in 32. Take sdpa, or precision bf16"):
-        hf_config.attention("flash_attention_2", card, torch.float32)
+        hf_config.check_attention("flash_attention_2", card, torch.float32)
     monkeypatch.setitem(sys.modules, "flash_attn", None)
     with pytest.raises(CriticError, match="flash-attn, which cannot be imported .*pip install flash-attn"):
-        hf_config.attention("flash_attention_2", card, torch.bfloat16)
+        hf_config.check_attention("flash_attention_2", card, torch.bfloat16)
     monkeypatch.setitem(sys.modules, "flash_attn", sys)
-    assert hf_config.attention("flash_attention_2", card, torch.bfloat16) == "flash_attention_2"
-    config = hf_config.config(folder, "flash_attention_2")
+    assert hf_config.check_attention("flash_attention_2", card, torch.bfloat16) == "flash_attention_2"
+    config = hf_config.load_config(folder, "flash_attention_2")
     assert config.vision_config._attn_implementation == "flash_attention_2"
     assert config.text_config._attn_implementation == config._attn_implementation == "sdpa"

@@ -125,9 +125,9 @@ def test_a_packed_critic_judges_and_keeps_its_eyes_and_head_whole(folder, name):
     picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
     (first,) = critic.critique([picture], "a fox", detail="scores", max_new_tokens=300)
     assert first.status == "complete" and first.source["precision"] == name
-    critic.weights.drop()
+    critic.weights.unload()
     assert all(p.is_meta for p in critic.model.parameters())
-    critic.weights.read(CPU)
+    critic.weights.load(CPU)
     assert critic.critique([picture], "a fox", detail="scores", max_new_tokens=300)[0].text == first.text
 
 
@@ -181,7 +181,7 @@ def test_sizes_in_the_readme(eight, tmp_path):
 )
 def test_auto_takes_the_best_that_fits_and_says_why(eight, monkeypatch, room, name):
     monkeypatch.setattr(precision, "has_bitsandbytes", lambda: True)
-    found = precision.choose("auto", CARD, eight, int(room * GB), fast_bf16=True)
+    found = precision.choose_precision("auto", CARD, eight, int(room * GB), fast_bf16=True)
     assert found.name == name and found.dtype == torch.bfloat16
     assert f"{name}, because {room} GB can be free on cuda" in str(found)
     assert ("hardly" in str(found)) == (room < 9)
@@ -189,20 +189,22 @@ def test_auto_takes_the_best_that_fits_and_says_why(eight, monkeypatch, room, na
 
 def test_auto_without_bitsandbytes_stops_at_int8_and_says_so(eight, monkeypatch):
     monkeypatch.setattr(precision, "has_bitsandbytes", lambda: False)
-    found = precision.choose("auto", CARD, eight, 8 * GB, fast_bf16=False)
+    found = precision.choose_precision("auto", CARD, eight, 8 * GB, fast_bf16=False)
     assert (found.name, found.dtype) == ("int8", torch.float16) and "bitsandbytes >= 0.50" in found.why
 
 
 def test_a_choice_is_taken_as_it_is_or_refused(folder, monkeypatch):
     for name in ("bf16", "bfloat16", torch.bfloat16):
-        assert precision.choose(name, CARD, folder, room=1) == precision.Precision("bf16", torch.bfloat16)
-    assert precision.choose("int8", CARD, folder, 1, fast_bf16=True).dtype == torch.bfloat16
-    assert precision.choose("int8", CPU, folder).dtype == torch.float32
+        assert precision.choose_precision(name, CARD, folder, room=1) == precision.Precision(
+            "bf16", torch.bfloat16
+        )
+    assert precision.choose_precision("int8", CARD, folder, 1, fast_bf16=True).dtype == torch.bfloat16
+    assert precision.choose_precision("int8", CPU, folder).dtype == torch.float32
     with pytest.raises(ValueError, match="precision must be auto or one of bf16, .*, not 'float8'"):
-        precision.choose("float8", CPU, folder)
+        precision.choose_precision("float8", CPU, folder)
     monkeypatch.setattr(precision, "has_bitsandbytes", lambda: False)
     with pytest.raises(CriticError, match=r'pip install "bitsandbytes>=0.50"'):
-        precision.choose("4-bit", CPU, folder)
+        precision.choose_precision("4-bit", CPU, folder)
 
 
 def test_an_old_bitsandbytes_does_not_count(monkeypatch):

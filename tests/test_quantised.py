@@ -57,9 +57,9 @@ def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(four_bit):
     assert critic.precision == "bitsandbytes" and critic.weights.device is None
     texts = []
     for _ in range(2):
-        critic.weights.read(CPU)
+        critic.weights.load(CPU)
         texts.append(says(critic))
-        critic.weights.drop()
+        critic.weights.unload()
         assert all(p.is_meta for p in critic.model.parameters())
     assert texts[0] == texts[1] != ""
 
@@ -67,7 +67,7 @@ def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(four_bit):
 def test_its_progress_grows_to_the_size_of_its_files(four_bit):
     critic = local.prepare(four_bit, CPU)
     heard = []
-    critic.weights.read(CPU, lambda done, total: heard.append((done, total)))
+    critic.weights.load(CPU, lambda done, total: heard.append((done, total)))
     total = (four_bit / "model.safetensors").stat().st_size
     assert heard[0] == (0, total) and heard[-1] == (total, total) and heard == sorted(heard)
     steps = sorted({done for done, _ in heard})
@@ -97,7 +97,7 @@ def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
     before = models(critic)
     try:
         with pytest.raises(kind, match="^stop$") as caught:
-            critic.weights.read(CPU, stop)
+            critic.weights.load(CPU, stop)
         assert caught.value.__cause__ is None and (begun or share == 1)
         assert not any(model() for model in begun)
     finally:
@@ -105,7 +105,7 @@ def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
     assert calls[-1] >= share * (four_bit / "model.safetensors").stat().st_size
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
     assert torch.get_default_dtype() == torch.float32
-    critic.weights.read(CPU)
+    critic.weights.load(CPU)
     assert says(critic) == says(local.load(four_bit))
 
 
@@ -127,7 +127,7 @@ def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_pat
     told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
     critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
     with pytest.raises(CriticError, match=f"(?s)saved is quantised by {method}.*{said}"):
-        critic.weights.read(CPU)
+        critic.weights.load(CPU)
     with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
         local.prepare(tmp_path / "saved", CPU, "int8")
 
@@ -152,9 +152,9 @@ def test_fp8_is_unpacked_on_a_processor_or_refused_with_the_reason(folder, tmp_p
     critic = local.prepare(saved, CPU)
     if int(transformers.__version__.split(".")[0]) < 5:
         with pytest.raises(CriticError, match=r"GPU .* Take the model unquantised"):
-            critic.weights.read(CPU)
+            critic.weights.load(CPU)
         return
-    critic.weights.read(CPU)
+    critic.weights.load(CPU)
     for name, tensor in whole.items():
         read = critic.model.get_parameter(name)
         torch.testing.assert_close(

@@ -17,7 +17,7 @@ from rr_tests.made import critique
 
 from rr_models import Settings, best_of, refine
 from rr_models.errors import CriticError
-from rr_models.images import pictures
+from rr_models.images import generated_images
 from rr_models.judgement.ranking import rank
 from rr_models.loop.state import SEED_STEP, replay
 from rr_models.prompt_revision.revise import revise
@@ -71,7 +71,7 @@ def test_an_edit_is_judged_with_its_source():
 
 def test_the_next_prompt_may_be_ones_own():
     def mine(critique):
-        return revise(critique, keep=["sks"]).prompt
+        return revise(critique, protected_terms=["sks"]).prompt
 
     state = refine(paint, Light(), "a cat", settings=Settings(rounds=2), next_prompt=mine)
     assert state.history[1].prompt == "a cat 1, sks"
@@ -193,7 +193,7 @@ GREY = np.full((6, 5, 3), 51, np.uint8)
     ],
 )
 def test_pictures_of_any_kind(made, count):
-    found = pictures(made)
+    found = generated_images(made)
     assert len(found) == count
     for _, tensor in found:
         assert tensor.shape[:2] == (6, 5) and tensor.is_floating_point()

@@ -158,13 +158,13 @@ def test_bad_options_are_errors_as_ever(memory):
 def test_a_folder_is_known_by_content_not_by_name(folder, critic, tmp_path):
     copy = tmp_path / "another name"
     shutil.copytree(folder, copy)
-    assert fingerprint.folder(copy) == fingerprint.folder(folder) == critic.identity
+    assert fingerprint.folder_fingerprint(copy) == fingerprint.folder_fingerprint(folder) == critic.identity
     for name in ("model.safetensors", "tokenizer.json"):
         raw = (copy / name).read_bytes()
         (copy / name).write_bytes(raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:])
-        assert fingerprint.folder(copy) != critic.identity
+        assert fingerprint.folder_fingerprint(copy) != critic.identity
         (copy / name).write_bytes(raw)
-    assert fingerprint.folder(copy) == critic.identity
+    assert fingerprint.folder_fingerprint(copy) == critic.identity
 
 
 def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
@@ -173,12 +173,12 @@ def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
     file = tmp_path / "model.safetensors"
     header = b'{"a": 1}'
     file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(5000))
-    before = fingerprint.folder(tmp_path)
+    before = fingerprint.folder_fingerprint(tmp_path)
     raw = bytearray(file.read_bytes())
     for start in range(0, len(raw), 1000):  # as training would: nearly all numbers are others
         raw[start : start + 200] = b"\1" * len(raw[start : start + 200])
     file.write_bytes(raw)
-    assert fingerprint.folder(tmp_path) != before
+    assert fingerprint.folder_fingerprint(tmp_path) != before
 
 
 def test_other_code_precision_device_aspects_or_wording_is_another_question(
@@ -205,7 +205,7 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
         CachedCritic(renamed, store).critique(pictures(1), "a cat", **SHORT)[0].source["critic"]
         == "other name"
     )
-    monkeypatch.setattr(fingerprint, "code", lambda: "another version")
+    monkeypatch.setattr(fingerprint, "code_fingerprint", lambda: "another version")
     assert not known(CachedCritic(critic, store))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.made import critique
 
-from rr_models.prompt_revision.protected_terms import holds, prompt_syntax, protected_terms
+from rr_models.prompt_revision.protected_terms import contains_term, prompt_syntax, protected_terms
 from rr_models.prompt_revision.revise import revise
 from rr_models.prompt_revision.shorten import count_words, estimate_tokens
 
@@ -26,41 +26,41 @@ def test_prefix_and_suffix_stand_around():
     )
 
 
-def test_an_empty_refinement_uses_the_request_and_says_so():
+def test_an_empty_refinement_falls_back_to_the_request_with_a_note():
     revision = revise(critique(3.0, refined=" ", request="a cat"))
     assert revision.prompt == "a cat"
     assert "no refined request" in revision.notes[0]
 
 
-def test_an_unchanged_refinement_is_said():
+def test_an_unchanged_refinement_is_noted():
     assert "unchanged" in revise(critique(3.0, refined="A  Cat", request="a cat")).notes[0]
 
 
 @pytest.mark.parametrize(
-    ("refined", "term", "prompt", "told"),
+    ("refined", "term", "prompt", "outcome"),
     [
-        ("a photo of sks dog", "sks", "a photo of sks dog", "there"),
-        ("a photo of SKS dog", "sks", "a photo of sks dog", "written as they were"),
+        ("a photo of sks dog", "sks", "a photo of sks dog", "present"),
+        ("a photo of SKS dog", "sks", "a photo of sks dog", "restored"),
         ("a wide category of dogs", "cat", "a wide category of dogs, cat", "added"),
         ("a dog.", "blue hat", "a dog, blue hat", "added"),
-        ("一只猫坐着", "猫", "一只猫坐着", "there"),
-        ("see C++ code", "C++", "see C++ code", "there"),
-        ("(sks:1.2) dog", "(sks:1.2)", "(sks:1.2) dog", "there"),
-        ("a red hat on a dog", "(red hat:1.2)", "a (red hat:1.2) on a dog", "written as they were"),
-        ("a (Red Hat:1.5), a dog", "(red hat:1.2)", "a (red hat:1.2), a dog", "written as they were"),
-        ("a (red hat) on a dog", "(red hat:1.2)", "a (red hat:1.2) on a dog", "written as they were"),
+        ("一只猫坐着", "猫", "一只猫坐着", "present"),
+        ("see C++ code", "C++", "see C++ code", "present"),
+        ("(sks:1.2) dog", "(sks:1.2)", "(sks:1.2) dog", "present"),
+        ("a red hat on a dog", "(red hat:1.2)", "a (red hat:1.2) on a dog", "restored"),
+        ("a (Red Hat:1.5), a dog", "(red hat:1.2)", "a (red hat:1.2), a dog", "restored"),
+        ("a (red hat) on a dog", "(red hat:1.2)", "a (red hat:1.2) on a dog", "restored"),
         ("a red hat-trick", "(big hat:1.2)", "a red hat-trick, (big hat:1.2)", "added"),
         ("a dog", "<lora:dog_v2:0.8>", "a dog, <lora:dog_v2:0.8>", "added"),
         ("a dog my_style_2", "my_style", "a dog my_style_2, my_style", "added"),
     ],
 )
-def test_kept_terms_stand_word_for_word_and_are_told(refined, term, prompt, told):
-    revision = revise(critique(3.0, refined=refined), keep=[term])
+def test_protected_terms_appear_word_for_word_and_are_reported(refined, term, prompt, outcome):
+    revision = revise(critique(3.0, refined=refined), protected_terms=[term])
     assert revision.prompt == prompt
-    assert f"Kept terms {told}: {term}." in revision.notes
+    assert f"Protected terms {outcome}: {term}." in revision.notes
 
 
-def test_what_means_something_to_programs_survives_without_being_named():
+def test_prompt_syntax_survives_without_being_named():
     request = "a {red|blue} __animal__ in (a big, dark forest:1.3) <lora:ink:0.7>, embedding:good_v2, (plain)"
     tokens = "{red|blue}", "__animal__", "(a big, dark forest:1.3)", "<lora:ink:0.7>", "embedding:good_v2"
     assert prompt_syntax(request) == tokens
@@ -86,9 +86,10 @@ def test_syntax(text, found):
     assert prompt_syntax(text) == found
 
 
-def test_a_kept_term_in_the_prefix_is_not_lost():
+def test_a_protected_term_in_the_prefix_is_not_added_again():
     assert (
-        revise(critique(3.0, refined="a dog"), prefix="sks style", keep=["sks"]).prompt == "sks style a dog"
+        revise(critique(3.0, refined="a dog"), prefix="sks style", protected_terms=["sks"]).prompt
+        == "sks style a dog"
     )
 
 
@@ -130,12 +131,14 @@ def test_shortened_at_sentence_then_comma_then_word(limit, expected):
         ("A cat, sitting there. It is on the old red sofa of mine", "A cat, sitting there."),
     ],
 )
-def test_an_end_that_wastes_most_of_the_room_is_no_place_to_cut(refined, expected):
+def test_a_sentence_end_that_wastes_most_of_the_limit_is_not_used(refined, expected):
     assert revise(critique(3.0, refined=refined), max_words=8).prompt == expected
 
 
 def test_a_term_that_the_cut_takes_away_is_added_again_within_the_limit():
-    revision = revise(critique(3.0, refined="A red circle. A dog with a hat."), keep=["hat"], max_words=4)
+    revision = revise(
+        critique(3.0, refined="A red circle. A dog with a hat."), protected_terms=["hat"], max_words=4
+    )
     assert revision.prompt == "A red circle, hat"
     assert count_words(revision.prompt) == 4
 
@@ -158,7 +161,7 @@ def test_the_least_relevant_sentences_go_first():
     assert revision.notes == ("Shortened from 15 to 8 words to fit 8 words.",)
 
 
-def test_a_cut_leaves_no_small_words_hanging():
+def test_a_cut_does_not_end_in_small_words():
     revision = revise(critique(3.0, refined="A red circle stands on the left of the picture"), max_words=6)
     assert revision.prompt == "A red circle stands"
 
@@ -173,33 +176,35 @@ def test_a_budget_in_tokens():
 
 def test_tags():
     refined = "There is a large red circle on the left and a small blue star. Black and white, a red circle."
-    revision = revise(critique(3.0, refined=refined), form="tags", prefix="masterpiece,", keep=["sks"])
+    revision = revise(
+        critique(3.0, refined=refined), style="tags", prefix="masterpiece,", protected_terms=["sks"]
+    )
     assert revision.prompt == (
         "masterpiece, large red circle on the left, small blue star, Black and white, red circle, sks"
     )
-    assert revise(critique(3.0, refined="一只猫，一条狗。"), form="tags").prompt == "一只猫, 一条狗"
+    assert revise(critique(3.0, refined="一只猫，一条狗。"), style="tags").prompt == "一只猫, 一条狗"
 
 
 def test_tags_are_left_out_by_relevance():
     made = critique(3.0, request="a cat and a dog", refined="fog, a cat, rain, a dog, snow")
-    assert revise(made, form="tags", max_words=2).prompt == "cat, dog"
+    assert revise(made, style="tags", max_words=2).prompt == "cat, dog"
 
 
 def test_append_keeps_the_last_prompt():
     made = critique(3.0, request="a cat", refined="A cat. It wears a red hat. The cat.")
-    assert revise(made, merge="append").prompt == "a cat. It wears a red hat."
-    assert revise(made, merge="append", form="tags").prompt == "a cat, It wears a red hat"
-    again = revise(made, merge="append", prefix="ink", suffix="8k", last="ink a dog 8k")
+    assert revise(made, mode="append").prompt == "a cat. It wears a red hat."
+    assert revise(made, mode="append", style="tags").prompt == "a cat, It wears a red hat"
+    again = revise(made, mode="append", prefix="ink", suffix="8k", last_prompt="ink a dog 8k")
     assert again.prompt == "ink a dog. A cat. It wears a red hat. The cat. 8k"
-    nothing = revise(critique(3.0, request="a red cat", refined="A cat, red."), merge="append")
-    assert nothing.prompt == "a red cat" and "says nothing that the last prompt does not" in nothing.notes[0]
+    nothing = revise(critique(3.0, request="a red cat", refined="A cat, red."), mode="append")
+    assert nothing.prompt == "a red cat" and "adds nothing to the last prompt" in nothing.notes[0]
 
 
 def test_the_difference_to_the_last_prompt():
     made = critique(3.0, request="a green cat", refined="a red cat on a chair")
     assert revise(made).difference == "green → red\n+ on a chair"
-    assert revise(made, last="a red old cat on a chair").difference == "- old"
-    same = revise(made, last="a red cat on a chair")
+    assert revise(made, last_prompt="a red old cat on a chair").difference == "- old"
+    same = revise(made, last_prompt="a red cat on a chair")
     assert same.difference == "" and "unchanged: only a new seed" in same.notes[-1]
 
 
@@ -212,7 +217,7 @@ TEXT = st.lists(
 ).map(" ".join)
 
 
-def bare(text):
+def bare_words(text):
     return [word.casefold() for word in re.findall(r"[A-Za-z0-9]+|[\u4e00-\u9fff]", text)]
 
 
@@ -225,36 +230,42 @@ def bare(text):
     st.sampled_from(["sentences", "tags"]),
     st.sampled_from(["replace", "append"]),
 )
-def test_laws(refined, prefix, keep, wanted, limit, form, merge):
+def test_laws(refined, prefix, protected, wanted, limit, style, mode):
     made = critique(3.0, refined=refined, request=f"a request {wanted}".strip())
-    revision = revise(made, prefix=prefix, keep=keep, max_words=limit, form=form, merge=merge)
-    for term in (*keep, *prompt_syntax(made.request)):
-        assert holds(revision.prompt, term), "a kept term is lost"
+    revision = revise(made, prefix=prefix, protected_terms=protected, max_words=limit, style=style, mode=mode)
+    for term in (*protected, *prompt_syntax(made.request)):
+        assert contains_term(revision.prompt, term), "a protected term is missing"
     if limit and count_words(revision.prompt) > limit:
-        assert any("must be kept alone is longer" in note for note in revision.notes)
-    allowed = {*bare(refined), *bare(prefix), *bare(" ".join(keep)), *bare(made.request)}
-    assert set(bare(revision.prompt)) <= allowed, "a word was cut in two"
-    told = " ".join(revision.notes)
-    assert all(term in told for term in keep)
+        assert any("The parts that must stay are longer" in note for note in revision.notes)
+    allowed = {
+        *bare_words(refined),
+        *bare_words(prefix),
+        *bare_words(" ".join(protected)),
+        *bare_words(made.request),
+    }
+    assert set(bare_words(revision.prompt)) <= allowed, "a word was cut in two"
+    notes = " ".join(revision.notes)
+    assert all(term in notes for term in protected)
     assert bool(revision.difference) == (revision.prompt.split() != made.request.split())
     if not refined.strip():
-        assert "no refined request" in told
+        assert "no refined request" in notes
     if (
         not limit
-        and form == "sentences"
-        and merge == "replace"
+        and style == "sentences"
+        and mode == "replace"
         and refined.strip()
-        and not keep
+        and not protected
         and not wanted
     ):
-        assert revision.prompt.split() == [*prefix.split(), *refined.split()], "something was lost"
+        assert revision.prompt.split() == [*prefix.split(), *refined.split()], "words are missing"
 
 
 @given(TEXT, st.integers(1, 12))
-def test_what_is_left_stands_in_its_old_order(refined, limit):
-    prompt = revise(critique(3.0, refined=refined or "x"), max_words=limit).prompt
-    rest = iter(bare(refined or "x"))
-    assert all(word in rest for word in bare(prompt))
+def test_the_remaining_words_keep_their_order(refined, limit):
+    refined = refined.strip() or "x"
+    prompt = revise(critique(3.0, refined=refined), max_words=limit).prompt
+    rest = iter(bare_words(refined))
+    assert all(word in rest for word in bare_words(prompt))
 
 
 PROMPTS = (
@@ -277,7 +288,7 @@ PROMPTS = (
 )
 
 
-def test_the_estimate_of_tokens_is_near_to_clip(core_folder):
+def test_the_token_estimate_is_close_to_clip(core_folder):
     from transformers import CLIPTokenizer
 
     clip = CLIPTokenizer.from_pretrained(core_folder / "comfy" / "sd1_tokenizer")
@@ -291,7 +302,7 @@ def test_a_negative_limit_is_an_error():
         revise(critique(3.0), max_words=-1)
     with pytest.raises(ValueError, match="max_tokens"):
         revise(critique(3.0), max_tokens=-1)
-    with pytest.raises(ValueError, match="form must be one of sentences, tags, not 'poem'"):
-        revise(critique(3.0), form="poem")
-    with pytest.raises(ValueError, match="merge"):
-        revise(critique(3.0), merge="mix")
+    with pytest.raises(ValueError, match="style must be one of sentences, tags, not 'poem'"):
+        revise(critique(3.0), style="poem")
+    with pytest.raises(ValueError, match="mode"):
+        revise(critique(3.0), mode="mix")

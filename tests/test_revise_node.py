@@ -26,7 +26,7 @@ def test_terms_form_and_difference(core):
     run = core.run(prompt)
     assert run.success, run.complaint
     assert run.value("revise", 0) == "(red hat:1.2), dog brighter, sks, <lora:ink:1>"
-    assert "Kept terms added: sks, <lora:ink:1>." in run.value("revise", 1)
+    assert "Protected terms added: sks, <lora:ink:1>." in run.value("revise", 1)
     assert "+" in run.value("revise", 2) or "→" in run.value("revise", 2)
 
 

@@ -171,11 +171,11 @@ def _count(kind: str) -> int:
 def critic_precision(choice: str, device: torch.device, folder: Path) -> Precision:
     """The precision for the widget's choice; what "auto" may take is what core could make free."""
     if device.type == "cpu":
-        return precision.choose(choice, device, folder)
+        return precision.choose_precision(choice, device, folder)
     ours = [entry for entry in management.current_loaded_models if entry.device == device]
     held = sum(entry.model_loaded_memory() for entry in ours if entry.model is not None)
     room = management.get_free_memory(device) + held - management.extra_reserved_memory()
-    return precision.choose(choice, device, folder, int(room), management.should_use_bf16(device))
+    return precision.choose_precision(choice, device, folder, int(room), management.should_use_bf16(device))
 
 
 def _lack_of_memory(error: BaseException) -> bool:
@@ -208,7 +208,7 @@ class _CriticPatcher(comfy.model_patcher.ModelPatcher):
     def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
         before = self.loaded_size()
         if not before:
-            self.weights.read(device_to, progress_watch())
+            self.weights.load(device_to, progress_watch())
             self._tell(device_to, self.weights.size)
         return self.loaded_size() - before
 
@@ -218,9 +218,9 @@ class _CriticPatcher(comfy.model_patcher.ModelPatcher):
     def detach(self, unpatch_all=True):
         if unpatch_all:  # else core only forgets about it, to count it anew
             if self.rest and self.weights.device is not None:
-                self.weights.read(_OFF)
+                self.weights.load(_OFF)
             else:
-                self.weights.drop()
+                self.weights.unload()
             self._tell(_OFF, 0)
         return self.model
 

@@ -40,7 +40,7 @@ KNOWN_CHECKPOINTS = (
 """Sizes follow from the models' shapes at two bytes a weight."""
 
 
-def checkpoint(name: str) -> Checkpoint | None:
+def known_checkpoint(name: str) -> Checkpoint | None:
     """The known checkpoint of that name, repository or label, in whatever case."""
     return next(
         (known for known in KNOWN_CHECKPOINTS if name and locate(name, {known.repository: Path()})), None
@@ -75,7 +75,7 @@ def cache_folder() -> Path:
     return _variable("HF_HUB_CACHE", _variable("HUGGINGFACE_HUB_CACHE", Path(home, "hub")))
 
 
-def cached() -> dict[str, Path]:
+def cached_models() -> dict[str, Path]:
     """Qwen3-VL repositories in the hub's cache: "owner/name" -> the folder of the revision last asked for."""
     found = {}
     for folder in sorted(cache_folder().glob("models--*--*")):
@@ -84,11 +84,11 @@ def cached() -> dict[str, Path]:
     return found
 
 
-def entries(roots: Iterable[Path]) -> dict[str, Path | None]:
+def available_models(roots: Iterable[Path]) -> dict[str, Path | None]:
     """All that can be offered by name: what lies under `roots` (see weights.find), what lies in the hub's
     cache and is not there as well, and the known checkpoints that are neither (label -> None)."""
     offered: dict[str, Path | None] = dict(model_folder.find(roots))
-    for name, folder in cached().items():
+    for name, folder in cached_models().items():
         if locate(name, offered) is None:
             offered[name] = folder
     return offered | {known.label: None for known in KNOWN_CHECKPOINTS if locate(known.name, offered) is None}

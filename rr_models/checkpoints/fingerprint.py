@@ -14,7 +14,7 @@ _BLOCK, _BLOCKS = 65_536, 64
 _KINDS = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 
-def folder(path: Path) -> str:
+def folder_fingerprint(path: Path) -> str:
     """Fingerprint of a model folder: small files and all settings in full, of large ones the size, the head
     with the names of all tensors, and 64 blocks spread over the whole file.
 
@@ -38,7 +38,7 @@ def folder(path: Path) -> str:
 
 
 @cache
-def code() -> str:
+def code_fingerprint() -> str:
     """Fingerprint of this library's code: what another version judged may read otherwise today."""
     home, digest = Path(__file__).parents[1], hashlib.sha256()
     for file in sorted(home.rglob("*.py")):

@@ -19,7 +19,7 @@ _NOT_THE_FOLDERS += ("output_attentions",)  # which only the slowest gives
 """Settings by which a config.json could choose the attention; that is the user's to choose."""
 
 
-def config(folder: Path, attention: str = SDPA):
+def load_config(folder: Path, attention: str = SDPA):
     """The model's configuration, with the rotary settings under their old names too. `attention` is the
     vision tower's; the text half asks torch itself (see decode/text.py).
 
@@ -44,7 +44,7 @@ def ties_embeddings(config) -> bool:
     return bool(config.tie_word_embeddings or getattr(config.get_text_config(), "tie_word_embeddings", False))
 
 
-def tokenizer(folder: Path):
+def load_tokenizer(folder: Path):
     """The folder's tokenizer: tokenizer.json with the special tokens that the folder names.
 
     The class that a folder names for it depends on the transformers that saved it, and an older one does not
@@ -82,7 +82,7 @@ def eos_token_ids(folder: Path, tokenizer, config) -> list[int]:
     )
 
 
-def attention(choice: str, device: torch.device, dtype: torch.dtype) -> str:
+def check_attention(choice: str, device: torch.device, dtype: torch.dtype) -> str:
     """The choice, one of ATTENTIONS, after making sure that it can be had on `device` in `dtype`."""
     if choice not in ATTENTIONS:
         raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {choice!r}.")

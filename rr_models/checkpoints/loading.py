@@ -45,7 +45,7 @@ def meta_model(folder: Path, precision: Precision, attention: str = hf_config.SD
             "that does not fit the installed torch has this effect too: install the matching one, or none."
         ) from error
     with torch.inference_mode(False), _without_weights(precision.dtype):
-        model = Qwen3VLForConditionalGeneration(hf_config.config(folder, attention))
+        model = Qwen3VLForConditionalGeneration(hf_config.load_config(folder, attention))
     if precision.packed:
         quantize_layers(model, precision.name, precision.dtype)
     return model.eval()
@@ -87,7 +87,7 @@ class Weights:
         packed = [module.nbytes for module in model.modules() if isinstance(module, QuantizedLinear)]
         self.size = sum(p.numel() * p.element_size() for p in model.parameters()) + sum(packed)
 
-    def read(self, device: torch.device, watch: Callable[[int, int], None] | None = None) -> None:
+    def load(self, device: torch.device, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Bring the weights to `device`; does nothing where they are there already.
 
         `watch(done, total)` hears of every tensor, in bytes of the files; what it raises ends the reading,
@@ -100,13 +100,13 @@ class Weights:
                 if self.device is not None:  # at rest in memory
                     self.model.to(device)
                 else:
-                    self._read(device, watch or (lambda done, total: None))
+                    self._read(device, on_progress or (lambda done, total: None))
             except BaseException:  # Stop as well: half a model is of no use to anybody
-                self.drop()
+                self.unload()
                 raise
         self.device = device
 
-    def drop(self) -> None:
+    def unload(self) -> None:
         """Let go of the weights, wherever they are."""
         self._empty()
         self._put_buffers(torch.device("cpu"))
@@ -176,7 +176,7 @@ class PrequantizedWeights(Weights):
         self._bare = dict(model.__dict__)
         self.size = sum((folder / file).stat().st_size for file in files.shards(folder))
 
-    def drop(self) -> None:
+    def unload(self) -> None:
         self.model.__dict__.update(self._bare)
         self.device = None
         _trim_heap()

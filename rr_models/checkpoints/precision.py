@@ -50,7 +50,7 @@ class Precision:
         return f"{self.name}, {self.why}" if self.why else self.name
 
 
-def choose(
+def choose_precision(
     wanted: str | torch.dtype, device: torch.device, folder: Path, room: int | None = None, fast_bf16=None
 ) -> Precision:
     """The precision for the user's choice, "auto" or one of NAMES (torch's names and dtypes will do as well).

@@ -133,7 +133,7 @@ class CachedCritic:
             del wish["seed"]
         model = self.model
         return {
-            "code": fingerprint.code(),
+            "code": fingerprint.code_fingerprint(),
             "model": model.identity,
             "precision": [model.precision, str(model.model.dtype)],
             "device": self.device,

@@ -12,10 +12,8 @@ import torch
 from ..checkpoints import fingerprint, hf_config
 from ..checkpoints import model_folder as files
 from ..checkpoints.loading import PrequantizedWeights, Weights, meta_model
-from ..checkpoints.precision import Precision
-from ..checkpoints.precision import choose as choose_precision
-from ..devices import device as choose_device
-from ..devices import out_of_memory
+from ..checkpoints.precision import Precision, choose_precision
+from ..devices import choose_device, out_of_memory
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ..errors import CriticError
 from ..images import Preprocessing, image_hash
@@ -64,7 +62,7 @@ def load(
     device = choose_device(device)
     critic = prepare(folder, device, dtype, max_pixels, name, wording, attention)
     try:
-        critic.weights.read(device, watch)
+        critic.weights.load(device, watch)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -82,16 +80,16 @@ def prepare(
     wording: Wording | None = None,
     attention: str = hf_config.SDPA,
 ) -> LocalCritic:
-    """As `load`, but the weights stay in their files until `critic.weights.read(device)`."""
+    """As `load`, but the weights stay in their files until `critic.weights.load(device)`."""
     folder = Path(folder)
     files.check(folder)
     precision = dtype if isinstance(dtype, Precision) else choose_precision(dtype, device, folder)
     log.info("%s is loaded in %s", name or folder.name, precision)
     preprocessing = Preprocessing.read(files.preprocessing(folder), max_pixels)
-    model = meta_model(folder, precision, hf_config.attention(attention, device, precision.dtype))
+    model = meta_model(folder, precision, hf_config.check_attention(attention, device, precision.dtype))
     from transformers import GenerationConfig
 
-    tokenizer = hf_config.tokenizer(folder)
+    tokenizer = hf_config.load_tokenizer(folder)
     ends = hf_config.eos_token_ids(folder, tokenizer, model.config)
     # a folder's own settings may sample, and transformers prefers them to what a call leaves at its default
     model.generation_config = GenerationConfig(
@@ -103,7 +101,7 @@ def prepare(
         log.warning("%s", notice)
     weights = (PrequantizedWeights if files.quantization_method(folder) else Weights)(folder, model)
     settings = (precision.name, tokenizer, preprocessing, wording, files.trained_wordings(folder))
-    return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder(folder))
+    return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder_fingerprint(folder))
 
 
 class LocalCritic:

@@ -113,12 +113,15 @@ def _judged(
 ) -> tuple[list, list[Critique], list[bytes]]:
     """The candidates as they were drawn, a critique of each, and a thumbnail of each."""
     # torch takes seconds to import, so it waits until there is a picture
-    from ..images import pictures, thumbnail
+    from ..images import generated_images, thumbnail
 
-    made = pictures(drawn)
+    made = generated_images(drawn)
     if not made:
         raise ValueError("generate handed over no picture; it must make at least one.")
-    shown, before = [tensor for _, tensor in made], [tensor for _, tensor in pictures(_listed(sources))]
+    shown, before = (
+        [tensor for _, tensor in made],
+        [tensor for _, tensor in generated_images(_listed(sources))],
+    )
     try:
         critiques = critic.critique(shown, request, task, before, **judging)
     except CriticError as error:

@@ -1,1 +1,1 @@
-"""A critique and the last prompt to the next prompt."""
+"""From a critique and the last prompt to the next prompt."""

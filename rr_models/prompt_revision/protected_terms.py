@@ -1,6 +1,7 @@
-"""Words of a prompt that must survive as they are: a user's own terms, and what means something to programs.
+"""Terms of a prompt that must survive unchanged: the user's own terms, and syntax that programs read.
 
-Such a term is one sign while a text is worked on (`Masks`), so that nothing can cut, split or change it.
+While a text is worked on, each such term is one character (`Placeholders`), so that nothing can cut, split or
+change it.
 """
 
 from __future__ import annotations
@@ -11,78 +12,78 @@ from collections.abc import Iterable, Sequence
 _PAIRS = {"(": ")", "{": "}", "<": ">"}
 _WEIGHT = re.compile(r":\s*[+-]?\d*\.?\d+\s*\)\Z")
 _FILE = re.compile(r"<\w+:[^<>]+>\Z")
-_PLAIN = re.compile(r"__[\w./*-]+?__|\bembedding:[^\s,()]+")
+_UNBRACKETED = re.compile(r"__[\w./*-]+?__|\bembedding:[^\s,()]+")
 
 
 def protected_terms(text: str) -> tuple[str, ...]:
-    """The terms of a list written with commas or line breaks, in order, without repeats. A comma in brackets,
+    """The terms of a list separated by commas or line breaks, in order, without repeats. A comma in brackets,
     as in `(red hat, blue coat:1.2)`, belongs to its term."""
     terms, term, closers = [], "", []
-    for sign in f"{text}\n":
-        if sign == "\n" or (sign in ",，" and not closers):
+    for character in f"{text}\n":
+        if character == "\n" or (character in ",，" and not closers):
             terms.append(term.strip())
             term, closers = "", []
             continue
-        term += sign
-        if sign in _PAIRS:
-            closers.append(_PAIRS[sign])
-        elif closers and sign == closers[-1]:
+        term += character
+        if character in _PAIRS:
+            closers.append(_PAIRS[character])
+        elif closers and character == closers[-1]:
             closers.pop()
     return tuple(dict.fromkeys(filter(None, terms)))
 
 
 def prompt_syntax(text: str) -> tuple[str, ...]:
-    """What means something to programs and not to readers: `(weighted:1.2)`, `<lora:name:0.8>`, `{a|b}`,
-    `__wildcard__` and `embedding:name`; outermost only, in order, without repeats."""
-    found, at = [], 0
-    while at < len(text):
-        end = _closed(text, at)
-        piece = text[at:end]
-        plain = _PLAIN.match(text, at)
+    """The parts of a prompt that programs read rather than people: `(weighted:1.2)`, `<lora:name:0.8>`,
+    `{a|b}`, `__wildcard__` and `embedding:name`; outermost only, in order, without repeats."""
+    parts, start = [], 0
+    while start < len(text):
+        end = _closing_bracket(text, start)
+        bracketed = text[start:end]
+        unbracketed = _UNBRACKETED.match(text, start)
         if end and (
-            (piece[0] == "(" and _WEIGHT.search(piece))
-            or (piece[0] == "{" and "|" in piece)
-            or _FILE.match(piece)
+            (bracketed[0] == "(" and _WEIGHT.search(bracketed))
+            or (bracketed[0] == "{" and "|" in bracketed)
+            or _FILE.match(bracketed)
         ):
-            found.append(piece)
-            at = end
-        elif plain:
-            found.append(plain.group())
-            at = plain.end()
+            parts.append(bracketed)
+            start = end
+        elif unbracketed:
+            parts.append(unbracketed.group())
+            start = unbracketed.end()
         else:
-            at += 1
-    return tuple(dict.fromkeys(found))
+            start += 1
+    return tuple(dict.fromkeys(parts))
 
 
-def holds(text: str, term: str, case: bool = True) -> bool:
-    """Whether the term stands there as a whole: "cat" is not in "category"."""
-    return bool(_whole(term, case).search(text))
+def contains_term(text: str, term: str) -> bool:
+    """Whether the term occurs as a whole word: "cat" is not in "category"."""
+    return bool(_whole_word(term).search(text))
 
 
 class Placeholders:
-    """Stands one private sign in for each kept term of a text."""
+    """Replaces each protected term of a text with one private-use character; `text` is the result."""
 
     def __init__(self, text: str, terms: Sequence[str]):
-        free = (sign for code in range(0xF0000, 0xFFFFE) if (sign := chr(code)) not in text)
-        self.signs = dict(zip(terms, free, strict=False))
+        unused = (character for code in range(0xF0000, 0xFFFFE) if (character := chr(code)) not in text)
+        self.characters = dict(zip(terms, unused, strict=False))
         self.restored: list[str] = []
-        """Terms that stood there in other case or without their weight."""
+        """Terms that occurred in another case or with another weight."""
         # the longest first: "sks dog" before "sks"
         for term in sorted(terms, key=len, reverse=True):
-            sign = self.signs[term]
-            exact = _whole(term, True).sub(sign, text)
-            if exact == text:
+            placeholder = self.characters[term]
+            replaced = _whole_word(term).sub(placeholder, text)
+            if replaced == text:
                 for variant in self._variants(term):
-                    exact = variant.sub(sign, text)
-                    if exact != text:
+                    replaced = variant.sub(placeholder, text)
+                    if replaced != text:
                         self.restored.append(term)
                         break
-            text = exact
+            text = replaced
         self.text = text
 
     @staticmethod
     def _variants(term: str) -> Iterable[re.Pattern]:
-        yield _whole(term, False)
+        yield _whole_word(term, re.IGNORECASE)
         if (
             term.startswith("(")
             and (weight := _WEIGHT.search(term))
@@ -90,32 +91,32 @@ class Placeholders:
         ):
             # "(red hat:1.2)" may have become "(red hat:1.5)", "(red hat)" or "red hat"
             yield re.compile(rf"\(\s*{re.escape(inner)}\s*(?::\s*[\d.]+\s*)?\)", re.IGNORECASE)
-            yield _whole(inner, False)
+            yield _whole_word(inner, re.IGNORECASE)
 
-    def plain(self, text: str) -> str:
-        """The text with the terms back in their places."""
-        for term, sign in self.signs.items():
-            text = text.replace(sign, term)
+    def restore(self, text: str) -> str:
+        """`text` with the terms in place of their characters."""
+        for term, placeholder in self.characters.items():
+            text = text.replace(placeholder, term)
         return text
 
-    def holds(self, text: str, terms: Iterable[str]) -> bool:
-        """Whether one of these terms stands in a text made of `text`."""
-        return any(self.signs[term] in text for term in terms)
+    def any_in(self, text: str, terms: Iterable[str]) -> bool:
+        """Whether one of these terms occurs in `text`, which was made from `self.text`."""
+        return any(self.characters[term] in text for term in terms)
 
 
-def _closed(text: str, at: int) -> int:
-    """Where the bracket that opens at `at` closes; 0 if it is none or never does."""
-    if text[at] not in _PAIRS:
+def _closing_bracket(text: str, start: int) -> int:
+    """The index after the bracket that closes the one at `start`; 0 if there is none."""
+    if text[start] not in _PAIRS:
         return 0
-    opener, closer, depth = text[at], _PAIRS[text[at]], 0
-    for place in range(at, len(text)):
-        depth += (text[place] == opener) - (text[place] == closer)
+    opener, closer, depth = text[start], _PAIRS[text[start]], 0
+    for index in range(start, len(text)):
+        depth += (text[index] == opener) - (text[index] == closer)
         if not depth:
-            return place + 1
+            return index + 1
     return 0
 
 
-def _whole(term: str, case: bool) -> re.Pattern:
+def _whole_word(term: str, flags: int = 0) -> re.Pattern:
     before = r"(?<![A-Za-z0-9_])" if re.match(r"[A-Za-z0-9_]", term) else ""
     after = r"(?![A-Za-z0-9_])" if re.search(r"[A-Za-z0-9_]\Z", term) else ""
-    return re.compile(before + re.escape(term) + after, 0 if case else re.IGNORECASE)
+    return re.compile(before + re.escape(term) + after, flags)
