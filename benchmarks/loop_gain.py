@@ -94,7 +94,7 @@ def run(requests: list[str], judge: Judge, pictures: int, policy: str, use_refin
     """All requests' loops in step. Returns each loop's best picture and how many pictures were drawn in
     all."""
     # patience 0: every way may use its whole budget
-    settings = loop_settings.Settings(rounds=pictures, seed_policy=policy, patience=0)
+    settings = loop_settings.LoopSettings(rounds=pictures, seed_policy=policy, patience=0)
     states = [loop_state.start(request, 1000 * i, settings) for i, request in enumerate(requests)]
     drawn = 0
     while running := [i for i, state in enumerate(states) if not state.done]:
@@ -105,7 +105,7 @@ def run(requests: list[str], judge: Judge, pictures: int, policy: str, use_refin
             following = None if use_refined else requests[i]
             states[i] = loop_state.observe(states[i], [critique], [picture], following)
     print(file=sys.stderr)
-    return [state.kept for state in states], drawn
+    return [state.best_payload for state in states], drawn
 
 
 def faults(scene, picture) -> int:

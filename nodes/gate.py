@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.thresholds import Thresholds
-from ..rr_models.judgement.thresholds import read as read_bars
+from ..rr_models.judgement.thresholds import parse as parse_thresholds
 from .common.image_items import ImageItem, aligned_outputs, collect, outputs, provenance_inputs, single_value
 from .common.inputs import aspect_thresholds_input
 from .common.round_errors import with_round_in_errors
@@ -129,7 +129,7 @@ class RationalRewardsGate(io.ComfyNode):
     ) -> io.NodeOutput:
         goal = Thresholds(
             single_value(threshold, "threshold"),
-            read_bars(single_value(aspect_thresholds, "aspect_thresholds")),
+            parse_thresholds(single_value(aspect_thresholds, "aspect_thresholds")),
             single_value(min_overall, "min_overall"),
         )
         entries = collect(image, critiques, latent, mask, prompts, seeds)

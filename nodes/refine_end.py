@@ -151,15 +151,15 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         if not state.done:
             return cls._next_round(loop, run, shown)
 
-        log.info("Refine loop: best is round %d. %s", state.best.number, state.reason)
+        log.info("Refine loop: best is round %d. %s", state.best.number, state.stop_text)
         shown["text"].append(loop.report())
         if loop.folder and (best := loop.folder / "best.png").is_file():
             shown["images"].append(loop_files.as_ui(best))
         state = run.shelf.filled(state)
         return io.NodeOutput(
-            state.kept.image,
-            or_blocker(state.kept.latent, "latent"),
-            or_blocker(state.kept.mask, "mask"),
+            state.best_payload.image,
+            or_blocker(state.best_payload.latent, "latent"),
+            or_blocker(state.best_payload.mask, "mask"),
             state.best.prompt,
             state.best.seed,
             (state.best.critique,),

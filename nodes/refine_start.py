@@ -8,7 +8,7 @@ import weakref
 from comfy_api.latest import io
 
 from ..rr_models.judgement.aspects import BEST, WORST
-from ..rr_models.judgement.thresholds import read as read_bars
+from ..rr_models.judgement.thresholds import parse as parse_thresholds
 from ..rr_models.loop import settings as loop_settings
 from ..rr_models.loop import state as loop_state
 from .common import display
@@ -81,7 +81,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "refine_from",
-                    options=list(loop_settings.NEXT_FROM),
+                    options=list(loop_settings.REFINE_FROM),
                     default="best",
                     tooltip="Whose refined request is tried next: that of the best round so far or of the "
                     "latest. If it was tried before with the same seed, that of the other.",
@@ -173,19 +173,19 @@ class RationalRewardsRefineStart(io.ComfyNode):
     ) -> io.NodeOutput:
         reject_unknown_inputs("Refine Start", others, "carried", carried, LoopContext)
         if carried is None:
-            settings = loop_settings.Settings(
+            settings = loop_settings.LoopSettings(
                 rounds=rounds,
-                bar=threshold,
+                threshold=threshold,
                 seed_policy=seed_policy,
                 patience=patience,
                 min_gain=min_gain,
-                next_from=refine_from,
-                bars=read_bars(aspect_thresholds),
-                overall_bar=min_overall,
-                want=target_count,
+                refine_from=refine_from,
+                aspect_thresholds=parse_thresholds(aspect_thresholds),
+                min_overall=min_overall,
+                target_count=target_count,
                 prompt_policy=prompt_policy,
-                max_seconds=60 * time_limit_minutes,
-                failures=max_failed_rounds,
+                time_limit_seconds=60 * time_limit_minutes,
+                max_failed_rounds=max_failed_rounds,
             )
             run = weakref.ref(cls.hidden.dynprompt)
             carried = LoopContext(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)

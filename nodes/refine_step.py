@@ -143,8 +143,9 @@ class RationalRewardsRefineStep(io.ComfyNode):
         if best is not None:
             now = best if state.done else state
             latent, mask = (
-                or_blocker(getattr(state.kept, name), name, "Refine Step") for name in ("latent", "mask")
+                or_blocker(getattr(state.best_payload, name), name, "Refine Step")
+                for name in ("latent", "mask")
             )
-            so_far = state.kept.image, latent, mask, (best.critique,)
+            so_far = state.best_payload.image, latent, mask, (best.critique,)
         status = state.number, state.request, state.done, not state.done
         return io.NodeOutput(loop, now.prompt, now.seed, *status, *so_far, state, loop.report())

@@ -129,7 +129,7 @@ class RationalRewardsScorecard(io.ComfyNode):
                 check_pairs(len(pictures), critiques)
             seeds = [] if seed is None else [f"seed {seed}"] * len(critiques)
             card = scorecard.draw(
-                critiques, pictures, sources=sources, bar=threshold, seeds=seeds, theme=theme
+                critiques, pictures, sources=sources, threshold=threshold, seeds=seeds, theme=theme
             )
         drawn = from_pil(card)[None]
         return io.NodeOutput(drawn, ui=ui.PreviewImage(drawn, cls=cls))

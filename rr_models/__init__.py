@@ -2,6 +2,6 @@
 heavy."""
 
 from .loop.run import best_of, refine
-from .loop.settings import Settings
+from .loop.settings import LoopSettings
 
-__all__ = ["Settings", "best_of", "refine"]
+__all__ = ["LoopSettings", "best_of", "refine"]

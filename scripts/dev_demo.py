@@ -28,8 +28,8 @@ def run(core: Path, python: Path) -> None:
         log = server.log_file
     history = read_history(folder)
     print(
-        f"\nStopped: {history['reason']}\nThe best round is {history['best']}.\n\nImages and log are in "
-        f"{folder}"
+        f"\nStopped: {history['stop']['text']}\nThe best round is {history['best']}.\n\n"
+        f"Images and log are in {folder}"
     )
     for file in sorted(folder.iterdir()):
         print(f"    {file.name}")

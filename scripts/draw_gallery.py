@@ -25,7 +25,7 @@ from rr_models import refine, scorecard  # noqa: E402
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC  # noqa: E402
 from rr_models.critics.local import ONE_BY_ONE, load  # noqa: E402
 from rr_models.images import from_pil  # noqa: E402
-from rr_models.loop.settings import Settings  # noqa: E402
+from rr_models.loop.settings import LoopSettings  # noqa: E402
 from rr_models.loop.state import State  # noqa: E402
 from rr_models.parsing.parse import parse  # noqa: E402
 from rr_models.shapes import cases  # noqa: E402
@@ -70,7 +70,7 @@ def loop(theme: str = "light", request: str = REQUEST, seed: int = 129, **settin
     def told(state: State) -> None:
         print(f"  round {len(state.history)}", end="\r", flush=True)
 
-    state = refine(make, critic(), request, seed=seed, settings=Settings(**settings), progress=told)
+    state = refine(make, critic(), request, seed=seed, settings=LoopSettings(**settings), progress=told)
     pictures = {past.number: drawn[past.prompt, past.seed] for past in state.history}
     return scorecard.draw(state, pictures, theme=theme)
 
@@ -115,7 +115,7 @@ CASES: dict[str, Callable[[], Image.Image]] = {
         seed_policy="new on stall",
     ),
     "rounds_100": lambda: loop(
-        "dark", rounds=100, want=100, patience=0, seed_policy="new", prompt_policy="as written"
+        "dark", rounds=100, target_count=100, patience=0, seed_policy="new", prompt_policy="as written"
     ),
     "incomplete": incomplete,
     "pair": pair,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rr_tests import tiny
 
-from rr_models import Settings, refine
+from rr_models import LoopSettings, refine
 from rr_models.critics.cached import CachedCritic
 from rr_models.critics.disk_cache import DiskCache
 from rr_models.critics.local import LocalCritic, load
@@ -59,11 +59,11 @@ def test_a_loop_goes_on_where_it_would_have_ended(critic):
     def grey(prompt: str, seed: int) -> torch.Tensor:
         return torch.full((32, 32, 3), (seed % 7) / 7)
 
-    two = Settings(rounds=2, bar=4.0, seed_policy="new", patience=0)
+    two = LoopSettings(rounds=2, threshold=4.0, seed_policy="new", patience=0)
     state = refine(grey, critic, "a cat", settings=two, **SHORT)
     assert len(state.history) == 2 and state.best.critique.source["asked"] == 2
     ended = refine(grey, critic, "a cat", settings=two, ask_again=False, **SHORT)
-    assert len(ended.history) == 1 and "The critique of round 1 is" in ended.reason
+    assert len(ended.history) == 1 and "The critique of round 1 is" in ended.stop_text
 
 
 STATUSES = st.lists(st.sampled_from([COMPLETE, INCOMPLETE, TRUNCATED, REFUSED]), min_size=1, max_size=5)

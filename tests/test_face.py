@@ -123,7 +123,7 @@ def test_a_loop_is_shown_round_by_round_and_whole_from_the_cache(core):
     assert told == [1, 2, 3]
     (last,) = sent(run, "end")[-1]
     assert [past["number"] for past in last["rounds"]] == [1, 2, 3]
-    assert (last["best"], last["done"]) == (3, True) and last["reason"].startswith("Every aspect")
+    assert (last["best"], last["done"]) == (3, True) and last["stop"]["code"] == "thresholds_reached"
     assert last["critique"]["overall"] == run.value("end", 6).best.critique.overall
     assert len(seen) <= 2  # core hands out the very list that later rounds bring up to date
     (kept,) = faces(run.outputs["end"])

@@ -47,7 +47,7 @@ def test_a_batch_is_parted_in_its_order(core):
     assert [one.overall for one in run.value("gate", CRITIQUES)] == pytest.approx([1.6, 1.75])
     assert [one.overall for one in run.value("gate", FAIL_CRITIQUES)] == pytest.approx([1.45])
     lines = run.value("gate", REPORT).splitlines()
-    assert lines[0].startswith("Image 1: fail, Text Faithfulness 1.45 (bar 1.5)")
+    assert lines[0].startswith("Image 1: fail, Text Faithfulness 1.45 (threshold 1.5)")
     assert lines[1:] == ["Image 2: pass", "Image 3: pass"]
 
 
@@ -118,7 +118,7 @@ def test_a_list_gets_shorter_and_keeps_what_belongs_together(core):
 @pytest.mark.parametrize(
     ("gate", "said"),
     [
-        ({"threshold": 5.0}, "bar must lie between 1 (worst) and 4 (best)"),
+        ({"threshold": 5.0}, "threshold must lie between 1 (worst) and 4 (best)"),
         ({"aspect_thresholds": "mood=2"}, "'mood' is not judged here"),
         ({"critiques": ["other", 0]}, "image holds 3 pictures, critiques holds 1"),
         ({"latent": ["single", 1]}, "latent holds 1 items for 3 pictures"),

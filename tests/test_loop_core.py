@@ -17,7 +17,7 @@ def test_runs_until_the_bar_is_reached_and_returns_the_best(core):
     assert run.success, run.complaint
     history = run.value("end", HISTORY)
     assert [past.prompt for past in history.history] == ["grey", "grey brighter", "grey brighter brighter"]
-    assert "3 or above in round 3" in history.reason
+    assert history.stop_text == "Round 3 reaches the thresholds: 3."
     assert run.value("end", PROMPT) == "grey brighter brighter"
     assert run.value("end", SEED) == 0
     assert run.value("end", IMAGE).shape == (1, 16, 16, 3)
@@ -159,7 +159,7 @@ def test_rounds_on_disk(core):
         "grey brighter",
         "grey brighter brighter",
     ]
-    assert history["best"] == 3 and history["reason"]
+    assert history["best"] == 3 and history["stop"]["code"] == "thresholds_reached"
     with Image.open(folder / "best.png") as best, Image.open(folder / "round_03.png") as third:
         assert best.tobytes() == third.tobytes()
         assert json.loads(best.text["workflow"]) == workflow

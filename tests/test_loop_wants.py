@@ -24,7 +24,7 @@ def test_as_many_pictures_as_wanted(core):
     run = core.run(prompt)
     assert run.success, run.complaint
     state = run.value("end", HISTORY)
-    assert state.reason == "All 3 wanted pictures are accepted."
+    assert state.stop_text == "All 3 wanted images are accepted."
     assert {past.prompt for past in state.history} == {"grey"}
     shades = [one.mean().item() for one in run.value("end", 8)]
     assert len(shades) == 3 and min(shades) >= 0.2 - 1e-6
@@ -47,7 +47,7 @@ def test_bars_and_minutes_of_the_start(core):
     assert len(run.value("end", HISTORY).history) == 2, run.complaint
     late = core.run(loop(time_limit_minutes=0.0001, seed_policy="new"))
     assert "another round takes at least" in late.value("end", REPORT)
-    assert "bars: 'mood' is not judged here" in core.run(loop(aspect_thresholds="mood=2")).complaint
+    assert "aspect_thresholds: 'mood' is not judged here" in core.run(loop(aspect_thresholds="mood=2")).complaint
     assert "is not an aspect and a score" in core.run(loop(aspect_thresholds="mood")).complaint
 
 

@@ -15,6 +15,7 @@ from rr_tests.made import critique
 
 from rr_models.judgement.verdict import PairScore, Verdict
 from rr_models.loop.state import State, replay
+from rr_models.loop.stop_reason import Stop, StopReason
 from rr_models.records import image_metadata
 from rr_models.records import record as records
 from rr_models.records.record import KEY, Record
@@ -91,12 +92,16 @@ def test_a_history_read_back_is_what_its_replay_is(rounds, how):
     assert State.from_dict(told) == replay(told)
 
 
-def test_a_history_of_other_rules_is_believed():
+def test_a_history_of_other_rules_is_read_but_does_not_replay():
     state = finished([[critique(2.0, 2.0)], [critique(4.0, 4.0)]])
-    told = state.to_dict() | {"reason": "Stopped by rules of a later version."}
+    other = Stop(StopReason.ROUNDS_USED, {"rounds": 2})
+    data = state.to_dict() | {"stop": other.to_dict()}
     with pytest.raises(ValueError, match="does not replay"):
-        replay(told)
-    assert Record.from_dict(told).found.reason == "Stopped by rules of a later version."
+        replay(data)
+    assert Record.from_dict(data).found.stop == other
+    unknown = state.to_dict() | {"stop": other.to_dict() | {"code": "bored"}}
+    with pytest.raises(ValueError, match="'bored' is not a valid StopReason"):
+        replay(unknown)
 
 
 def test_the_chunks_of_core_stay_as_core_writes_them(tmp_path):

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from rr_tests.made import critique
 
-from rr_models import Settings, best_of, refine
+from rr_models import LoopSettings, best_of, refine
 from rr_models.errors import CriticError
 from rr_models.images import generated_images
 from rr_models.judgement.ranking import rank
 from rr_models.loop.state import SEED_STEP, replay
+from rr_models.loop.stop_reason import StopReason
 from rr_models.prompt_revision.revise import revise
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -51,21 +52,21 @@ def paint(prompt: str, seed: int) -> Image.Image:
 
 
 def test_refines_until_the_bar():
-    state = refine(paint, Light(), "a cat", settings=Settings(bar=2.7))
+    state = refine(paint, Light(), "a cat", settings=LoopSettings(threshold=2.7))
     assert [past.prompt for past in state.history] == ["a cat", "a cat 1"]
-    assert state.kept.getpixel((0, 0)) == 150 and state.best.number == 2
-    assert "2.7 or above in round 2" in state.report()
+    assert state.best_payload.getpixel((0, 0)) == 150 and state.best.number == 2
+    assert "Round 2 reaches the thresholds: 2.7." in state.report()
 
 
 def test_the_judge_sees_the_request_and_the_options():
     critic = Light()
-    refine(paint, critic, "a cat", settings=Settings(rounds=2), temperature=0.5)
+    refine(paint, critic, "a cat", settings=LoopSettings(rounds=2), temperature=0.5)
     assert critic.seen == [("a cat", "t2i", 0, {"temperature": 0.5})] * 2
 
 
 def test_an_edit_is_judged_with_its_source():
     critic = Light()
-    refine(paint, critic, "more", sources=Image.new("RGB", (4, 4)), settings=Settings(rounds=1))
+    refine(paint, critic, "more", sources=Image.new("RGB", (4, 4)), settings=LoopSettings(rounds=1))
     assert critic.seen == [("more", "edit", 1, {})]
 
 
@@ -73,7 +74,7 @@ def test_the_next_prompt_may_be_ones_own():
     def mine(critique):
         return revise(critique, protected_terms=["sks"]).prompt
 
-    state = refine(paint, Light(), "a cat", settings=Settings(rounds=2), next_prompt=mine)
+    state = refine(paint, Light(), "a cat", settings=LoopSettings(rounds=2), next_prompt=mine)
     assert state.history[1].prompt == "a cat 1, sks"
 
 
@@ -81,8 +82,8 @@ def test_several_candidates():
     def three(prompt, seed):
         return [Image.new("L", (8, 8), light) for light in (10, 90, 50)]
 
-    state = refine(three, Light(), "a cat", settings=Settings(rounds=1))
-    assert state.best.chosen == 1 and state.kept.getpixel((0, 0)) == 90
+    state = refine(three, Light(), "a cat", settings=LoopSettings(rounds=1))
+    assert state.best.chosen == 1 and state.best_payload.getpixel((0, 0)) == 90
 
 
 def test_a_later_failure_keeps_the_best(caplog):
@@ -92,9 +93,9 @@ def test_a_later_failure_keeps_the_best(caplog):
         return paint(prompt, seed)
 
     state = refine(failing, Light(), "a cat")
-    assert state.done and state.best.number == 1 and state.kept is not None
-    assert state.reason == "Round 2 failed: RuntimeError: no memory." and "no memory" in caplog.text
-    assert replay(json.loads(json.dumps(state.to_dict()))).reason == state.reason
+    assert state.done and state.best.number == 1 and state.best_payload is not None
+    assert state.stop_text == "Round 2 failed: RuntimeError: no memory." and "no memory" in caplog.text
+    assert replay(json.loads(json.dumps(state.to_dict()))).stop == state.stop
 
 
 def test_a_failure_in_the_first_round_is_raised():
@@ -110,11 +111,11 @@ def test_a_failure_in_the_first_round_is_raised():
 
 def test_a_critic_that_fails_costs_its_round():
     state = refine(paint, Light(fails=[2]), "a cat")
-    assert state.best.number == 1 and "round 2 is incomplete: too dark to see." in state.reason
-    passed_over = Settings(rounds=3, seed_policy="new", failures=1, patience=0)
+    assert state.best.number == 1 and "round 2 is incomplete: too dark to see." in state.stop_text
+    passed_over = LoopSettings(rounds=3, seed_policy="new", max_failed_rounds=1, patience=0)
     assert len(refine(paint, Light(fails=[2]), "a cat", settings=passed_over).history) == 3
     first = refine(paint, Light(fails=[1]), "a cat")
-    assert first.kept is not None and first.best.critique.overall is None
+    assert first.best_payload is not None and first.best.critique.overall is None
 
 
 @pytest.mark.parametrize(("calls", "judged"), [(1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (6, 1), (9, 2)])
@@ -127,13 +128,13 @@ def test_stop_ends_the_loop_with_the_best_so_far(calls, judged):
 
     state = refine(paint, Light(), "a cat", stop=stop)
     assert len(asked) == calls and len(state.history) == judged
-    assert state.reason == f"Stopped in round {judged + 1}." and state.reason in state.report()
-    assert (state.kept is None) == (judged == 0)
+    assert state.stop_text == f"Stopped in round {judged + 1}." and state.stop_text in state.report()
+    assert (state.best_payload is None) == (judged == 0)
 
 
 def test_progress_hears_of_every_round_and_may_raise():
     heard = []
-    state = refine(paint, Light(), "a cat", settings=Settings(rounds=3), progress=heard.append)
+    state = refine(paint, Light(), "a cat", settings=LoopSettings(rounds=3), progress=heard.append)
     assert [one.history for one in heard] == [state.history[: i + 1] for i in range(len(state.history))]
     with pytest.raises(ZeroDivisionError):
         refine(paint, Light(), "a cat", progress=lambda state: 1 / 0)
@@ -145,7 +146,7 @@ def test_the_watch_of_the_critic_still_hears():
         paint,
         Light(),
         "a cat",
-        settings=Settings(rounds=1),
+        settings=LoopSettings(rounds=1),
         watch=lambda *at: heard.append(at),
         stop=lambda: False,
     )
@@ -161,16 +162,16 @@ def test_best_of_draws_the_request_as_it_is_with_new_seeds():
 
     state = best_of(by_seed, Light(fails=[1]), "a cat", 3, seed=7)
     assert drawn == [("a cat", 7 + i * SEED_STEP) for i in range(3)]
-    assert state.best.number == 2 and state.kept.getpixel((0, 0)) == 90
+    assert state.best.number == 2 and state.best_payload.getpixel((0, 0)) == 90
 
 
 def test_best_of_stops_at_a_picture_that_none_can_beat():
     state = best_of(lambda prompt, seed: Image.new("L", (8, 8), 255), Light(), "a cat", 9)
-    assert len(state.history) == 1 and "4 or above" in state.reason
+    assert len(state.history) == 1 and state.stop.reason is StopReason.THRESHOLDS_REACHED
     critic = Light()
     critic.profile = type("Profile", (), {"scale": (0.0, 10.0)})
     assert critic.profile.scale[1] == 10
-    with pytest.raises(ValueError, match="bar must lie between 1 .* not at 10"):
+    with pytest.raises(ValueError, match="threshold must lie between 1 .*; it is 10"):
         best_of(paint, critic, "a cat", 2)  # it says one scale and judges on another
 
 
@@ -220,7 +221,7 @@ def test_laws(plan, rounds, policy, patience, failures):
                 raise CriticError("cannot see")
             return super().critique(images, request, task, sources, **options)
 
-    settings = Settings(rounds=rounds, seed_policy=policy, patience=patience, failures=failures)
+    settings = LoopSettings(rounds=rounds, seed_policy=policy, patience=patience, max_failed_rounds=failures)
     try:
         state = refine(generate, Critic(), "a cat", settings=settings)
     except RuntimeError:
@@ -228,7 +229,7 @@ def test_laws(plan, rounds, policy, patience, failures):
         return
     assert state.done and len(drawn) <= rounds and set(judged) == {"a cat"}
     assert len(state.history) == len(drawn) - ("generator" in plan[: len(drawn)])
-    order = rank([past.critique for past in state.history], bar=settings.goal)
+    order = rank([past.critique for past in state.history], thresholds=settings.thresholds)
     assert state.best is state.history[order[0]]
     assert replay(json.loads(json.dumps(state.to_dict()))).to_dict() == state.to_dict()
 

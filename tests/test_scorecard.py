@@ -15,7 +15,7 @@ from rr_models import scorecard
 from rr_models.images import from_pil, thumbnail
 from rr_models.judgement.critique import TRUNCATED
 from rr_models.judgement.verdict import PairScore, Verdict
-from rr_models.loop.settings import Settings
+from rr_models.loop.settings import LoopSettings
 from rr_models.loop.state import observe, start
 from rr_models.scorecard import canvas, faces, layout, typeset
 from rr_models.scorecard.changes import changes
@@ -67,7 +67,7 @@ def test_one_critique_tells_all_that_the_critic_said(words):
         "a red fox, seen whole",
     ):
         assert told in words, told
-    assert "below the bar: Text Faithfulness" in words
+    assert "below the threshold: Text Faithfulness" in words
     assert (255, 0, 0) in {color for _, color in card.getcolors(1 << 24)}
 
 
@@ -77,7 +77,7 @@ def test_a_missing_score_is_told_and_there_is_no_overall(words):
     assert "of 4" not in words and "3.90" not in words
 
 
-def test_a_contact_sheet_has_the_best_first_and_dims_what_is_below_the_bar(words):
+def test_a_contact_sheet_has_the_best_first_and_dims_what_is_below_the_threshold(words):
     judged = [critique(2.0, 2.0), critique(4.0, 4.0), critique(3.9, None), critique(3.0, 3.5)]
     green = Image.new("RGB", (40, 40), "#00ff00")
     card = scorecard.draw(judged, [RED, BLUE, RED, green], seeds=["seed 1", "seed 2", "seed 3", "seed 4"])
@@ -89,7 +89,7 @@ def test_a_contact_sheet_has_the_best_first_and_dims_what_is_below_the_bar(words
         "picture 1, seed 1",
         "picture 3, seed 3",
     ]
-    assert any("2 of 4 reach the bar" in said and "1 could not be judged" in said for said in words)
+    assert any("2 of 4 reach the threshold" in said and "1 could not be judged" in said for said in words)
     colors = {color for _, color in card.getcolors(1 << 24)}
     assert {(0, 0, 255), (0, 255, 0)} <= colors and (255, 0, 0) not in colors
     assert card.getpixel((27, 300)) == tuple(bytes.fromhex(THEMES["light"].best[1:])), "the winner is framed"
@@ -121,7 +121,7 @@ def test_an_edit_has_its_source_beside(words):
 
 
 def told_loop(judged, **options):
-    return finished(judged, Settings(**{"rounds": 100, "patience": 0, **options}))
+    return finished(judged, LoopSettings(**{"rounds": 100, "patience": 0, **options}))
 
 
 def test_a_story_tells_seeds_changes_and_why_it_ended(words):
@@ -129,36 +129,35 @@ def test_a_story_tells_seeds_changes_and_why_it_ended(words):
         [[critique(2.0, 2.0, refined="a request, with a fox")], [critique(4.0, 4.0, refined="")]], rounds=9
     )
     scorecard.draw(state, [RED, BLUE])
-    assert {"Round 1", "Round 2, best", "seed 7", "Prompt: what is new", "at the bar", "bar 3.0"} <= set(
-        words
-    )
+    assert {"Round 1", "Round 2, best", "seed 7", "Prompt: what is new", "accepted", "≥ 3.0"} <= set(words)
     assert "a request, with a fox" in words
-    assert state.reason in words
+    assert state.stop_text in words
 
 
-def test_a_story_has_the_bars_of_its_loop(words):
-    bars = {"physical_quality": 2.0}
-    state = told_loop([[critique(2.9604, 2.0, refined="b")], [critique(3.0, 2.0)]], bars=bars, rounds=2)
-    scorecard.draw(state)
-    assert (
-        words.count("at the bar") == 1
-        and "Every aspect stands at 3 or above, physical_quality at 2 in round 2." in words
+def test_a_story_has_the_thresholds_of_its_loop(words):
+    thresholds = {"physical_quality": 2.0}
+    state = told_loop(
+        [[critique(2.9604, 2.0, refined="b")], [critique(3.0, 2.0)]], aspect_thresholds=thresholds, rounds=2
     )
-    assert "2.96" in words, "a score is not rounded up to the bar that it misses"
+    scorecard.draw(state)
+    assert words.count("accepted") == 1 and "Round 2 reaches the thresholds: 3, physical_quality=2." in words
+    assert "2.96" in words, "a score is not rounded up to the threshold that it misses"
 
 
-def test_the_bar_is_two_thirds_up_the_scale_unless_given(words):
+def test_the_threshold_is_two_thirds_up_the_scale_unless_given(words):
     ten = critique(7.0, 6.0, scale=(0.0, 10.0))
     scorecard.draw(ten)
-    assert any("the notch is the bar to reach (6.67)" in said for said in words)
-    scorecard.draw(ten, bar=5.0)
-    assert "every aspect reaches the bar" in words
-    with pytest.raises(ValueError, match="bar must lie between"):
-        scorecard.draw(critique(3.0, 3.0), bar=7.0)
+    assert any("the notch is the threshold (6.67)" in said for said in words)
+    scorecard.draw(ten, threshold=5.0)
+    assert "every aspect reaches its threshold" in words
+    with pytest.raises(ValueError, match="threshold must lie between"):
+        scorecard.draw(critique(3.0, 3.0), threshold=7.0)
 
 
 def test_a_round_that_could_not_be_judged_is_a_cross(words):
-    state = told_loop([[critique(2.0, None, refined="b")], [critique(2.5, 2.5)]], failures=3, rounds=2)
+    state = told_loop(
+        [[critique(2.0, None, refined="b")], [critique(2.5, 2.5)]], max_failed_rounds=3, rounds=2
+    )
     scorecard.draw(state)
     assert "×" in words and "incomplete" in words
 
@@ -176,7 +175,7 @@ def test_a_hundred_rounds_stay_bounded_and_it_is_said(words):
 @given(st.lists(st.sampled_from([None, 1.0, 2.0, 2.9, 4.0]), min_size=1, max_size=60), st.integers(1, 9))
 def test_the_rounds_shown_are_few_and_hold_first_best_and_last(scores, want):
     rounds = [[critique(score, 3.0, refined=f"try {number}")] for number, score in enumerate(scores)]
-    state = told_loop(rounds, failures=100, want=want, bar=4.0)
+    state = told_loop(rounds, max_failed_rounds=100, target_count=want, threshold=4.0)
     shown = chosen(state)
     numbers = [past.number for past in shown]
     assert len(shown) == min(MOST, len(state.history)) and numbers == sorted(set(numbers))
@@ -184,7 +183,7 @@ def test_the_rounds_shown_are_few_and_hold_first_best_and_last(scores, want):
 
 
 def test_the_story_has_the_loop_s_own_thumbnails():
-    state = start("a request", 1, Settings(rounds=2))
+    state = start("a request", 1, LoopSettings(rounds=2))
     for picture in (RED, BLUE):
         judged = [critique(2.0, 2.0, refined="better")]
         state = observe(state, judged, thumbnails=[thumbnail(from_pil(picture))])
@@ -205,7 +204,7 @@ def test_any_text_can_be_drawn(request, said, summary, refined, theme):
     assert scorecard.draw(judged, [RED], theme=theme).height < 3000
     assert scorecard.draw([judged, judged], [RED, RED], theme=theme).height < 3000
     rounds = [[critique(2.0, 2.0, request=request, refined=refined)]] * 3
-    state = finished(rounds, Settings(rounds=3), request)
+    state = finished(rounds, LoopSettings(rounds=3), request)
     assert scorecard.draw(state, theme=theme).height < 3000
 
 

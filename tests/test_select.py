@@ -41,7 +41,7 @@ def test_where_an_aspect_does_not_apply_comes_after_those_it_applies_to():
 def test_with_a_bar_the_accepted_come_first():
     uneven, even = critique(4.0, 4.0, 2.0), critique(3.0, 3.0, 3.0)
     assert rank([uneven, even]) == (0, 1)
-    assert rank([uneven, even], bar=3.0) == (1, 0)
+    assert rank([uneven, even], thresholds=3.0) == (1, 0)
 
 
 def test_an_aspect_that_is_not_judged_is_an_error_that_names_those_that_are():

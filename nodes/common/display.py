@@ -112,10 +112,11 @@ def loop(state: State) -> dict:
         ],
         "best": state.best.number if state.best else None,
         "accepted": len(state.accepted),
-        "target": state.settings.want,
+        "target": state.settings.target_count,
         "limit": state.settings.rounds,
         "done": state.done,
-        "reason": state.reason,
+        "reason": state.stop_text,
+        "stop": state.stop and state.stop.to_dict(),
         "scale": list(state.history[-1].critique.scale),
         "critique": critique(state.best.critique) if state.best else None,
     }

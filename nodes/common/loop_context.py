@@ -94,7 +94,7 @@ class ImageStore:
         places = {(number, i): picture for i, picture in enumerate(pictures)}
         loop = loop.observe(dynprompt, pictures, critiques, next_prompt, list(places))
         self.latest = pictures[loop.state.history[-1].chosen]
-        wanted = {loop.state.kept, *(one.kept for one in loop.state.accepted)}
+        wanted = {loop.state.best_payload, *(image.payload for image in loop.state.accepted)}
         self.pictures = {key: one for key, one in (self.pictures | places).items() if key in wanted}
         return loop
 
@@ -102,8 +102,8 @@ class ImageStore:
         """The state with pictures in place of places."""
         return replace(
             state,
-            kept=self.pictures[state.kept],
-            accepted=tuple(replace(one, kept=self.pictures[one.kept]) for one in state.accepted),
+            best_payload=self.pictures[state.best_payload],
+            accepted=tuple(replace(image, payload=self.pictures[image.payload]) for image in state.accepted),
         )
 
 
@@ -161,7 +161,7 @@ def accepted(state: loop_state.State) -> tuple:
     """Pictures, latents, masks and critiques of all that was accepted, each as one batch."""
     if not state.accepted:
         return (ExecutionBlocker(None),) * 4
-    pictures = [one.kept for one in state.accepted]
+    pictures = [image.payload for image in state.accepted]
     critiques = tuple(one.critique for one in state.accepted)
     if len({picture.image.shape for picture in pictures}) > 1:
         told = "Refine End: the accepted pictures differ in size and make no batch; save_rounds keeps them."

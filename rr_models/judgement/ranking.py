@@ -69,21 +69,21 @@ class RankBy:
 
 
 def rank(
-    critiques: Sequence[Critique], order: RankBy | None = None, bar: float | Thresholds | None = None
+    critiques: Sequence[Critique], order: RankBy | None = None, thresholds: float | Thresholds | None = None
 ) -> tuple[int, ...]:
     """Indices of `critiques`, best first.
 
     Complete critiques come before all others; where one aspect ranks, those it applies to before those it
-    does not. With a `bar`, those that reach it on every aspect, or those that reach all `Bars`, come first.
+    does not. With `thresholds`, those that reach them come first; a number is the threshold of every aspect.
     """
     order = order or RankBy()
     order.check(critiques)
-    bars = Thresholds(bar) if isinstance(bar, (int, float)) else bar
+    thresholds = Thresholds(thresholds) if isinstance(thresholds, (int, float)) else thresholds
 
     def place(index: int) -> tuple:
         critique = critiques[index]
         score = order.score(critique)
-        accepted = bars is not None and bars.reached(critique)
+        accepted = thresholds is not None and thresholds.reached(critique)
         return (critique.status != COMPLETE, not accepted, score is None, -(score or 0.0))
 
     ranked = sorted(range(len(critiques)), key=place)

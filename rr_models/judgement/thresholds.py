@@ -1,6 +1,6 @@
-"""When is a picture good enough? Bars for every aspect, for some of them, and for the overall score.
+"""When is an image good enough? Thresholds for every aspect, for single aspects, and for the overall score.
 
-Pure rules over critiques; knows nothing of loops, pictures or ComfyUI.
+Pure rules over critiques; knows nothing of loops, images or ComfyUI.
 """
 
 from __future__ import annotations
@@ -13,56 +13,75 @@ from .aspects_json import numbers_by_aspect
 from .critique import COMPLETE, Critique
 
 OFF = 0.0
-"""No bar for the overall score."""
+"""No minimum for the overall score."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """`every` aspect that applies must reach its bar, save where `named` has another for it (by key); and the
-    overall score must reach `overall`, unless that is 0."""
+    """Every applicable aspect must reach `threshold`, or its own threshold in `aspect_thresholds` (by key);
+    the overall score must reach `min_overall` unless that is 0.
 
-    every: float = 3.0
-    named: Mapping[str, float] = field(default_factory=dict)
-    overall: float = OFF
+    ValueError for a threshold that is not a finite number.
+    """
+
+    threshold: float = 3.0
+    aspect_thresholds: Mapping[str, float] = field(default_factory=dict)
+    min_overall: float = OFF
 
     def __post_init__(self):
-        for name, bar in self._by_name():
-            if not math.isfinite(bar):
-                raise ValueError(f"{name} must be a score, not {bar}.")
+        for name, value in self._by_name():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be a score, not {value}.")
 
     def _by_name(self) -> list[tuple[str, float]]:
-        named = [(f"bars: {key}", bar) for key, bar in self.named.items()]
-        return [("bar", self.every), *named, ("overall_bar", self.overall)]
+        of_aspects = [(f"aspect_thresholds: {key}", value) for key, value in self.aspect_thresholds.items()]
+        return [("threshold", self.threshold), *of_aspects, ("min_overall", self.min_overall)]
+
+    def __str__(self) -> str:
+        """In short and free of language: "3, text_faithfulness=2.5, overall=3.2"."""
+        of_aspects = (f", {key}={value:g}" for key, value in self.aspect_thresholds.items())
+        overall = f", overall={self.min_overall:g}" if self.min_overall != OFF else ""
+        return f"{self.threshold:g}{''.join(of_aspects)}{overall}"
+
+    def of(self, key: str) -> float:
+        """The threshold of the aspect with this key."""
+        return self.aspect_thresholds.get(key, self.threshold)
 
     def check(self, critique: Critique) -> None:
-        """ValueError where a bar lies off the critique's scale, or is named for an aspect that is not judged:
-        it could never be reached, or never be missed."""
+        """ValueError for a threshold off the critique's scale, which every image or none would reach, and for
+        one of an aspect that is not judged."""
         worst, best = critique.scale
-        for name, bar in self._by_name():
-            if not worst <= bar <= best and not (name == "overall_bar" and bar == OFF):
-                off = " (0: no bar)" if name == "overall_bar" else ""
+        for name, value in self._by_name():
+            if not worst <= value <= best and not (name == "min_overall" and value == OFF):
+                off = ", or be 0 for no minimum" if name == "min_overall" else ""
                 raise ValueError(
-                    f"{name} must lie between {worst:g} (worst) and {best:g} (best){off}, not at {bar:g}."
+                    f"{name} must lie between {worst:g} (worst) and {best:g} (best){off}; it is {value:g}."
                 )
         keys = [aspect.key for aspect in critique.aspects]
-        for key in self.named:
+        for key in self.aspect_thresholds:
             if key not in keys:
-                raise ValueError(f"bars: {key!r} is not judged here; there are: {', '.join(keys)}.")
+                raise ValueError(
+                    f"aspect_thresholds: {key!r} is not judged here; the aspects are {', '.join(keys)}."
+                )
+
+    def low_aspects(self, critique: Critique) -> tuple[str, ...]:
+        """Names of the scored aspects below their threshold."""
+        return tuple(a.name for a in critique.aspects if a.score is not None and a.score < self.of(a.key))
 
     def missed(self, critique: Critique) -> tuple[str, ...]:
-        """What falls short, in words; nothing for a picture that is good enough."""
+        """What falls short, in words; empty for an image that is good enough. ValueError as for `check`."""
         self.check(critique)
         if critique.status != COMPLETE:
             return (f"the critique is {critique.status}",)
         low = [
-            f"{a.name} {_exact(a.score)} (bar {bar:g})"
+            f"{a.name} {_exact(a.score)} (threshold {self.of(a.key):g})"
             for a in critique.aspects
-            if a.score is not None and a.score < (bar := self.named.get(a.key, self.every))
+            if a.score is not None and a.score < self.of(a.key)
         ]
-        if self.overall != OFF and critique.overall is None:
+        if self.min_overall != OFF and critique.overall is None:
             low.append("there is no overall score")
-        elif self.overall != OFF and critique.overall < self.overall:
-            low.append(f"overall {_exact(critique.overall)} (bar {self.overall:g})")
+        elif self.min_overall != OFF and critique.overall < self.min_overall:
+            low.append(f"overall {_exact(critique.overall)} (minimum {self.min_overall:g})")
         return tuple(low)
 
     def reached(self, critique: Critique) -> bool:
@@ -70,10 +89,11 @@ class Thresholds:
 
 
 def _exact(score: float) -> str:
-    """2.8 or 2.9604: never rounded up to the bar that it misses."""
+    """2.8 or 2.9604: never rounded up to the threshold that it misses."""
     return f"{score:.1f}" if round(score, 1) == score else f"{score:.5g}"
 
 
-def read(text: str) -> dict[str, float]:
-    """Bars by aspect: "text_faithfulness=3.5, physical_quality=2", with commas or line ends between."""
-    return numbers_by_aspect(text.replace("，", ","), "bars", "a score, such as text_faithfulness=3.5")
+def parse(text: str) -> dict[str, float]:
+    """Thresholds by aspect key, from "text_faithfulness=3.5, physical_quality=2"; line ends also separate."""
+    example = "a score, such as text_faithfulness=3.5"
+    return numbers_by_aspect(text.replace("，", ","), "aspect_thresholds", example)

@@ -12,8 +12,9 @@ from ..judgement.aspects import RATIONAL_REWARDS, Profile
 from ..judgement.critique import Critique, unjudged
 from ..judgement.ranking import rank
 from ..judgement.task import Task
-from .settings import Settings
+from .settings import LoopSettings
 from .state import State, end, observe, start
+from .stop_reason import StopReason
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def refine(
     request: str,
     *,
     seed: int = 0,
-    settings: Settings | None = None,
+    settings: LoopSettings | None = None,
     task: str = "",
     sources: Any = (),
     next_prompt: Callable[[Critique], str] | None = None,
@@ -43,13 +44,13 @@ def refine(
     round, and what it raises reaches the caller. `stop` is asked before and after every drawing and at every
     step of the critic: True ends the loop. `judging` goes to `critic.critique`: temperature, detail ...
 
-    Of the result, `kept` is the best picture as `generate` handed it over (None if `stop` came before one
-    was judged), `best` its round with prompt, seed and critique, `reason` why the loop ended, and `report()`
-    tells it round by round.
+    Of the result, `best_payload` is the best image as `generate` returned it (None if `stop` came before one
+    was judged), `best` its round with prompt, seed and critique, `stop` why the loop ended, and `report()`
+    a text with one line per round.
 
     What fails in round 1 is raised. Later, any Exception ends the loop with the best so far; it is logged,
-    and `reason` names it. A picture that the critic could not judge (CriticError) counts as a failed round,
-    see `Settings.failures`.
+    and `stop` names it. An image that the critic could not judge (CriticError) counts as a failed round,
+    see `LoopSettings.max_failed_rounds`.
     """
     state = start(request, seed, settings)
     task = task or Task.of(sources=len(_listed(sources)) > 0)
@@ -72,34 +73,38 @@ def refine(
             kept, critiques, small = _judged(critic, drawn, request, task, sources, judging)
             proposal = None
             if next_prompt is not None:
-                proposal = next_prompt(critiques[rank(critiques, bar=state.settings.goal)[0]])
+                proposal = next_prompt(critiques[rank(critiques, thresholds=state.settings.thresholds)[0]])
             state = observe(state, critiques, kept, proposal, time.monotonic() - began, small)
         except _Stopped:
-            return end(state, f"Stopped in round {state.number}.")
+            return end(state, StopReason.STOPPED)
         except Exception as error:
             if state.best is None:
                 raise
             log.exception("Round %d failed; the best so far is kept", state.number)
-            what = f"{type(error).__name__}: {error}".rstrip(" .:")
-            return end(state, f"Round {state.number} failed: {what}.")
+            return end(state, StopReason.ROUND_FAILED, f"{type(error).__name__}: {error}")
         if progress is not None:
             progress(state)
     return state
 
 
 def best_of(
-    generate: Generate, critic, request: str, count: int = 4, *, bar: float | None = None, **options
+    generate: Generate, critic, request: str, count: int = 4, *, threshold: float | None = None, **options
 ) -> State:
     """The best of `count` drawings of the request as it is written, each with a new seed.
 
-    Stops early once every aspect of a picture stands at `bar`; by default that is the best score there is,
-    which no other picture could beat. A picture that could not be judged is passed over. Everything else is
+    Stops early once every aspect of an image reaches `threshold`; by default that is the best score there is,
+    which no other image could beat. An image that could not be judged is skipped. Everything else is
     as for `refine`, whose other options it takes.
     """
-    if bar is None:
-        bar = _profile(critic).scale[1]
-    settings = Settings(
-        rounds=count, bar=bar, seed_policy="new", prompt_policy="as written", patience=0, failures=count
+    if threshold is None:
+        threshold = _profile(critic).scale[1]
+    settings = LoopSettings(
+        rounds=count,
+        threshold=threshold,
+        seed_policy="new",
+        prompt_policy="as written",
+        patience=0,
+        max_failed_rounds=count,
     )
     return refine(generate, critic, request, settings=settings, **options)
 

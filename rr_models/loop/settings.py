@@ -1,4 +1,4 @@
-"""What a refine loop may spend and what it is after: rounds, time, bars, seeds, prompts."""
+"""Settings of a refine loop: budgets, thresholds, and where the next prompt and seed come from."""
 
 from __future__ import annotations
 
@@ -8,57 +8,65 @@ from dataclasses import dataclass, field
 from ..judgement.thresholds import OFF, Thresholds
 
 SEED_POLICIES = ("fixed", "new", "new on stall")
-NEXT_FROM = ("best", "latest")
+REFINE_FROM = ("best", "latest")
 PROMPT_POLICIES = ("refined", "as written")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """When to stop, and where the next prompt and seed come from.
+class LoopSettings:
+    """When a loop stops, and where the next prompt and seed come from.
 
-    `bar`: every aspect that applies must reach it (paper: 3.0), save those that `bars` names (by key), and
-    the overall score must reach `overall_bar` (0: no bar). `patience`: rounds in a row without a gain of at
-    least `min_gain` in the best overall before giving up; 0 never gives up. `want`: how many pictures must
-    reach the bars. `prompt_policy` "as written" keeps the request as the prompt of every round. `max_seconds`
-    (0: no limit): no round begins that would, were it as quick as the quickest so far, end later.
-    `failures`: how many rounds whose pictures could not be judged are passed over.
+    An image is accepted when every applicable aspect reaches `threshold` (paper: 3.0), or its own threshold
+    in `aspect_thresholds` (by key), and the overall score reaches `min_overall` (0: no minimum).
+
+    `rounds`: the most rounds, at least 1. `target_count`: how many accepted images end the loop, at least 1.
+    `patience`: end after this many rounds in a row that raise the best overall score by less than `min_gain`
+    (0: never). `time_limit_seconds` (0: no limit): start no round that would end later even if it took only
+    as long as the quickest round so far. `max_failed_rounds`: how many rounds without a complete critique the
+    loop survives.
+
+    `seed_policy` "new on stall" changes the seed after a round without gain, or when no untried prompt is
+    left. `refine_from`: which round's proposed prompt is tried next. `prompt_policy` "as written" uses the
+    request itself as the prompt of every round.
+
+    ValueError for a value out of range.
     """
 
     rounds: int = 4
-    bar: float = 3.0
+    threshold: float = 3.0
     seed_policy: str = "new on stall"
     patience: int = 3
     min_gain: float = 0.05
-    next_from: str = "best"
-    bars: Mapping[str, float] = field(default_factory=dict)
-    overall_bar: float = OFF
-    want: int = 1
+    refine_from: str = "best"
+    aspect_thresholds: Mapping[str, float] = field(default_factory=dict)
+    min_overall: float = OFF
+    target_count: int = 1
     prompt_policy: str = "refined"
-    max_seconds: float = 0.0
-    failures: int = 0
+    time_limit_seconds: float = 0.0
+    max_failed_rounds: int = 0
 
     def __post_init__(self):
-        for name in ("rounds", "want"):
+        for name in ("rounds", "target_count"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}.")
-        for name in ("patience", "min_gain", "max_seconds", "failures"):
+        for name in ("patience", "min_gain", "time_limit_seconds", "max_failed_rounds"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}; 0 switches it off.")
         for name, choices in (
             ("seed_policy", SEED_POLICIES),
-            ("next_from", NEXT_FROM),
+            ("refine_from", REFINE_FROM),
             ("prompt_policy", PROMPT_POLICIES),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         if self.prompt_policy == "as written" and self.seed_policy == "fixed" and self.rounds > 1:
             raise ValueError(
-                "prompt_policy 'as written' with seed_policy 'fixed' would draw one picture again and again: "
-                "set seed_policy to 'new'."
+                "prompt_policy 'as written' with seed_policy 'fixed' would make the same image in every "
+                "round: set seed_policy to 'new'."
             )
-        Thresholds(self.bar, self.bars, self.overall_bar)
+        Thresholds(self.threshold, self.aspect_thresholds, self.min_overall)
 
     @property
-    def goal(self) -> Thresholds:
-        """What a picture must reach to be accepted."""
-        return Thresholds(self.bar, self.bars, self.overall_bar)
+    def thresholds(self) -> Thresholds:
+        """What an image must reach to be accepted."""
+        return Thresholds(self.threshold, self.aspect_thresholds, self.min_overall)

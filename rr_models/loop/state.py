@@ -1,10 +1,11 @@
 """The refine loop as a pure state machine: propose prompt and seed, observe the critiques, go on or stop.
 
-Knows nothing of models, pictures or ComfyUI; what is kept of a round's picture is an opaque value. The judge
+Knows nothing of models, images or ComfyUI; the caller attaches one opaque payload to each image. The judge
 always sees the original request; only the generator sees `State.prompt`.
 
-Best is: complete before incomplete, at the bars before below them, then the higher overall; equal, the
-earlier. A history is plain data, and `replay` comes to the same decisions from it.
+A complete critique is better than an incomplete one; next, one that reaches the thresholds is better than one
+that does not; next, the higher overall score counts, then the earlier round. A history is plain data, and
+`replay` makes the same decisions from it.
 """
 
 from __future__ import annotations
@@ -14,20 +15,24 @@ from dataclasses import asdict, dataclass, field, replace
 
 from ..judgement.critique import COMPLETE, Critique, known
 from ..judgement.ranking import rank
-from .settings import Settings
+from .settings import LoopSettings
+from .stop_reason import Stop, StopReason
 
 SEEDS = 2**64
 SEED_STEP = 1_000_003
-"""From one new seed to the next: odd, so that no seed comes twice, and wider than any batch, since generators
-count up by one from picture to picture."""
+"""Distance between new seeds: odd, so that no seed repeats, and wider than any batch, since generators count
+up by one from image to image."""
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Round:
-    """One finished round: `chosen` is its best candidate's index, `next_prompt` what that one calls for,
-    `changed` what is new against the round before, `seconds` the time since the loop began when it ended.
-    `thumbnail` is what was handed in to remember its best picture by; it is not written to JSON.
+    """One finished round.
+
+    `chosen` is the index of its best candidate, `next_prompt` the prompt proposed for that one, `changed`
+    what differs from the round before ("prompt", "seed", both or nothing), `seconds` the time from the
+    loop's start to the round's end. `thumbnail` is the caller's small stand-in for the best image; it is not
+    written to JSON.
     """
 
     number: int
@@ -46,14 +51,14 @@ class Round:
 
     def line(self) -> str:
         """The round in one line."""
-        several, count = "", len(self.critiques)
+        candidates, count = "", len(self.critiques)
         if count > 1:
-            several = f", candidate {self.chosen + 1} of {count}"
+            candidates = f", candidate {self.chosen + 1} of {count}"
             if failed := sum(critique.status != COMPLETE for critique in self.critiques):
-                several += f"; {failed} of {count} could not be judged"
+                candidates += f"; {failed} of {count} could not be judged"
         new = f"; new {self.changed}" if self.changed else ""
         scores = self.critique.scores_line()
-        return f"Round {self.number} (seed {self.seed}{new}{several}): {scores} | {_short(self.prompt)}"
+        return f"Round {self.number} (seed {self.seed}{new}{candidates}): {scores} | {_short(self.prompt)}"
 
     def to_dict(self) -> dict:
         return {
@@ -74,22 +79,22 @@ class Round:
 
     @classmethod
     def from_dict(cls, data: dict) -> Round:
-        """Inverse of `to_dict`; what is worked out is worked out anew."""
-        critiques = [Critique.from_dict(one) for one in data["others"]]
+        """Inverse of `to_dict`; derived values are computed again."""
+        critiques = [Critique.from_dict(other) for other in data["others"]]
         critiques.insert(data["chosen"], Critique.from_dict(data["critique"]))
         return cls(**known(cls, data), critiques=tuple(critiques))
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A picture at the bars: where it came from, and what was handed in for it."""
+    """An image that reaches the thresholds: where it came from, and its payload."""
 
     number: int
     candidate: int
     prompt: str
     seed: int
     critique: Critique
-    kept: object = None
+    payload: object = None
 
     def line(self) -> str:
         return f"Accepted: round {self.number}, candidate {self.candidate + 1} (seed {self.seed})"
@@ -97,72 +102,80 @@ class Accepted:
 
 @dataclass(frozen=True)
 class State:
-    """Where the loop stands.
+    """The state of a loop between two rounds.
 
-    `number`, `prompt` and `seed` are those of the round to be generated now, or, once `done`, of the last
-    one. `best` is the best round so far and `kept` what was handed in for its chosen candidate; `stale`
-    counts the rounds since the last gain. `accepted` holds at most `settings.want` pictures, in the order in
-    which they came. `ended` says why it was ended from outside, see `end`.
+    `number`, `prompt` and `seed` belong to the round to generate now; once `done`, to the last one. `best` is
+    the best round so far and `best_payload` the payload of its chosen candidate. `rounds_without_gain` counts
+    the rounds since the last gain. `accepted` holds at most `settings.target_count` images, oldest first.
+    `stop` is why the loop stopped, None while it runs.
     """
 
     request: str
-    settings: Settings
+    settings: LoopSettings
     prompt: str
     seed: int
     number: int = 1
     history: tuple[Round, ...] = ()
     best: Round | None = None
-    kept: object = None
-    stale: int = 0
-    done: bool = False
-    reason: str = ""
+    best_payload: object = None
+    rounds_without_gain: int = 0
     accepted: tuple[Accepted, ...] = ()
-    ended: str = ""
+    stop: Stop | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.stop is not None
+
+    @property
+    def stop_text(self) -> str:
+        """Why the loop stopped, as an English sentence; empty while it runs."""
+        return str(self.stop or "")
 
     def report(self) -> str:
-        """One line per round, then what was accepted if several were wanted, the best, and why it stopped."""
+        """One line per round, the accepted images if several were wanted, the best round, why the loop
+        stopped."""
         lines = [past.line() for past in self.history]
-        if self.settings.want > 1 and self.history:
-            lines += [one.line() for one in self.accepted]
-            lines.append(f"{len(self.accepted)} of {self.settings.want} wanted pictures are accepted.")
+        if self.settings.target_count > 1 and self.history:
+            lines += [image.line() for image in self.accepted]
+            lines.append(f"{len(self.accepted)} of {self.settings.target_count} wanted images are accepted.")
         if self.best is not None:
-            lines.append(f"Best: round {self.best.number}. {self.reason}".rstrip())
-        elif self.reason:
-            lines.append(self.reason)
+            lines.append(f"Best: round {self.best.number}. {self.stop_text}".rstrip())
+        elif self.done:
+            lines.append(self.stop_text)
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
-        """Plain data for JSON, without what was kept."""
+        """Plain data for JSON, without the payloads."""
         return {
             "request": self.request,
             "settings": asdict(self.settings),
             "rounds": [past.to_dict() for past in self.history],
             "best": self.best.number if self.best else None,
-            "accepted": [{"round": one.number, "candidate": one.candidate} for one in self.accepted],
+            "accepted": [{"round": image.number, "candidate": image.candidate} for image in self.accepted],
             "next": {"number": self.number, "prompt": self.prompt, "seed": self.seed},
-            "stale": self.stale,
-            "done": self.done,
-            "reason": self.reason,
-            "ended": self.ended,
+            "rounds_without_gain": self.rounds_without_gain,
+            "stop": self.stop and self.stop.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: dict) -> State:
-        """Inverse of `to_dict`, which is believed (`replay` checks it); without what was kept."""
+        """Inverse of `to_dict`, without payloads. Takes the decisions as they are written; `replay` checks
+        them."""
         rounds = {past["number"]: Round.from_dict(past) for past in data["rounds"]}
         accepted = []
-        for told in data.get("accepted", ()):
-            past, candidate = rounds[told["round"]], told["candidate"]
+        for image in data["accepted"]:
+            past, candidate = rounds[image["round"]], image["candidate"]
             critique = past.critiques[candidate]
             accepted.append(Accepted(past.number, candidate, past.prompt, past.seed, critique))
         return cls(
             **known(cls, data)
             | known(cls, data["next"])
             | {
-                "settings": Settings(**known(Settings, data["settings"])),
+                "settings": LoopSettings(**known(LoopSettings, data["settings"])),
                 "history": tuple(rounds.values()),
                 "best": rounds.get(data["best"]),
                 "accepted": tuple(accepted),
+                "stop": Stop.from_dict(data["stop"]) if data["stop"] else None,
             }
         )
 
@@ -171,32 +184,34 @@ class State:
         return f"State(round {self.number}{best}{', done' if self.done else ''})"
 
 
-def start(request: str, seed: int, settings: Settings | None = None) -> State:
+def start(request: str, seed: int, settings: LoopSettings | None = None) -> State:
     """The state before round 1, whose prompt is the request itself."""
     if not request.strip():
-        raise ValueError("request is empty: write what the picture should show.")
-    return State(request=request, settings=settings or Settings(), prompt=request, seed=seed % SEEDS)
+        raise ValueError("request is empty: write what the image should show.")
+    return State(request=request, settings=settings or LoopSettings(), prompt=request, seed=seed % SEEDS)
 
 
 def observe(
     state: State,
     critiques: Sequence[Critique],
-    keep: Sequence[object] = (),
+    payloads: Sequence[object] = (),
     next_prompt: str | None = None,
     seconds: float = 0.0,
     thumbnails: Sequence[object] = (),
 ) -> State:
-    """The state after the round's critiques, one per candidate.
+    """The state after a round, from one critique per candidate.
 
-    `keep` holds one opaque value per candidate; those of the best candidate of the best round and of the
-    accepted ones are kept. `next_prompt` replaces the critique's own refined request. `seconds` is the time
-    since the loop began. `thumbnails` holds one small opaque value per candidate; the best one's stays with
-    the round, so let it be small.
+    `payloads`: one opaque value per candidate; the state keeps those of the best image and of accepted ones.
+    `next_prompt` replaces the critique's own refined request. `seconds`: the time since the loop began.
+    `thumbnails`: one opaque value per candidate; every round keeps that of its best one, so they should be
+    small. ValueError if the loop has ended, or where critiques, payloads and request do not fit together.
     """
     if state.done:
-        raise ValueError(f"The loop has ended ({state.reason}) and takes no further round; start a new one.")
+        raise ValueError(
+            f"The loop has ended ({state.stop_text}) and takes no further round; start a new one."
+        )
     if not critiques:
-        raise ValueError(f"Round {state.number}: there is no critique; judge at least one picture per round.")
+        raise ValueError(f"Round {state.number}: there is no critique; judge at least one image per round.")
     for critique in critiques:
         if critique.request != state.request:
             raise ValueError(
@@ -204,14 +219,14 @@ def observe(
                 f"request is {_short(state.request)}; connect the critic to the request of the loop's "
                 "start, not to the round's prompt."
             )
-    if keep and len(keep) != len(critiques):
+    if payloads and len(payloads) != len(critiques):
         raise ValueError(
-            f"Round {state.number}: {len(keep)} pictures but {len(critiques)} critiques; hand in one "
-            "critique each."
+            f"Round {state.number}: {len(payloads)} images but {len(critiques)} critiques; give one critique "
+            "for each image."
         )
 
     settings = state.settings
-    order = rank(critiques, bar=settings.goal)
+    order = rank(critiques, thresholds=settings.thresholds)
     chosen = order[0]
     proposal = critiques[chosen].refined_request if next_prompt is None else next_prompt
     if settings.prompt_policy == "as written":
@@ -227,64 +242,76 @@ def observe(
         seconds,
         thumbnails[chosen] if thumbnails else None,
     )
-    fresh = [
-        Accepted(state.number, i, state.prompt, state.seed, critiques[i], keep[i] if keep else None)
+    accepted = [
+        Accepted(state.number, i, state.prompt, state.seed, critiques[i], payloads[i] if payloads else None)
         for i in order
-        if settings.goal.reached(critiques[i])
-    ][: settings.want - len(state.accepted)]
+        if settings.thresholds.reached(critiques[i])
+    ][: settings.target_count - len(state.accepted)]
+    # with several wanted, one more accepted image is a gain, whatever it scores
+    gain = _gains(state, latest) or (accepted and settings.target_count > 1)
     after = replace(
         state,
         history=(*state.history, latest),
-        accepted=(*state.accepted, *fresh),
-        # one more picture of those wanted is a gain, whatever it scores
-        stale=0 if _gains(state, latest) or (fresh and settings.want > 1) else state.stale + 1,
+        accepted=(*state.accepted, *accepted),
+        rounds_without_gain=0 if gain else state.rounds_without_gain + 1,
     )
     if _beats(state, latest):
-        after = replace(after, best=latest, kept=keep[chosen] if keep else None)
+        after = replace(after, best=latest, best_payload=payloads[chosen] if payloads else None)
 
-    stop = _reason_to_stop(after, latest)
-    return replace(after, done=True, reason=stop) if stop else _propose(after, latest)
+    stop = _stop(after, latest)
+    return replace(after, stop=stop) if stop else _propose(after, latest)
 
 
-def end(state: State, why: str) -> State:
-    """The state with the loop ended from outside, such as by Stop or a generator that failed; what was gained
-    stays. `number`, `prompt` and `seed` are then those of the round that was not finished."""
+def end(state: State, reason: StopReason, details: str = "") -> State:
+    """The state with the loop ended by the caller: `reason` is STOPPED or ROUND_FAILED.
+
+    The best image and all accepted ones stay. `number`, `prompt` and `seed` are then those of the unfinished
+    round.
+    """
     if state.done:
-        raise ValueError(f"The loop has ended already: {state.reason}")
-    return replace(state, done=True, reason=why, ended=why)
+        raise ValueError(f"The loop has ended already: {state.stop_text}")
+    if not reason.is_external:
+        raise ValueError(f"end: {reason} is for the loop itself to decide; use STOPPED or ROUND_FAILED.")
+    return replace(state, stop=Stop(reason, {"round": state.number}, details))
 
 
 def replay(data: dict) -> State:
-    """The state that a history came from (`State.to_dict`, read back from JSON), without what was kept.
+    """The state of a history (`State.to_dict`, read back from JSON), without payloads.
 
-    Every decision is made anew; ValueError where it is not the one that the history tells of.
+    Makes every decision again; ValueError where one differs from the history.
     """
-    settings = Settings(**known(Settings, data["settings"]))
+    settings = LoopSettings(**known(LoopSettings, data["settings"]))
     rounds = data["rounds"]
     state = start(data["request"], (rounds[0] if rounds else data["next"])["seed"], settings)
-    for told in rounds:
-        _agree(state, told, f"round {told['number']}")
-        past = Round.from_dict(told)
+    for recorded in rounds:
+        _agree(state, recorded, f"round {recorded['number']}")
+        past = Round.from_dict(recorded)
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
         state = observe(state, past.critiques, (), past.next_prompt, past.seconds)
-    if why := data.get("ended"):
-        state = end(state, why)
-    _agree(state, data["next"], "what comes next")
-    _agree(state, {"done": data["done"], "reason": data["reason"]}, "the end")
+    stop = Stop.from_dict(data["stop"]) if data["stop"] else None
+    if stop and stop.reason.is_external:
+        state = end(state, stop.reason, stop.details)
+    _agree(state, data["next"], "the next round")
+    if stop != state.stop:
+        raise _differs("the end", "stop", str(stop), str(state.stop))
     return state
 
 
-def _agree(state: State, told: dict, where: str) -> None:
-    for name in ("number", "prompt", "seed", "done", "reason"):
-        if name in told and told[name] != getattr(state, name):
-            raise ValueError(
-                f"The history does not replay: {where} has {name} {told[name]!r}, but by its settings and "
-                f"critiques it would be {getattr(state, name)!r}. Was it edited, or made by another version?"
-            )
+def _agree(state: State, recorded: dict, where: str) -> None:
+    for name in ("number", "prompt", "seed"):
+        if recorded[name] != getattr(state, name):
+            raise _differs(where, name, recorded[name], getattr(state, name))
+
+
+def _differs(where: str, name: str, recorded: object, computed: object) -> ValueError:
+    return ValueError(
+        f"The history does not replay: {where} has {name} {recorded!r}, but its settings and critiques give "
+        f"{computed!r}. Was it edited, or made by another version?"
+    )
 
 
 def _changed(state: State) -> str:
-    """Which of prompt and seed the round has new."""
+    """Which of prompt and seed differ from the round before."""
     if not state.history:
         return ""
     before = state.history[-1]
@@ -293,8 +320,10 @@ def _changed(state: State) -> str:
 
 
 def _beats(state: State, latest: Round) -> bool:
-    # The earlier round stands first, and ranking keeps the order of equals.
-    return state.best is None or rank((state.best.critique, latest.critique), bar=state.settings.goal)[0] == 1
+    if state.best is None:
+        return True
+    # The earlier round comes first, and ranking keeps the order of equals.
+    return rank((state.best.critique, latest.critique), thresholds=state.settings.thresholds)[0] == 1
 
 
 def _gains(state: State, latest: Round) -> bool:
@@ -304,81 +333,64 @@ def _gains(state: State, latest: Round) -> bool:
     return new > old and new - old >= state.settings.min_gain - _ROUNDING
 
 
-def _reason_to_stop(state: State, latest: Round) -> str:
+def _stop(state: State, latest: Round) -> Stop | None:
+    """Why the loop stops after its latest round; None if it goes on."""
     settings, critique = state.settings, latest.critique
     if critique.status != COMPLETE:
         failed = sum(past.critique.status != COMPLETE for past in state.history)
-        if failed > settings.failures:
-            return _with_notes(f"The critique of round {latest.number} is {critique.status}", critique)
-    if len(state.accepted) >= settings.want:
-        return _reached(settings, latest)
+        if failed > settings.max_failed_rounds:
+            parameters = {"round": latest.number, "status": critique.status}
+            return Stop(StopReason.CRITIQUE_FAILED, parameters, " ".join(critique.notes))
+    if len(state.accepted) >= settings.target_count:
+        if settings.target_count > 1:
+            return Stop(StopReason.TARGET_COUNT_REACHED, {"target_count": settings.target_count})
+        parameters = {"round": latest.number, "thresholds": str(settings.thresholds)}
+        return Stop(StopReason.THRESHOLDS_REACHED, parameters)
     if latest.number >= settings.rounds:
-        return (
-            f"All {settings.rounds} rounds are used."
-            if settings.rounds > 1
-            else "The one round asked for is used."
-        )
-    if settings.max_seconds:
+        return Stop(StopReason.ROUNDS_USED, {"rounds": settings.rounds})
+    if settings.time_limit_seconds:
         ends = [0.0, *(past.seconds for past in state.history)]
         quickest = min(end - begin for begin, end in zip(ends, ends[1:], strict=False))
-        if latest.seconds + quickest > settings.max_seconds:
-            return (
-                f"{latest.seconds:.0f} of {settings.max_seconds:g} seconds are used, and another round takes "
-                f"at least {quickest:.0f}."
-            )
-    if settings.patience and state.stale >= settings.patience:
-        return f"No gain of {settings.min_gain:g} or more in {_rounds(state.stale)}."
-    return ""
-
-
-def _reached(settings: Settings, latest: Round) -> str:
-    if settings.want > 1:
-        return f"All {settings.want} wanted pictures are accepted."
-    named = [f", {key} at {bar:g}" for key, bar in settings.bars.items()]
-    overall = f", overall at {settings.overall_bar:g}" if settings.overall_bar else ""
-    others = "".join([*named, overall])
-    return f"Every aspect stands at {settings.bar:g} or above{others} in round {latest.number}."
+        if latest.seconds + quickest > settings.time_limit_seconds:
+            parameters = {
+                "seconds": f"{latest.seconds:.0f}",
+                "time_limit_seconds": f"{settings.time_limit_seconds:g}",
+                "quickest_round": f"{quickest:.0f}",
+            }
+            return Stop(StopReason.TIME_LIMIT, parameters)
+    if settings.patience and state.rounds_without_gain >= settings.patience:
+        parameters = {"min_gain": f"{settings.min_gain:g}", "rounds": state.rounds_without_gain}
+        return Stop(StopReason.NO_GAIN, parameters)
+    return None
 
 
 def _propose(state: State, latest: Round) -> State:
-    """The next round, or the end if nothing new is left to try."""
+    """The state with the next round's prompt and seed, or stopped if nothing new is left to try."""
     settings = state.settings
-    sources = (state.best, latest) if settings.next_from == "best" else (latest, state.best)
+    sources = (state.best, latest) if settings.refine_from == "best" else (latest, state.best)
     prompts = [source.next_prompt for source in sources if source.next_prompt]
     # "New on stall" also means: nothing untried is left for this seed.
     for seed in _seeds(state):
         tried = {(past.prompt, past.seed) for past in state.history}
-        # With a new seed the same prompt makes a new picture, so it will do where the critic proposes none.
+        # With a new seed the same prompt makes a new image, so it serves where the critic proposes none.
         for prompt in prompts or ([state.prompt] if seed != state.seed else []):
             if (prompt, seed) not in tried:
                 return replace(state, number=state.number + 1, prompt=prompt, seed=seed)
-    if not prompts:
-        reason = _with_notes(f"The critic gave no refined request in round {latest.number}", latest.critique)
-        return replace(state, done=True, reason=reason)
-    return replace(
-        state,
-        done=True,
-        reason="The refined request was tried before with this seed and would make the same picture again.",
-    )
+    if prompts:
+        return replace(state, stop=Stop(StopReason.SAME_IMAGE))
+    notes = " ".join(latest.critique.notes)
+    return replace(state, stop=Stop(StopReason.NO_NEW_PROMPT, {"round": latest.number}, notes))
 
 
 def _seeds(state: State) -> tuple[int, ...]:
     policy, new = state.settings.seed_policy, (state.seed + SEED_STEP) % SEEDS
     if policy == "fixed":
         return (state.seed,)
-    if policy == "new" or state.stale:
+    if policy == "new" or state.rounds_without_gain:
         return (new,)
     return (state.seed, new)
-
-
-def _with_notes(reason: str, critique: Critique) -> str:
-    return f"{reason}: {' '.join(critique.notes)}".rstrip(" .:") + "."
 
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return f'"{line}"' if len(line) <= 200 else f'"{line[:199]}…"'
-
-
-def _rounds(count: int) -> str:
-    return "1 round" if count == 1 else f"{count} rounds in a row"

@@ -28,7 +28,7 @@ def draw(
     pictures: Sequence[Image.Image | None] | Mapping[int, Image.Image] = (),
     *,
     sources: Sequence[Image.Image] = (),
-    bar: float | None = None,
+    threshold: float | None = None,
     seeds: Sequence[str] = (),
     theme: str = "light",
 ) -> Image.Image:
@@ -38,11 +38,11 @@ def draw(
     * several critiques: a contact sheet, best first; `seeds` says what to write beside each
     * a verdict: `pictures` A and B side by side, aspect by aspect
     * the state of a loop: its story; `pictures` by the number of the round, or else the thumbnails that the
-      loop has kept; the bar is the loop's own
+      loop has kept; the thresholds are the loop's own
 
-    Pictures may be missing or None; their places say so. `bar` is the score to reach; left out, it
-    stands two thirds up the scale: at 3 of 1 to 4. ValueError where it is off the scale, where pictures and
-    critiques are not as many, or where there is nothing to show.
+    Pictures may be missing or None; their places say so. `threshold` is the score that every aspect should
+    reach; by default two thirds up the scale, which is 3 of 1 to 4. ValueError where it is off the scale,
+    where images and critiques differ in number, or where there is nothing to show.
     """
     if theme not in THEMES:
         raise ValueError(f"theme must be one of {', '.join(THEMES)}, not {theme!r}.")
@@ -64,10 +64,10 @@ def draw(
     if len(labels) != len(critiques):
         raise ValueError(f"{len(labels)} seeds but {len(critiques)} critiques; give one each.")
     worst, best = critiques[0].scale
-    goal = Thresholds(worst + (best - worst) * 2 / 3 if bar is None else bar)
+    thresholds = Thresholds(worst + (best - worst) * 2 / 3 if threshold is None else threshold)
     if len(critiques) == 1:
-        return paint(single(shown[0], critiques[0], sources, goal, labels[0]), WIDTH, how)
-    return paint(sheet(shown, critiques, goal, labels), WIDTH, how)
+        return paint(single(shown[0], critiques[0], sources, thresholds, labels[0]), WIDTH, how)
+    return paint(sheet(shown, critiques, thresholds, labels), WIDTH, how)
 
 
 def _thumbnails(state: State) -> dict[int, Image.Image]:

@@ -1,4 +1,4 @@
-"""What the scorecards share: headings, scores as bars, a critique's words, the line below."""
+"""Parts that the scorecards share: headings, scores as bars, a critique's texts, the footer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Scale = tuple[float, float]
 
 
 class Track:
-    """A score as a bar from the worst to the best there is, with a notch at the bar to be reached.
+    """A score as a bar from the worst to the best there is, with a notch at the threshold.
 
     Without a score the track is dashed (missing) or empty (does not apply).
     """
 
-    def __init__(self, aspect: AspectScore, scale: Scale, bar: float, high: int = 8, dim: bool = False):
-        self.aspect, self.scale, self.bar, self.high, self.dim = aspect, scale, bar, high, dim
+    def __init__(self, aspect: AspectScore, scale: Scale, threshold: float, high: int = 8, dim: bool = False):
+        self.aspect, self.scale, self.threshold, self.high, self.dim = aspect, scale, threshold, high, dim
 
     def height(self, width: int) -> int:
         return self.high
@@ -35,10 +35,10 @@ class Track:
             return
         canvas.box((x, y, x + width, y + self.high), theme.faint, self.high // 2)
         filled = round(width * _share(score, self.scale))
-        color = theme.soft if self.dim else getattr(theme, color_of(score, self.bar))
+        color = theme.soft if self.dim else getattr(theme, color_of(score, self.threshold))
         # the worst score is a dot, not nothing
         canvas.box((x, y, x + max(self.high, filled), y + self.high), color, self.high // 2)
-        notch = x + round(width * _share(self.bar, self.scale))
+        notch = x + round(width * _share(self.threshold, self.scale))
         if x < notch < x + width:
             canvas.box((notch - 1, y - 3, notch + 1, y + self.high + 3), theme.ink)
 
@@ -47,48 +47,46 @@ def _share(score: float, scale: Scale) -> float:
     return min(1.0, max(0.0, (score - scale[0]) / (scale[1] - scale[0])))
 
 
-def color_of(score: float | None, bar: float) -> str:
-    return "soft" if score is None else "good" if score >= bar else "bad"
+def color_of(score: float | None, threshold: float) -> str:
+    return "soft" if score is None else "good" if score >= threshold else "bad"
 
 
-def shown(aspect: AspectScore, bar: float) -> tuple[str, str]:
+def shown(aspect: AspectScore, threshold: float) -> tuple[str, str]:
     """An aspect's score in words, and their colour if it is not that of a score."""
     if aspect.score is not None:
-        # never rounded up to the bar that it misses
-        missed = aspect.score < bar <= round(aspect.score, 1)
+        # never rounded up to the threshold that it misses
+        missed = aspect.score < threshold <= round(aspect.score, 1)
         return f"{aspect.score:.4g}" if missed else f"{aspect.score:.1f}", ""
     return ("N/A", "soft") if aspect.status == NOT_APPLICABLE else ("missing", "bad")
 
 
-def _bar(goal: Thresholds, aspect: AspectScore) -> float:
-    return goal.named.get(aspect.key, goal.every)
-
-
-def score_line(aspect: AspectScore, scale: Scale, bar: float, size: int = SMALL, dim: bool = False) -> Column:
+def score_line(
+    aspect: AspectScore, scale: Scale, threshold: float, size: int = SMALL, dim: bool = False
+) -> Column:
     """Name, number and bar of one aspect."""
-    number, color = shown(aspect, bar)
-    color = color or ("soft" if dim else color_of(aspect.score, bar))
+    number, color = shown(aspect, threshold)
+    color = color or ("soft" if dim else color_of(aspect.score, threshold))
     count = Text(number, size, color, bold=True, align="right")
     name = Text(aspect.name, size, "soft" if dim or size == SMALL else "ink", size > SMALL, most=1)
     return Column(
         Row(name, count, shares=(1.0, count.width() + 4), gap=8),
-        Track(aspect, scale, bar, 8 if size > SMALL else 6, dim),
+        Track(aspect, scale, threshold, 8 if size > SMALL else 6, dim),
         gap=4,
     )
 
 
-def score_lines(critique: Critique, goal: Thresholds, dim: bool = False) -> Column:
+def score_lines(critique: Critique, thresholds: Thresholds, dim: bool = False) -> Column:
     """All aspects, small."""
-    lines = (score_line(a, critique.scale, _bar(goal, a), dim=dim) for a in critique.aspects)
+    lines = (score_line(a, critique.scale, thresholds.of(a.key), dim=dim) for a in critique.aspects)
     return Column(*lines, gap=10)
 
 
-def overall(critique: Critique, goal: Thresholds, size: int = BIG, dim: bool = False) -> Block:
+def overall(critique: Critique, thresholds: Thresholds, size: int = BIG, dim: bool = False) -> Block:
     """The overall score, large, or why there is none."""
     if critique.overall is None:
         word = critique.status if critique.status != COMPLETE else "nothing applies"
         return Text(word, round(size * 0.55), "soft" if dim else "bad", bold=True)
-    color = "soft" if dim else "good" if goal.reached(critique) else "bad"
+    color = "soft" if dim else "good" if thresholds.reached(critique) else "bad"
     number = Text(f"{critique.overall:.2f}", size, color, bold=True)
     of = Text(f"of {critique.scale[1]:g}", max(SMALL, size // 3), "soft")
     lifted = Column(Space(round(size * 1.1) - round(max(SMALL, size // 3) * 1.1)), of, gap=0)
@@ -108,12 +106,12 @@ def labelled(label: str, text: str | Sequence[tuple[str, str]], most: int = 0) -
     return Column(Text(label, SMALL, "soft", bold=True), Text(text, BODY, most=most), gap=3)
 
 
-def reasons(critique: Critique, goal: Thresholds, most: int = 8) -> Column:
+def reasons(critique: Critique, thresholds: Thresholds, most: int = 8) -> Column:
     """All aspects with the critic's reasons."""
     return Column(
         *(
             Column(
-                score_line(aspect, critique.scale, _bar(goal, aspect), HEAD),
+                score_line(aspect, critique.scale, thresholds.of(aspect.key), HEAD),
                 Text(aspect.justification, BODY, "soft", most=most) if aspect.justification else None,
                 gap=7,
             )
@@ -128,11 +126,15 @@ def notes(critique: Critique) -> Column | None:
     return labelled("Notes", "\n".join(critique.notes), most=6) if critique.notes else None
 
 
-def footer(source: dict, scale: Scale, goal: Thresholds | None, more: str = "") -> Column:
+def footer(source: dict, scale: Scale, thresholds: Thresholds | None, more: str = "") -> Column:
     """How to read the numbers, and who gave them."""
-    notch = "; the notch is the bar to reach" if goal else ""
-    notch += f" ({goal.every:.3g})" if goal and not goal.named else ""
-    notch += f"; the overall bar is {goal.overall:.3g}" if goal and goal.overall else ""
+    notch = "; the notch is the threshold" if thresholds else ""
+    notch += f" ({thresholds.threshold:.3g})" if thresholds and not thresholds.aspect_thresholds else ""
+    notch += (
+        f"; the overall score must reach {thresholds.min_overall:.3g}"
+        if thresholds and thresholds.min_overall
+        else ""
+    )
     told = [f"Scores from {scale[0]:g} (worst) to {scale[1]:g} (best){notch}.", *([more] if more else [])]
     if critic := source.get("critic"):
         told.append(f"Judged by {critic}.")

@@ -20,24 +20,24 @@ MOST = 24
 def sheet(
     pictures: Sequence[Image.Image | None],
     critiques: Sequence[Critique],
-    goal: Thresholds,
+    thresholds: Thresholds,
     seeds: Sequence[str],
 ) -> Block:
-    order = rank(critiques, bar=goal)
-    reached = [index for index in order if goal.reached(critiques[index])]
+    order = rank(critiques, thresholds=thresholds)
+    reached = [index for index in order if thresholds.reached(critiques[index])]
     cells = [
-        _cell(place, index, pictures[index], critiques[index], goal, seeds[index], index in reached)
+        _cell(place, index, pictures[index], critiques[index], thresholds, seeds[index], index in reached)
         for place, index in enumerate(order[:MOST], 1)
     ]
     unjudged = sum(critique.overall is None for critique in critiques)
-    told = f"{len(reached)} of {len(critiques)} reach the bar; what does not is dimmed."
+    told = f"{len(reached)} of {len(critiques)} reach the threshold; the others are dimmed."
     told += f" {unjudged} could not be judged in full." if unjudged else ""
     told += f" The best {MOST} of {len(critiques)} are shown." if len(critiques) > MOST else ""
     best = critiques[order[0]]
     return Column(
         heading(f"{len(critiques)} candidates, best first", best.request),
         grid(cells, 3 if len(cells) <= 3 else 4, PAD),
-        footer(best.source, best.scale, goal, told),
+        footer(best.source, best.scale, thresholds, told),
         gap=PAD,
     )
 
@@ -47,7 +47,7 @@ def _cell(
     index: int,
     picture: Image.Image | None,
     critique: Critique,
-    goal: Thresholds,
+    thresholds: Thresholds,
     seed: str,
     reached: bool,
 ) -> Panel:
@@ -60,8 +60,8 @@ def _cell(
         Column(
             Row(name, told, shares=(80, 1.0), gap=8, middle=True),
             Picture(picture, dim=dim, square=True),
-            overall(critique, goal, 28, dim),
-            score_lines(critique, goal, dim),
+            overall(critique, thresholds, 28, dim),
+            score_lines(critique, thresholds, dim),
             gap=10,
         ),
         "best" if winner else "",

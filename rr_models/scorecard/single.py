@@ -19,13 +19,13 @@ def body(
     picture: Image.Image | None,
     critique: Critique,
     sources: Sequence[Image.Image],
-    goal: Thresholds,
+    thresholds: Thresholds,
     seed: str = "",
 ) -> Block:
     """Pictures left, scores and reasons right; an edit has its source beside it, above all."""
     beside = Column(
-        overall(critique, goal),
-        Text(_verdict(critique, goal), SMALL, "soft"),
+        overall(critique, thresholds),
+        Text(_verdict(critique, thresholds), SMALL, "soft"),
         Text(seed, SMALL, "soft") if seed else None,
         gap=2,
     )
@@ -37,11 +37,13 @@ def body(
     )
     if not sources:
         left = Column(Picture(picture, 520), beside, gap=GAP + 2)
-        right = Column(reasons(critique, goal), words, gap=GAP + 14)
+        right = Column(reasons(critique, thresholds), words, gap=GAP + 14)
         return Row(Panel(left), Panel(right), shares=(430, 1.0))
     shots = [_shot("source", source) for source in sources] + [_shot("edited", picture)]
     top = Row(*shots)
-    below = Row(Panel(reasons(critique, goal)), Panel(Column(beside, words, gap=GAP + 8)), shares=(1.25, 1.0))
+    below = Row(
+        Panel(reasons(critique, thresholds)), Panel(Column(beside, words, gap=GAP + 8)), shares=(1.25, 1.0)
+    )
     return Column(top, below, gap=PAD)
 
 
@@ -49,14 +51,14 @@ def single(
     picture: Image.Image | None,
     critique: Critique,
     sources: Sequence[Image.Image],
-    goal: Thresholds,
+    thresholds: Thresholds,
     seed: str,
 ) -> Block:
     kind = "Critique of an edit" if sources else "Critique"
     return Column(
         heading(kind, critique.request, most=6),
-        body(picture, critique, sources, goal, seed),
-        footer(critique.source, critique.scale, goal),
+        body(picture, critique, sources, thresholds, seed),
+        footer(critique.source, critique.scale, thresholds),
         gap=PAD,
     )
 
@@ -65,16 +67,14 @@ def _shot(label: str, picture: Image.Image | None) -> Panel:
     return Panel(Column(Text(label, SMALL, "soft", bold=True), Picture(picture, 380), gap=8), pad=14)
 
 
-def _verdict(critique: Critique, goal: Thresholds) -> str:
+def _verdict(critique: Critique, thresholds: Thresholds) -> str:
     if critique.overall is None:
         return "no overall score: a gap never counts as a number"
     low = [
-        a.name
-        for a in critique.aspects
-        if a.score is not None and a.score < goal.named.get(a.key, goal.every)
+        *thresholds.low_aspects(critique),
+        *(["overall"] if critique.overall < thresholds.min_overall else []),
     ]
-    low += ["overall"] if critique.overall < goal.overall else []
-    return f"below the bar: {', '.join(low)}" if low else "every aspect reaches the bar"
+    return f"below the threshold: {', '.join(low)}" if low else "every aspect reaches its threshold"
 
 
 def _proposal(critique: Critique) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ COLUMNS = 4
 
 
 class Curve:
-    """The overall score of every round, the best one in colour, with the bar as a line."""
+    """The overall score of every round, the best one in colour, with the threshold as a line."""
 
     HIGH, LEFT, RIGHT, BELOW = 190, 34, 62, 24
 
@@ -50,9 +50,11 @@ class Curve:
             height = round(up(score))
             canvas.box((left, height, right, height + 1), theme.faint)
             Text(f"{score:g}", SMALL, "soft", align="right").draw(canvas, x, height - 10, self.LEFT - 10)
-        bar = self.state.settings.bar
-        canvas.dashes(left, round(up(bar)), right, theme.ink)
-        Text(f"bar {bar:.1f}", SMALL, "ink").draw(canvas, right + 8, round(up(bar)) - 10, self.RIGHT)
+        threshold = self.state.settings.threshold
+        canvas.dashes(left, round(up(threshold)), right, theme.ink)
+        Text(f"≥ {threshold:.1f}", SMALL, "ink").draw(
+            canvas, right + 8, round(up(threshold)) - 10, self.RIGHT
+        )
 
         scored = [past for past in rounds if past.critique.overall is not None]
         canvas.curve([(across(past.number), up(past.critique.overall)) for past in scored], theme.soft, 2)
@@ -80,13 +82,13 @@ class Curve:
 
 
 def story(state: State, pictures: Mapping[int, Image.Image]) -> Block:
-    goal, rounds = state.settings.goal, state.history
+    thresholds, rounds = state.settings.thresholds, state.history
     last = rounds[-1]
     top = heading(_kind(state), state.request, most=4)
-    reason = Text(state.reason or "The loop goes on.", BODY, "soft")
+    reason = Text(state.stop_text or "The loop goes on.", BODY, "soft")
     if len(rounds) == 1:
         seed = f"seed {last.seed}"
-        shown = body(pictures.get(1), last.critique, (), goal, seed)
+        shown = body(pictures.get(1), last.critique, (), thresholds, seed)
         return Column(Column(top, reason, gap=4), shown, _footer(state, ""), gap=PAD)
     shown = chosen(state)
     left_out = len(rounds) - len(shown)
@@ -130,7 +132,7 @@ def chosen(state: State) -> list[Round]:
 
 def _cell(past: Round, before: Round | None, picture: Image.Image | None, state: State) -> Panel:
     winner = past is state.best
-    accepted = state.settings.goal.reached(past.critique)
+    accepted = state.settings.thresholds.reached(past.critique)
     color = "best" if winner else "ink"
     name = Text(f"Round {past.number}" + (", best" if winner else ""), HEAD, color, bold=True)
     new = "new seed" if "seed" in past.changed else "seed"
@@ -140,12 +142,12 @@ def _cell(past: Round, before: Round | None, picture: Image.Image | None, state:
             name,
             Picture(picture, 380, square=True),
             Row(
-                overall(past.critique, state.settings.goal, 28),
-                Text("at the bar" if accepted else "", SMALL, "good", bold=True, align="right"),
+                overall(past.critique, state.settings.thresholds, 28),
+                Text("accepted" if accepted else "", SMALL, "good", bold=True, align="right"),
                 shares=(1.6, 1.0),
                 middle=True,
             ),
-            score_lines(past.critique, state.settings.goal),
+            score_lines(past.critique, state.settings.thresholds),
             Text(f"{new} {past.seed}" + (f", {several}" if several else ""), SMALL, "soft"),
             _prompt(past, before),
             gap=10,
@@ -168,11 +170,11 @@ def _prompt(past: Round, before: Round | None) -> Column:
 def _kind(state: State) -> str:
     count = len(state.history)
     words = f"Refine loop, {count} round{'s' if count > 1 else ''}"
-    if state.settings.want > 1:
-        words += f", {len(state.accepted)} of {state.settings.want} wanted pictures accepted"
+    if state.settings.target_count > 1:
+        words += f", {len(state.accepted)} of {state.settings.target_count} wanted images accepted"
     return words
 
 
 def _footer(state: State, told: str) -> Block:
     critique = state.history[-1].critique
-    return footer(critique.source, critique.scale, state.settings.goal, told)
+    return footer(critique.source, critique.scale, state.settings.thresholds, told)
