@@ -47,7 +47,9 @@ def test_bars_and_minutes_of_the_start(core):
     assert len(run.value("end", HISTORY).history) == 2, run.complaint
     late = core.run(loop(time_limit_minutes=0.0001, seed_policy="new"))
     assert "another round takes at least" in late.value("end", REPORT)
-    assert "aspect_thresholds: 'mood' is not judged here" in core.run(loop(aspect_thresholds="mood=2")).complaint
+    assert (
+        "aspect_thresholds: 'mood' is not judged here" in core.run(loop(aspect_thresholds="mood=2")).complaint
+    )
     assert "is not an aspect and a score" in core.run(loop(aspect_thresholds="mood")).complaint
 
 
