@@ -102,6 +102,7 @@ def lead(critic: LocalCritic) -> None:
     """Let the critic write answers of a usual length from now on."""
     old = critic.writer
     critic.writer = Typical(old.name, old.model, critic.tokenizer, old.wording, old.layout)
+    critic.writer.engine = old.engine
 
 
 def answer(writer: CritiqueGenerator, question: Question) -> list[int]:

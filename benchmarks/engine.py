@@ -32,7 +32,6 @@ from _common import close
 from _random_model import SHAPES, lead, make, reference
 from _reference import processor
 
-from rr_models.critics import generation
 from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic, load
 from rr_models.engine.engine import Engine
@@ -157,26 +156,28 @@ def preprocessing(critic: LocalCritic) -> float:
 
 
 def watching(critic: LocalCritic, side: int) -> float:
-    """What it costs to tell a progress bar after every step."""
+    """Share of the time that goes into reporting progress after every step."""
     spent = 0.0
 
     class Timed(Engine):
-        def run(self, requests, on_step=None):
-            def told():
+        def run(self, *arguments):
+            *others, on_step = arguments
+
+            def timed_on_step():
                 nonlocal spent
                 began = time.perf_counter()
                 on_step()
                 spent += time.perf_counter() - began
 
-            super().run(requests, told)
+            super().run(*others, timed_on_step)
 
-    generation.Engine = Timed
-    questions = asked("t2i", 4, side)
+    engine, questions = critic.engine, asked("t2i", 4, side)
+    critic.writer.engine = Timed(critic.model)
     try:
         options = {"detail": "scores", "watch": lambda done, total: None}
         seconds = timed(critic, lambda: critic.judge(questions, **options))[0]
     finally:
-        generation.Engine = Engine
+        critic.writer.engine = engine
     return spent / seconds
 
 

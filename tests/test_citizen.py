@@ -122,6 +122,28 @@ def test_used_evicted_by_another_model_used_again_unloaded(core, monkeypatch):
     assert loaded() == [] and on_meta(critic)
 
 
+def test_what_is_kept_between_calls_counts_as_loaded_and_goes_first(core):
+    import comfy.model_management as management
+
+    executor = core.executor()
+    run = core.run(judged(), executor)
+    critic = run.value("critic")
+    kept, weights = critic.critic.engine.nbytes, critic.critic.weights.size
+    assert kept > 0 and critic.patcher.loaded_size() == critic.patcher.model_size() == weights + kept
+
+    other = another_model(int((64_000_000 - weights - kept // 2) / 1.1))  # core asks for 10 % more
+    management.load_models_gpu([other])
+    assert loaded() == [other, critic.patcher] and not on_meta(critic), "the weights had room"
+    assert critic.critic.engine.nbytes == 0 and critic.patcher.loaded_size() == weights
+
+    again = core.run(judged(seed=1), executor)
+    assert again.success and again.value("judge")[0].text == run.value("judge")[0].text
+    assert critic.critic.engine.nbytes == kept
+    management.free_memory(1e30, CARD)
+    assert critic.critic.engine.nbytes == critic.patcher.loaded_size() == 0
+    assert critic.patcher.model_size() == weights
+
+
 def test_always_waits_in_ordinary_memory(core, monkeypatch):
     import comfy.model_management as management
 
@@ -129,6 +151,7 @@ def test_always_waits_in_ordinary_memory(core, monkeypatch):
     critic = core.run(judged(keep_loaded="always"), executor).value("critic")
     management.free_memory(1e30, CARD)
     assert loaded() == [] and critic.critic.weights.device == torch.device("cpu") and not on_meta(critic)
+    assert critic.critic.engine.nbytes == 0
     assert core.run(judged("a dog", keep_loaded="always"), executor).success
     assert loaded() == [critic.patcher] and len(opened) == 1
 
@@ -139,6 +162,7 @@ def test_never_leaves_after_every_use(core):
         run = core.run(judged(request, keep_loaded="never"), executor)
         assert run.success and run.value("judge")[0].text
         assert loaded() == [] and on_meta(run.value("critic"))
+        assert run.value("critic").critic.engine.nbytes == 0
 
 
 def test_stop_ends_the_reading_of_the_weights(core):

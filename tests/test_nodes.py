@@ -258,6 +258,8 @@ def test_the_critic_is_under_cores_memory_management(core):
     assert run.value("judge")[0].source["critic"] == "tiny"
     assert any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
     assert critic.patcher.loaded_size() == critic.patcher.model_size() > 0
+    kept = critic.critic.engine.nbytes
+    assert critic.patcher.partially_unload(torch.device("cpu"), 1) == kept > 0
     assert critic.patcher.partially_unload(torch.device("cpu"), 1) == 0, "half a critic cannot run"
     management.unload_all_models()
     assert not any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
@@ -283,10 +285,11 @@ def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
 
     monkeypatch.setattr(memory.management, "load_models_gpu", spy)
     for rows in (1, 4):
-        total = (room.total(rows) + managed.patcher.model_size() + room.per_sequence // 2) / memory._SHARE
+        total = (room.total(rows) + critic.weights.size + room.per_sequence // 2) / memory._SHARE
         monkeypatch.setattr(memory.management, "get_total_memory", lambda *_, total=total: total)
+        kept = critic.engine.cache_bytes
         managed.critique(images, "a cat", "t2i", **options)
-        assert asked.pop() == room.total(rows)
+        assert asked.pop() == room.additional(rows, kept)
 
 
 def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):

@@ -23,7 +23,7 @@ from ...rr_models.critics.base import Question
 from ...rr_models.critics.local import LocalCritic
 from ...rr_models.critics.options import JudgeOptions
 from ...rr_models.devices import out_of_memory
-from ...rr_models.engine.memory import OUT_OF_MEMORY_HINT
+from ...rr_models.engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ...rr_models.errors import CriticError
 from ...rr_models.judgement.aspects import Profile
 from ...rr_models.judgement.critique import Critique
@@ -86,18 +86,18 @@ class ManagedCritic:
         """
         room = self.critic.room(questions, **{k: v for k, v in options.items() if k in _WISHES})
         device = self.patcher.load_device
-        free = management.get_total_memory(device) * _SHARE - self.patcher.model_size()
+        free = management.get_total_memory(device) * _SHARE - self.critic.weights.size
         rows = room.max_batch_size(int(free), min(len(questions), _MOST))
         try:
             try:
-                return self._attempt(room.total(rows), rows, work, *args, **options)
+                return self._attempt(room, rows, work, *args, **options)
             except (CriticError, RuntimeError, MemoryError) as error:
                 if not _lack_of_memory(error):
                     raise
                 log.warning("%s; all other models leave %s for it", error, self.patcher.load_device)
             self._clear()  # outside of `except`, whose traceback would keep what the attempt has made
             try:
-                return self._attempt(room.total(1), 1, work, *args, **options)
+                return self._attempt(room, 1, work, *args, **options)
             except (CriticError, RuntimeError, MemoryError) as error:
                 if not _lack_of_memory(error):
                     raise
@@ -109,7 +109,8 @@ class ManagedCritic:
             if self.keep == NEVER:
                 self.unload()
 
-    def _attempt(self, needed: int, at_once: int, work: Callable, *args, **options):
+    def _attempt(self, room: MemoryEstimate, at_once: int, work: Callable, *args, **options):
+        needed = room.additional(at_once, self.critic.engine.cache_bytes)
         management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
         return work(*args, batch_size=at_once, **options)
 
@@ -199,11 +200,20 @@ class _CriticPatcher(comfy.model_patcher.ModelPatcher):
 
     Off the device, its weights are dropped and read from their files when they are needed again, which the
     system mostly still has at hand; with `rest` they wait in ordinary memory instead.
+
+    What the engine keeps between calls counts as part of the model. It is freed first when core asks for
+    memory, and always with the weights.
     """
 
     def __init__(self, critic: LocalCritic, device: torch.device, rest: bool):
-        self.weights, self.rest = critic.weights, rest
+        self.weights, self.engine, self.rest = critic.weights, critic.engine, rest
         super().__init__(_Holder(critic.model, _OFF), device, _OFF, size=critic.weights.size)
+
+    def model_size(self):
+        return self.weights.size + self.engine.nbytes
+
+    def loaded_size(self):
+        return super().loaded_size() + self.engine.nbytes
 
     def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
         before = self.loaded_size()
@@ -213,7 +223,8 @@ class _CriticPatcher(comfy.model_patcher.ModelPatcher):
         return self.loaded_size() - before
 
     def partially_unload(self, device_to, memory_to_free=0, force_patch_weights=False):
-        return 0  # Nothing freed: core then takes the whole model off the device.
+        # if this frees too little, core takes the whole model off the device
+        return self.engine.release()
 
     def detach(self, unpatch_all=True):
         if unpatch_all:  # else core only forgets about it, to count it anew

@@ -74,12 +74,14 @@ class Weights:
     """The weights of one model folder and the model that they belong into.
 
     `size` is what they take on the device, in bytes. `device` is where they are now, None while they are only
-    in their files.
+    in their files. The functions in `on_leave` are called before they leave a device, so that whatever holds
+    their addresses, or memory for working with them, can let go.
     """
 
     def __init__(self, folder: Path, model: nn.Module):
         self.folder, self.model, self.dtype = folder, model, model.dtype
         self.device: torch.device | None = None
+        self.on_leave: list[Callable[[], object]] = []
         self._plan = _plan(folder, model)
         self._buffers = {name: buffer for name, buffer in model.named_buffers()}
         self._empty()
@@ -98,6 +100,7 @@ class Weights:
         with torch.inference_mode(False), torch.no_grad():
             try:
                 if self.device is not None:  # at rest in memory
+                    self._leave()
                     self.model.to(device)
                 else:
                     self._read(device, on_progress or (lambda done, total: None))
@@ -108,10 +111,15 @@ class Weights:
 
     def unload(self) -> None:
         """Let go of the weights, wherever they are."""
+        self._leave()
         self._empty()
         self._put_buffers(torch.device("cpu"))
         self.device = None
         _trim_heap()
+
+    def _leave(self) -> None:
+        for function in self.on_leave:
+            function()
 
     def _empty(self) -> None:
         for tensors in self._plan.values():
@@ -173,10 +181,12 @@ class PrequantizedWeights(Weights):
 
     def __init__(self, folder: Path, model: nn.Module):
         self.folder, self.model, self.dtype, self.device = folder, model, model.dtype, None
+        self.on_leave = []
         self._bare = dict(model.__dict__)
         self.size = sum((folder / file).stat().st_size for file in files.shards(folder))
 
     def unload(self) -> None:
+        self._leave()
         self.model.__dict__.update(self._bare)
         self.device = None
         _trim_heap()

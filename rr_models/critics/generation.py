@@ -51,6 +51,7 @@ class CritiqueGenerator:
         self.lexicon = answer_program.TokenSets(tokenizer, model.generation_config.eos_token_id)
         self.eyes = VisionEncoder(model, layout)
         self.layout = layout
+        self.engine = Engine(model)
         self.work = Stats()
         self.under_way: Sequence[Generation] = ()
 
@@ -260,9 +261,9 @@ class CritiqueGenerator:
                 self.eyes.expect(
                     [hashes[id(p)] for a in answers if id(a.job) in waits for p in a.question.pictures]
                 )
-                decoder = Engine(self.model, rows, lines, graphs)
+                forwards = self.engine.forwards
                 try:
-                    decoder.run(waiting, tell)
+                    self.engine.run(waiting, rows, lines, graphs, tell)
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
@@ -280,7 +281,7 @@ class CritiqueGenerator:
                         "it does so there too, its weights are damaged: download the model again."
                     ) from None
                 finally:
-                    self.work.forwards += decoder.forwards
+                    self.work.forwards += self.engine.forwards - forwards
         finally:
             self.eyes.rest()
             self.under_way = ()  # they hold on to their pictures

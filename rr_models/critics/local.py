@@ -14,6 +14,7 @@ from ..checkpoints import model_folder as files
 from ..checkpoints.loading import PrequantizedWeights, Weights, meta_model
 from ..checkpoints.precision import Precision, choose_precision
 from ..devices import choose_device, out_of_memory
+from ..engine.engine import Engine
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ..errors import CriticError
 from ..images import Preprocessing, image_hash
@@ -101,7 +102,9 @@ def prepare(
         log.warning("%s", notice)
     weights = (PrequantizedWeights if files.quantization_method(folder) else Weights)(folder, model)
     settings = (precision.name, tokenizer, preprocessing, wording, files.trained_wordings(folder))
-    return LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder_fingerprint(folder))
+    critic = LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder_fingerprint(folder))
+    weights.on_leave.append(critic.engine.release)
+    return critic
 
 
 class LocalCritic:
@@ -142,6 +145,11 @@ class LocalCritic:
 
     def __repr__(self):
         return f"LocalCritic({self.name}, {self.model.device}, {self.precision})"
+
+    @property
+    def engine(self) -> Engine:
+        """Runs the model; keeps a KV cache and CUDA graphs between calls, until the weights leave."""
+        return self.writer.engine
 
     @property
     def profile(self) -> Profile:
@@ -271,7 +279,11 @@ class LocalCritic:
         wish = JudgeOptions(**wishes | {"detail": detail})
         # a free answer may be asked for again, guided
         rooms = [self.writer.room(questions, one) for one in {wish, dataclasses.replace(wish, guided=True)}]
-        return MemoryEstimate(max(room.fixed for room in rooms), max(room.per_sequence for room in rooms))
+        return MemoryEstimate(
+            max(room.fixed for room in rooms),
+            max(room.per_sequence for room in rooms),
+            max(room.cache_row for room in rooms),
+        )
 
     def _judge_twice(
         self, questions: Sequence[Question], wish: JudgeOptions, weights: dict, watch: ProgressCallback | None

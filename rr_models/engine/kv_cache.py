@@ -15,6 +15,11 @@ def cache_width(prompt_tokens: int, max_new_tokens: int) -> int:
     return -(-(prompt_tokens + max_new_tokens + SCRATCH_COLUMNS) // CACHE_BUCKET) * CACHE_BUCKET
 
 
+def cells(rows: int, width: int) -> int:
+    """Tokens that a cache of this size holds, scratch and prefix included."""
+    return (rows + 1) * (width + SCRATCH_COLUMNS)
+
+
 class KVCache:
     """Keys and values of every layer, [rows + 1, kv heads, width + SCRATCH_COLUMNS, head size] each.
 
@@ -26,11 +31,34 @@ class KVCache:
         kv_heads = config.num_key_value_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.rows, self.width, self.prefix_row = rows, width, rows
-        dtype = model.model.language_model.embed_tokens.weight.dtype
+        self.device, dtype = model.device, model.model.language_model.embed_tokens.weight.dtype
         shape = (rows + 1, kv_heads, width + SCRATCH_COLUMNS, head_size)
         layers = range(config.num_hidden_layers)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=model.device) for _ in layers]
-        self.values = [torch.zeros(shape, dtype=dtype, device=model.device) for _ in layers]
+        self.keys = [torch.zeros(shape, dtype=dtype, device=self.device) for _ in layers]
+        self.values = [torch.zeros(shape, dtype=dtype, device=self.device) for _ in layers]
+        self._used: set[int] = set()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+
+    @property
+    def cells(self) -> int:
+        return cells(self.rows, self.width)
+
+    def fits(self, rows: int, width: int) -> bool:
+        """Whether `rows` sequences of up to `width` columns have space."""
+        return self.rows >= rows and self.width >= width
+
+    def start_row(self, row: int) -> None:
+        """Clear a row for its next sequence.
+
+        A mask keeps out what an earlier sequence left, but only while it is finite: 0 times NaN is NaN.
+        """
+        if row in self._used:  # a fresh row is zero, and on a CPU its pages are not even committed yet
+            for tensor in (*self.keys, *self.values):
+                tensor[row].zero_()
+        self._used.add(row)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` columns of one row to another."""

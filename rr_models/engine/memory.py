@@ -17,14 +17,22 @@ OUT_OF_MEMORY_HINT = (
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that judging takes besides the weights: `fixed`, and `per_sequence` for each answer at a time."""
+    """Bytes that judging takes besides the weights: `fixed`, and `per_sequence` for each answer at a time.
+
+    Both include a row of the KV cache, of `cache_row` bytes.
+    """
 
     fixed: int
     per_sequence: int
+    cache_row: int = 0
 
     def total(self, batch_size: int) -> int:
         """Bytes for `batch_size` concurrent answers."""
         return self.fixed + batch_size * self.per_sequence
+
+    def additional(self, batch_size: int, cache_bytes: int) -> int:
+        """Bytes still to be allocated where a cache of `cache_bytes` bytes was kept from an earlier run."""
+        return self.total(batch_size) - min(cache_bytes, (batch_size + 1) * self.cache_row)
 
     def max_batch_size(self, free: int, limit: int) -> int:
         """How many concurrent answers fit into `free` bytes: 1 to `limit`."""
@@ -63,4 +71,4 @@ def estimate_memory(
     step_logits = PADDED_BATCH_SIZE * TOKEN_BUCKETS[1] * text.vocab_size * (itemsize + 4)
     kept_logits = TOKEN_BUCKETS[1] * text.vocab_size * 4
     fixed = cache_row + features + max(prefill, encode_image, step_logits)
-    return MemoryEstimate(fixed, cache_row + kept_logits)
+    return MemoryEstimate(fixed, cache_row + kept_logits, cache_row)

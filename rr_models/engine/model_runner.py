@@ -19,13 +19,16 @@ class ModelRunner:
     """Runs `model` (Qwen3VLForConditionalGeneration) over `cache`."""
 
     def __init__(self, model: torch.nn.Module, cache: KVCache):
-        self.text = model.model.language_model
-        self.lm_head = model.lm_head
+        self.model, self.cache, self.device = model, cache, model.device
         config = model.config.get_text_config()
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.epsilon = config.rms_norm_eps
-        self.cache, self.device = cache, model.device
+
+    @property
+    def text(self) -> torch.nn.Module:
+        # looked up at every call: the modules change when weights are dropped and read again
+        return self.model.model.language_model
 
     def embed(self, token_ids: Sequence[int]) -> torch.Tensor:
         """[1, tokens, hidden]."""
@@ -114,7 +117,7 @@ class ModelRunner:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., hidden] -> [..., vocabulary], float32."""
-        return self.lm_head(hidden).float()
+        return self.model.lm_head(hidden).float()
 
     def _layers(self, hidden: torch.Tensor, positions: torch.Tensor, attend, added: dict) -> torch.Tensor:
         batch, tokens, _ = hidden.shape

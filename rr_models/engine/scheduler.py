@@ -68,6 +68,7 @@ class Scheduler:
     def _admit(self, row: int, request: Request) -> Sequence:
         """Prefill a request's prompt into a row of the cache."""
         prompt, runner, cache = request.prompt(), self.runner, self.cache
+        cache.start_row(row)
         start = 0
         if prompt.prefix_tokens:
             # always in two parts, even if no neighbour shares the first: each rounds by its own shape
@@ -190,6 +191,7 @@ class Scheduler:
         for sequence in sorted(self.sequences, key=lambda sequence: -sequence.row):
             lowest = min(set(range(len(self.sequences))) - used, default=sequence.row)
             if lowest < sequence.row:
+                self.cache.start_row(lowest)
                 self.cache.copy(sequence.row, lowest, sequence.cached + len(sequence.drafted))
                 used = used - {sequence.row} | {lowest}
                 sequence.row = lowest
