@@ -50,16 +50,26 @@ def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: 
             raise Enough
 
     def work() -> None:
+        calls.clear()
         with pytest.raises(Enough):
             critic.judge(questions, detail="scores", batch_size=rows, watch=watch)
 
-    work()  # what is made once and kept is there now
-    calls.clear()
-    estimate = critic.room(questions, detail="scores").total(rows)
-    assert estimate == pytest.approx(peak(work), rel=0.15)
+    work()  # now everything exists that is made once and kept
+    estimate = critic.room(questions, detail="scores")
+    critic.engine.release()
+    assert estimate.total(rows) == pytest.approx(peak(work), rel=0.15)
+    kept = critic.engine.cache_bytes
+    assert kept > 0
+    assert estimate.additional(rows, kept) == pytest.approx(peak(work), abs=0.15 * estimate.total(rows))
 
 
 def test_rows_are_as_many_as_fit():
     room = MemoryEstimate(fixed=100, per_sequence=10)
     assert [room.max_batch_size(free, limit=8) for free in (0, 105, 129, 130, 10_000)] == [1, 1, 2, 3, 8]
     assert room.total(3) == 130
+
+
+def test_a_kept_cache_is_not_asked_for_again():
+    room = MemoryEstimate(fixed=100, per_sequence=10, cache_row=8)
+    # of a cache that is larger than 3 + 1 rows, only those count
+    assert [room.additional(3, kept) for kept in (0, 20, 32, 1000)] == [130, 110, 98, 98]
