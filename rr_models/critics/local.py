@@ -102,7 +102,9 @@ def prepare(
         log.warning("%s", notice)
     weights = (PrequantizedWeights if files.quantization_method(folder) else Weights)(folder, model)
     settings = (precision.name, tokenizer, preprocessing, wording, files.trained_wordings(folder))
-    critic = LocalCritic(name or folder.name, model, weights, *settings, fingerprint.folder_fingerprint(folder))
+    critic = LocalCritic(
+        name or folder.name, model, weights, *settings, fingerprint.folder_fingerprint(folder)
+    )
     weights.on_leave.append(critic.engine.release)
     return critic
 
