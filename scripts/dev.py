@@ -31,7 +31,7 @@ if not (3, 10) <= sys.version_info[:2] <= (3, 13):
 
 import dev_comfyui
 import dev_demo
-from dev_env import PYTHON, ROOT, SetupError, call, oldest_transformers, prepare
+from dev_env import PYTHON, ROOT, SetupError, call, oldest_transformers, prepare, runs
 
 CHECKS = {
     "ruff check": ["ruff", "check", "."],
@@ -107,6 +107,8 @@ def test(arguments: Sequence[str]) -> list[str]:
     run(["coverage", "report"])
     if not run(["pytest", "-m", EXPENSIVE], variables):
         failed.append("pytest of slow tests and in the browser")
+    if runs("import torch; assert torch.cuda.is_available()") and not run(["pytest", "-m", "gpu"]):
+        failed.append("pytest of tests that need a GPU")
     if not test_oldest_transformers(variables):
         failed.append("pytest with transformers 4.57")
     return failed

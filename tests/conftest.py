@@ -31,6 +31,7 @@ for helpers_of in ("scripts", "benchmarks"):
         sys.path.append(str(ROOT / helpers_of))
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may use the network, not even by accident
+os.environ["HF_HUB_CACHE"] = str(ROOT / ".cache" / "hub")  # nor depend on the models that the user has
 
 
 def load_package(name: str, folder: Path) -> ModuleType:
@@ -81,6 +82,12 @@ def pytest_report_header() -> list[str]:
     return [f"python {platform.python_version()}, {packages}", f"ComfyUI cores: {cores}"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Only `-m gpu` uses a GPU, so that the results of all other tests do not depend on the machine."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need a core or a browser by their fixtures, and those that need neither and are not
@@ -107,7 +114,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            pytest.skip("needs an NVIDIA GPU")
+            pytest.skip("needs an NVIDIA GPU, and pytest -m gpu")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,12 +141,14 @@ def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> N
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Small models gain nothing from more, and results should not depend on the number of processor cores."""
+def one_thread_of_the_processor() -> None:
+    """Small models gain nothing from more threads, and results must not depend on their number, nor on a
+    Mac's GPU."""
     with contextlib.suppress(ImportError):
         import torch
 
         torch.set_num_threads(1)
+        torch.backends.mps.is_available = lambda: False
 
 
 @pytest.fixture

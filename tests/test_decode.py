@@ -91,7 +91,7 @@ def test_a_step_is_one_graph(model):
         assert torch.equal(compiled(numbers, numbers, numbers, mask), expected)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need an NVIDIA card")
+@pytest.mark.gpu
 def test_a_replayed_step_is_the_step(model):
     """To the last bit, including what it writes into the cache, and for other values than were recorded."""
     model.to("cuda")
