@@ -27,6 +27,7 @@ def pictures(count: int) -> list[torch.Tensor]:
     return [torch.full((32, 32, 3), 0.1 * number) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_the_second_answer_is_whole_and_says_that_it_is_the_second(critic, caplog):
     (found,) = critic.critique(pictures(1), "a cat", **SHORT)
     assert found.status == COMPLETE and found.source["asked"] == 2 and found.source["guided"]
@@ -41,6 +42,7 @@ def test_it_can_be_switched_off_and_judge_has_it_off(critic):
     assert found.status in (INCOMPLETE, TRUNCATED) and "asked" not in found.source
 
 
+@pytest.mark.slow
 def test_scores_of_all_and_one_in_full(critic):
     found = critic.critique(pictures(2), "a cat", detail="best", **SHORT | {"max_new_tokens": 400})
     assert [one.status for one in found] == [COMPLETE] * 2 and all(one.source["asked"] == 2 for one in found)
@@ -55,6 +57,7 @@ def test_it_is_remembered_apart(critic, tmp_path):
     assert memory.remembered == 0 and once.overall is None
 
 
+@pytest.mark.slow
 def test_a_loop_goes_on_where_it_would_have_ended(critic):
     def grey(prompt: str, seed: int) -> torch.Tensor:
         return torch.full((32, 32, 3), (seed % 7) / 7)

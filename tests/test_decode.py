@@ -32,6 +32,7 @@ def model(tmp_path_factory):
     return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny")).model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padded_batch_size", [0, 4])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases=cases(), rows=st.integers(1, 3))

@@ -54,6 +54,7 @@ def free(critic, questions, **options) -> list[list[int]]:
     return [several[0].job.completion.token_ids for several in answers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("invariant", [False, True])
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_free_answers_are_those_of_generate(critic, questions, reference, rows: int, invariant: bool):
@@ -65,6 +66,7 @@ def test_the_order_of_questions_does_not_matter(critic, questions, reference):
     assert free(critic, questions[::-1])[::-1] == reference
 
 
+@pytest.mark.slow
 def test_guided_answers_do_not_depend_on_who_shares_the_batch(critic, questions):
     options = {"detail": "scores", "max_new_tokens": 300}
     together = critic.judge(questions, **options)
@@ -83,6 +85,7 @@ def test_bf16_answers_are_bit_equal_for_any_neighbours(tmp_path, questions):
     assert together == [critic.judge([question], **options)[0] for question in questions]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_every_guided_answer_of_a_random_model_is_whole(critic, questions, temperature: float):
     for found in critic.judge(questions[4:], temperature=temperature, seed=3, max_new_tokens=600):

@@ -49,6 +49,7 @@ def prompt(critic: local.LocalCritic, request: str, task: str = "t2i") -> list[l
     return critic.layout.pieces(task, request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("task", ["t2i", "edit"])
 def test_a_batch_says_what_each_says_alone(critic, images, task: str, temperature: float):

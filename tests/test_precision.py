@@ -107,6 +107,7 @@ def test_large_numbers_stay_finite_in_half_precision():
         assert torch.allclose(out.float(), torch.full((1, 4), 409.6), rtol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKED)
 def test_a_packed_critic_judges_and_keeps_its_eyes_and_head_whole(folder, name):
     needs(name)

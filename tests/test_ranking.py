@@ -61,6 +61,7 @@ def rank(critic, folder, out, told=None, request=REQUEST, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_folder_is_ranked_and_a_second_run_judges_only_what_is_new(critic, folder, tmp_path):
     out = tmp_path / "out"
     first = rank(critic, folder, out, best="copy", count=2)

@@ -234,6 +234,7 @@ def test_laws(plan, rounds, policy, patience, failures):
     assert replay(json.loads(json.dumps(state.to_dict()))).to_dict() == state.to_dict()
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)

@@ -64,6 +64,7 @@ def test_only_what_is_new_is_asked(memory):
     assert [one.text for one in found] == [one.text for one in alone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -134,6 +135,7 @@ def test_what_is_not_complete_is_asked_again(memory):
     assert len(memory.asked) == 2
 
 
+@pytest.mark.slow
 def test_pairs(memory):
     a, b = pictures(2)
     first = memory.compare(a, b, "a cat", **LONG)
@@ -181,6 +183,7 @@ def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
     assert fingerprint.folder_fingerprint(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_other_code_precision_device_aspects_or_wording_is_another_question(
     critic, folder, tmp_path, monkeypatch
 ):
@@ -209,6 +212,7 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
     assert not known(CachedCritic(critic, store))
 
 
+@pytest.mark.slow
 def test_a_critic_without_identity_is_never_remembered(critic, tmp_path, monkeypatch):
     monkeypatch.setattr(critic, "identity", "")
     memory = CachedCritic(critic, DiskCache(tmp_path))

@@ -197,6 +197,7 @@ def test_a_thumbnail_is_small_whatever_the_picture():
     assert len(thumbnail(from_pil(noise))) < 60_000
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(TEXT.filter(str.strip), TEXT, TEXT, TEXT, st.sampled_from(sorted(THEMES)))
 def test_any_text_can_be_drawn(request, said, summary, refined, theme):
