@@ -72,7 +72,7 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
     import torch
     from transformers import Qwen3VLForConditionalGeneration
 
-    from rr_models.checkpoints.loading import Weights, meta_model
+    from rr_models.checkpoints.loading import meta_model, weights_of
     from rr_models.checkpoints.precision import choose_precision
 
     target = torch.device(device)
@@ -91,7 +91,7 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
         touch(model)
         return {"seconds": time.perf_counter() - start, "peak": peak() - empty}
     model = meta_model(folder, choose_precision(dtype, target, folder))
-    weights = Weights(folder, model)
+    weights = weights_of(folder, model)
     weights.load(target)
     touch(model)
     found = {"seconds": time.perf_counter() - start, "peak": peak() - empty}

@@ -222,7 +222,7 @@ def fails_while_occupied(core, monkeypatch, critic, when, error, occupied):
     if when == "it judges":
         place, name = critic.critic.model.lm_head, "forward"
     else:
-        place, name = core.library("rr_models.checkpoints.loading"), "_put"
+        place, name = core.library("rr_models.checkpoints.weights"), "_assign"
     real = getattr(place, name)
 
     def fail(places, *args, **options):

@@ -136,13 +136,13 @@ def test_a_download_is_whole_and_holds_nothing_that_could_run(there, published, 
     model_folder.check(folder)
     came = {file.name for file in folder.iterdir()}
     assert came == {file.name for file in published.iterdir()} - {"pytorch_model.bin", "modeling.py"} | {
-        download.RECORD
+        download.REVISION_FILE
     }
-    for file in came - {download.RECORD}:
+    for file in came - {download.REVISION_FILE}:
         assert (folder / file).read_bytes() == (published / file).read_bytes()
-    total = sum((folder / file).stat().st_size for file in came - {download.RECORD})
+    total = sum((folder / file).stat().st_size for file in came - {download.REVISION_FILE})
     assert heard[-1] == (total, total) and heard == sorted(heard)
-    assert json.loads((folder / download.RECORD).read_text("utf-8")) == {
+    assert json.loads((folder / download.REVISION_FILE).read_text("utf-8")) == {
         "repository": KNOWN.repository,
         "revision": COMMIT,
     }
@@ -154,13 +154,13 @@ def test_a_download_is_whole_and_holds_nothing_that_could_run(there, published, 
 def test_what_broke_off_is_taken_up_where_it_stopped(there, folder):
     there.breaks_at = 150_000
     with pytest.raises(
-        CriticError, match=r"broke off in .*safetensors, 0\.[12] of .* MB .*try again to go on"
+        CriticError, match=r"stopped in .*safetensors, at 0\.[12] of .* MB .*try again to resume"
     ):
         download.download(KNOWN, folder, ignore)
     (part,) = folder.glob("*.part")
     assert part.stat().st_size >= 150_000 and not (folder / "config.json").exists()
     assert not model_folder.is_critic(folder), "half a model would be offered"
-    whole = [file for file in folder.iterdir() if not file.name.endswith((".part", download.RECORD))]
+    whole = [file for file in folder.iterdir() if not file.name.endswith((".part", download.REVISION_FILE))]
     there.breaks_at, there.dead = None, False
     there.asked.clear()
     download.download(KNOWN, folder, ignore)
@@ -189,8 +189,8 @@ def test_stop_is_heard_between_two_pieces_and_loses_nothing(there, folder):
 
 def test_a_file_that_came_damaged_is_deleted(there, folder, monkeypatch):
     real = download._sha256
-    monkeypatch.setattr(download, "_sha256", lambda file, heard: real(file, heard)[::-1])
-    with pytest.raises(CriticError, match="came damaged"):
+    monkeypatch.setattr(download, "_sha256", lambda file, on_bytes: real(file, on_bytes)[::-1])
+    with pytest.raises(CriticError, match="was damaged"):
         download.download(KNOWN, folder, ignore)
     assert not list(folder.glob("*.safetensors*.part"))
     monkeypatch.undo()
@@ -199,23 +199,23 @@ def test_a_file_that_came_damaged_is_deleted(there, folder, monkeypatch):
 def test_a_full_disk_is_told_before_anything_comes(there, folder, monkeypatch):
     usage = shutil.disk_usage(folder.parent.parent)._replace(free=1_000_100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
-    with pytest.raises(CriticError, match=r"takes 0\.0 GB more, but the disk of .* has 1\.0 GB free"):
+    with pytest.raises(CriticError, match=r"needs 0\.0 GB more, but the disk of .* has 1\.0 GB free"):
         download.download(KNOWN, folder, ignore)
     assert len(there.asked) == 1
 
 
 def test_a_disk_that_fills_up_on_the_way_keeps_what_came(there, folder, monkeypatch):
-    real = download._Told.write
+    real = download._ReportingStream.write
 
     def write(told, data):
         if told.stream.tell() > 50_000 or len(data) > 50_000:
             raise OSError(28, "No space left on device")
         return real(told, data)
 
-    monkeypatch.setattr(download._Told, "write", write)
-    with pytest.raises(CriticError, match="broke off in .*No space left on device.*is kept"):
+    monkeypatch.setattr(download._ReportingStream, "write", write)
+    with pytest.raises(CriticError, match="stopped in .*No space left on device.*is kept"):
         download.download(KNOWN, folder, ignore)
-    monkeypatch.setattr(download._Told, "write", real)
+    monkeypatch.setattr(download._ReportingStream, "write", real)
     download.download(KNOWN, folder, ignore)
     model_folder.check(folder)
 
@@ -231,5 +231,5 @@ def test_offline_mode_is_respected(there, folder, monkeypatch):
 
 def test_a_hub_that_does_not_answer(there, folder):
     there.dead = True
-    with pytest.raises(CriticError, match=r"TIGER-Lab/RationalRewards-8B-T2I cannot be asked for at http"):
+    with pytest.raises(CriticError, match=r"http.* does not answer about TIGER-Lab/RationalRewards-8B-T2I"):
         download.download(KNOWN, folder, ignore)

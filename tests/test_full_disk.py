@@ -72,7 +72,7 @@ def whole_files(folder):  # noqa: F811
 
 @NOT_WINDOWS
 def test_a_download_that_may_not_go_on_is_no_model_and_is_taken_up(there, folder):  # noqa: F811
-    with no_file_beyond(50_000), pytest.raises(CriticError, match=r"broke off in .* MB \(.*is kept"):
+    with no_file_beyond(50_000), pytest.raises(CriticError, match=r"stopped in .* MB \(.*is kept"):
         download.download(KNOWN, folder, ignore)
     (part,) = folder.glob("*.part")
     came = part.stat().st_size
@@ -102,7 +102,7 @@ def test_a_log_line_that_finds_no_room_is_taken_back(tmp_path):
 @pytest.mark.platform("linux")
 def test_a_small_disk_is_told_before_anything_comes(there, small_disk):  # noqa: F811
     place = small_disk.path / "model"
-    with pytest.raises(CriticError, match=r"takes 0\.0 GB more, but the disk of .* has 0\.0 GB free. Make"):
+    with pytest.raises(CriticError, match=r"needs 0\.0 GB more, but the disk of .* has 0\.0 GB free. Free"):
         download.download(KNOWN, place, ignore)
     assert not list(place.glob("*.safetensors*")) and not any(COMMIT in path for path, _, _ in there.asked)
 
@@ -110,9 +110,9 @@ def test_a_small_disk_is_told_before_anything_comes(there, small_disk):  # noqa:
 @pytest.mark.platform("linux")
 def test_a_disk_that_runs_full_keeps_what_came(there, small_disk, monkeypatch):  # noqa: F811
     """As when something else fills the disk after the check."""
-    monkeypatch.setattr(download, "_SPARE", -1_000_000_000)
+    monkeypatch.setattr(download, "_MIN_FREE", -1_000_000_000)
     place = small_disk.path / "model"
-    with pytest.raises(CriticError, match="broke off in .*No space left on device.*is kept"):
+    with pytest.raises(CriticError, match="stopped in .*No space left on device.*is kept"):
         download.download(KNOWN, place, ignore)
     assert list(place.glob("*.part")) and "config.json" not in whole_files(place)
     small_disk.resize("50m")

@@ -89,12 +89,13 @@ def text(name: str) -> str | None:
 
 
 def imports(name: str) -> list[tuple[str, int, bool]]:
-    """(absolute dotted name, line, at module level) for everything that a module imports."""
+    """(absolute dotted name, line, run when the module is imported) for everything that a module imports."""
     tree = ast.parse((ROOT / name).read_text("utf-8"), name)
     inside = {
         id(node)
         for outer in ast.walk(tree)
         if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
         for node in ast.walk(outer)
     }
     package = list(PurePosixPath(name).parent.parts)

@@ -1,26 +1,19 @@
-"""Checkpoints by name: what lies in folders and in the hub's cache, and what is only known."""
+"""Checkpoints by name: those in folders and in the Hugging Face cache, and those that are only known."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from rr_models.checkpoints import catalog, model_folder
 
-VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
-
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch) -> Path:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -42,56 +35,25 @@ def repository(cache: Path, name: str, *revisions: str, main: str = "") -> Path:
     return folder / "snapshots"
 
 
-def test_the_cache_is_where_huggingface_hub_has_it(tmp_path):
-    """Every combination of the variables that name it, against the library's own answer."""
-    code = (
-        "import sys, json, importlib, os\nimport huggingface_hub.constants as own\n"
-        "said = []\n"
-        "for variables in json.loads(sys.argv[1]):\n"
-        f"    [os.environ.pop(name, None) for name in {VARIABLES}]\n"
-        "    os.environ.update(variables)\n"
-        "    said.append(importlib.reload(own).HF_HUB_CACHE)\n"
-        "print(json.dumps(said))"
-    )
-    places = ({}, *({name: f"~/{name}/$USER_PLACE"} for name in VARIABLES))
-    sets = [a | b for a, b in itertools.combinations_with_replacement(places, 2)]
-    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    run = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(sets)],
-        env=environment | {"USER_PLACE": "here"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for variables, theirs in zip(sets, json.loads(run.stdout), strict=True):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delenv("HF_HUB_CACHE")
-            patch.setenv("USER_PLACE", "here")
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            # the library expands a legacy variable twice or not at all, which comes to the same place
-            assert str(catalog.cache_folder()) == os.path.expandvars(os.path.expanduser(theirs)), variables
-
-
-def test_the_cache_offers_the_revision_that_was_asked_for_last(own_cache):
-    named = repository(own_cache, "TIGER-Lab/RationalRewards-8B-T2I", "old", "new", main="old")
-    loose = repository(own_cache, "me/tuned--twice", "old", "new")
-    model(own_cache / "models--x--llama" / "snapshots" / "a", "llama")
-    (own_cache / "models--y--empty").mkdir()
+def test_the_cache_offers_the_last_revision(cache):
+    named = repository(cache, "TIGER-Lab/RationalRewards-8B-T2I", "old", "new", main="old")
+    loose = repository(cache, "me/tuned--twice", "old", "new")
+    model(cache / "models--x--llama" / "snapshots" / "a", "llama")
+    (cache / "models--y--empty").mkdir()
     assert catalog.cached_models() == {
         "TIGER-Lab/RationalRewards-8B-T2I": named / "old",
         "me/tuned--twice": loose / "new",
     }
 
 
-def test_a_cache_that_is_not_there_is_empty(own_cache):
+def test_a_missing_cache_is_empty(cache):
     assert catalog.cached_models() == {}
 
 
-def test_the_catalogue_lists_folders_then_the_cache_then_what_is_known(own_cache, tmp_path):
+def test_the_catalog_lists_folders_then_the_cache_then_the_known_checkpoints(cache, tmp_path):
     edit = model(tmp_path / "LLM" / "TIGER-Lab" / "RationalRewards-8B-Edit")
-    repository(own_cache, "TIGER-Lab/RationalRewards-8B-Edit", "a", main="a")
-    small = repository(own_cache, "Qwen/Qwen3-VL-2B-Instruct", "a", main="a") / "a"
+    repository(cache, "TIGER-Lab/RationalRewards-8B-Edit", "a", main="a")
+    small = repository(cache, "Qwen/Qwen3-VL-2B-Instruct", "a", main="a") / "a"
     offered = catalog.available_models([tmp_path / "LLM", tmp_path / "nowhere"])
     assert list(offered.items()) == [
         ("TIGER-Lab/RationalRewards-8B-Edit", edit),
@@ -112,12 +74,12 @@ def test_the_catalogue_lists_folders_then_the_cache_then_what_is_known(own_cache
     ],
 )
 @pytest.mark.parametrize("where", ["RationalRewards-8B-T2I", "TIGER-Lab/RationalRewards-8B-T2I"])
-def test_a_name_finds_its_model_wherever_it_lies(name, where, tmp_path):
+def test_a_name_finds_its_model_in_any_folder(name, where, tmp_path):
     assert catalog.locate(name, {"other": tmp_path, where: tmp_path / "it"}) == tmp_path / "it"
     assert catalog.known_checkpoint(name) is catalog.KNOWN_CHECKPOINTS[0]
 
 
-def test_an_unknown_name_is_nobodys(tmp_path):
+def test_an_unknown_name_finds_nothing(tmp_path):
     assert catalog.locate("llama", {"RationalRewards-8B-T2I": tmp_path}) is None
     another = {"me/RationalRewards-8B-T2I": tmp_path}
     assert catalog.locate("TIGER-Lab/RationalRewards-8B-T2I", another) is None

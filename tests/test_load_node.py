@@ -26,7 +26,7 @@ def core(comfy_core, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
     folder_paths.folder_names_and_paths["text_encoders"] = ([str(tmp_path / "text_encoders")], set())
     folder_paths.folder_names_and_paths.pop("LLM", None)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     return comfy_core
 
 
@@ -112,7 +112,7 @@ def test_an_incomplete_folder_says_which_file_is_missing(core, whole, tmp_path):
 def test_the_precision_is_told_on_the_node_and_in_the_critique(core, whole):
     run = load(core, "x", folder=str(whole))
     told = [data for name, data in run.events if name == "progress_text"]
-    said = "tiny: fp32, because most processors are slow in half precision"
+    said = "tiny: fp32, because most CPUs are slow in half precision"
     assert told == [{"node": "critic", "text": said}]
     run = load(core, "x", folder=str(whole), precision="int8")
     assert run.value("critic").critic.precision == "int8"

@@ -225,9 +225,9 @@ def test_flash_attention_is_refused_where_it_cannot_be_had(folder, monkeypatch):
     card = torch.device("cuda")
     with pytest.raises(ValueError, match="attention must be one of sdpa, flash_attention_2, not 'flash'"):
         local.load(folder, attention="flash")
-    with pytest.raises(ValueError, match="CUDA and ROCm cards, not on cpu. Take sdpa"):
+    with pytest.raises(ValueError, match="CUDA and ROCm GPUs, not on cpu. Use sdpa"):
         local.load(folder, attention="flash_attention_2")
-    with pytest.raises(ValueError, match="16 bit, this precision in 32. Take sdpa, or precision bf16"):
+    with pytest.raises(ValueError, match="16 bit, this precision in 32. Use sdpa, or precision bf16"):
         hf_config.check_attention("flash_attention_2", card, torch.float32)
     monkeypatch.setitem(sys.modules, "flash_attn", None)
     with pytest.raises(CriticError, match="flash-attn, which cannot be imported .*pip install flash-attn"):

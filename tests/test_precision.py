@@ -1,4 +1,4 @@
-"""Precisions: what each takes and loses, which one "auto" takes, and that only the text half is packed."""
+"""Precisions: the memory and accuracy of each, the choice of "auto", and what is quantized."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rr_models.engine.memory import estimate_memory
 from rr_models.errors import CriticError
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
-PACKED = (precision.INT8, precision.FP8, precision.FOUR_BIT)
+QUANTIZED = (precision.INT8, precision.FP8, precision.FOUR_BIT)
 GB = 1_000_000_000
 ROOT = Path(__file__).resolve().parents[1]
 PEAKS = [(0, "bf16", 1), (0, "bf16", 4), (0, "int8", 1), (0, "int8", 4), (0, "4-bit", 1), (0, "4-bit", 4)]
@@ -71,14 +71,14 @@ def eight(tmp_path_factory) -> Path:
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_packed_layer_computes_nearly_what_the_whole_one_does(name, error, dtype, bias):
+def test_a_quantized_layer_computes_nearly_what_the_original_does(name, error, dtype, bias):
     needs(name)
     torch.manual_seed(0)
     whole = torch.nn.Linear(256, 192, bias=bias)
     if name != precision.FOUR_BIT:  # rows of very different size, which have scales of their own
         whole.weight.data *= torch.logspace(-3, 1, 192)[:, None]
-    layer = precision._KINDS[name](256, 192, bias, dtype)
-    layer.take(whole.weight.data.to(dtype))
+    layer = quantized_linear.QUANTIZED_LAYERS[name](256, 192, bias, dtype)
+    layer.quantize(whole.weight.data.to(dtype))
     if bias:
         layer.bias = torch.nn.Parameter(whole.bias.data.to(dtype))
     for shape in ((64, 256), (4, 16, 256)):
@@ -93,47 +93,47 @@ def test_a_packed_layer_computes_nearly_what_the_whole_one_does(name, error, dty
 
 def test_a_row_of_zeros_stays_zeros():
     for name in (precision.INT8, precision.FP8):
-        layer = precision._KINDS[name](8, 4, False, torch.float32)
-        layer.take(torch.zeros(4, 8))
+        layer = quantized_linear.QUANTIZED_LAYERS[name](8, 4, False, torch.float32)
+        layer.quantize(torch.zeros(4, 8))
         assert torch.equal(layer(torch.ones(1, 8)), torch.zeros(1, 4))
 
 
 def test_large_numbers_stay_finite_in_half_precision():
     """Before the scale is applied, 4096 products of up to 448 would leave the range of fp16."""
     for name in (precision.INT8, precision.FP8):
-        layer = precision._KINDS[name](4096, 4, False, torch.float16)
-        layer.take(torch.full((4, 4096), 0.01))
+        layer = quantized_linear.QUANTIZED_LAYERS[name](4096, 4, False, torch.float16)
+        layer.quantize(torch.full((4, 4096), 0.01))
         out = layer(torch.full((1, 4096), 10.0, dtype=torch.float16))
         assert torch.allclose(out.float(), torch.full((1, 4), 409.6), rtol=0.01)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PACKED)
-def test_a_packed_critic_judges_and_keeps_its_eyes_and_head_whole(folder, name):
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_a_quantized_critic_judges_and_leaves_vision_and_head_unquantized(folder, name):
     needs(name)
     critic, whole = local.load(folder, dtype=name), local.load(folder)
     assert critic.precision == name and name in repr(critic)
-    packed = {
+    quantized = {
         path
         for path, layer in critic.model.named_modules()
         if isinstance(layer, quantized_linear.QuantizedLinear)
     }
     linear = {path for path, layer in whole.model.named_modules() if type(layer) is torch.nn.Linear}
-    assert packed == {path for path in linear if path.startswith("model.language_model.")} != set()
+    assert quantized == {path for path in linear if path.startswith("model.language_model.")} != set()
     for path, parameter in whole.model.named_parameters():
-        if path.rpartition(".")[0] not in packed:
+        if path.rpartition(".")[0] not in quantized:
             assert torch.equal(parameter, critic.model.get_parameter(path)), path
-    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    (first,) = critic.critique([picture], "a fox", detail="scores", max_new_tokens=300)
+    image = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    (first,) = critic.critique([image], "a fox", detail="scores", max_new_tokens=300)
     assert first.status == "complete" and first.source["precision"] == name
     critic.weights.unload()
     assert all(p.is_meta for p in critic.model.parameters())
     critic.weights.load(CPU)
-    assert critic.critique([picture], "a fox", detail="scores", max_new_tokens=300)[0].text == first.text
+    assert critic.critique([image], "a fox", detail="scores", max_new_tokens=300)[0].text == first.text
 
 
-@pytest.mark.parametrize("name", PACKED)
-def test_a_packed_critic_takes_what_was_said_before_it_was_read(folder, name):
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_a_quantized_critic_takes_the_memory_that_was_estimated(folder, name):
     needs(name)
     critic = local.load(folder, dtype=name)
     taken = sum(p.nbytes for p in critic.model.parameters())
@@ -145,7 +145,7 @@ def test_a_packed_critic_takes_what_was_said_before_it_was_read(folder, name):
     assert precision.size(folder, "bf16") == whole > precision.size(folder, name)
 
 
-def test_four_bit_rests_and_comes_back_with_its_scales(folder):
+def test_four_bit_moves_with_its_scales(folder):
     needs(precision.FOUR_BIT)
     critic = local.load(folder, dtype=precision.FOUR_BIT)
     layer = next(one for one in critic.model.modules() if isinstance(one, quantized_linear.Nf4Linear))
@@ -180,23 +180,23 @@ def test_sizes_in_the_readme(eight, tmp_path):
 @pytest.mark.parametrize(
     ("room", "name"), [(23.5, "bf16"), (15.5, "int8"), (11.6, "4-bit"), (9.5, "4-bit"), (7.5, "4-bit")]
 )
-def test_auto_takes_the_best_that_fits_and_says_why(eight, monkeypatch, room, name):
+def test_auto_takes_the_best_that_fits_and_gives_the_reason(eight, monkeypatch, room, name):
     monkeypatch.setattr(precision, "has_bitsandbytes", lambda: True)
     found = precision.choose_precision("auto", CARD, eight, int(room * GB), fast_bf16=True)
     assert found.name == name and found.dtype == torch.bfloat16
     assert f"{name}, because {room} GB can be free on cuda" in str(found)
-    assert ("hardly" in str(found)) == (room < 9)
+    assert ("barely" in str(found)) == (room < 9)
 
 
 def test_auto_without_bitsandbytes_stops_at_int8_and_says_so(eight, monkeypatch):
     monkeypatch.setattr(precision, "has_bitsandbytes", lambda: False)
     found = precision.choose_precision("auto", CARD, eight, 8 * GB, fast_bf16=False)
-    assert (found.name, found.dtype) == ("int8", torch.float16) and "bitsandbytes >= 0.50" in found.why
+    assert (found.name, found.dtype) == ("int8", torch.float16) and "bitsandbytes >= 0.50" in found.reason
 
 
-def test_a_choice_is_taken_as_it_is_or_refused(folder, monkeypatch):
+def test_a_choice_is_used_as_it_is_or_refused(folder, monkeypatch):
     for name in ("bf16", "bfloat16", torch.bfloat16):
-        assert precision.choose_precision(name, CARD, folder, room=1) == precision.Precision(
+        assert precision.choose_precision(name, CARD, folder, free_bytes=1) == precision.Precision(
             "bf16", torch.bfloat16
         )
     assert precision.choose_precision("int8", CARD, folder, 1, fast_bf16=True).dtype == torch.bfloat16

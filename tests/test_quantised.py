@@ -126,9 +126,9 @@ def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_pat
         pytest.skip("compressed-tensors is installed here")
     told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
     critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
-    with pytest.raises(CriticError, match=f"(?s)saved is quantised by {method}.*{said}"):
+    with pytest.raises(CriticError, match=f"(?s)saved is quantized by {method}.*{said}"):
         critic.weights.load(CPU)
-    with pytest.raises(ValueError, match="precision int8 cannot be had of saved"):
+    with pytest.raises(ValueError, match="precision int8 is not available for saved"):
         local.prepare(tmp_path / "saved", CPU, "int8")
 
 
@@ -151,7 +151,7 @@ def test_fp8_is_unpacked_on_a_processor_or_refused_with_the_reason(folder, tmp_p
     save_file(packed, saved / "model.safetensors", metadata={"format": "pt"})
     critic = local.prepare(saved, CPU)
     if int(transformers.__version__.split(".")[0]) < 5:
-        with pytest.raises(CriticError, match=r"GPU .* Take the model unquantised"):
+        with pytest.raises(CriticError, match=r"GPU .* Use the unquantized model"):
             critic.weights.load(CPU)
         return
     critic.weights.load(CPU)

@@ -170,7 +170,7 @@ def test_a_folder_is_known_by_content_not_by_name(folder, critic, tmp_path):
 
 
 def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(fingerprint, "_SMALL", 1000)
+    monkeypatch.setattr(fingerprint, "_MAX_COMPLETE", 1000)
     monkeypatch.setattr(fingerprint, "_BLOCK", 16)
     file = tmp_path / "model.safetensors"
     header = b'{"a": 1}'

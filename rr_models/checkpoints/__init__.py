@@ -1,1 +1,1 @@
-"""Model folders: find, check, download, load, quantize."""
+"""Model folders: find, check, download and load them, in any precision."""

@@ -1,33 +1,45 @@
-"""Linear layers with quantized weights: int8, fp8 and 4-bit (nf4), dequantized on the fly."""
+"""Linear layers with quantized weights: int8, fp8 and 4-bit (NF4), dequantized as they are multiplied."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+if TYPE_CHECKING:
+    from bitsandbytes.functional import QuantState
+
 
 class QuantizedLinear(nn.Module):
-    """A linear layer whose weight is packed when it arrives, by `take`. Empty until then."""
+    """A linear layer without a weight until `quantize` is given one."""
+
+    weight: nn.Parameter | None
 
     def __init__(self, inputs: int, outputs: int, bias: bool, dtype: torch.dtype):
         super().__init__()
         self.in_features, self.out_features, self.dtype = inputs, outputs, dtype
-        empty = torch.empty(outputs, dtype=dtype, device="meta")
-        self.bias = nn.Parameter(empty, requires_grad=False) if bias else None
-        self.empty()
+        placeholder = torch.empty(outputs, dtype=dtype, device="meta")
+        self.bias = nn.Parameter(placeholder, requires_grad=False) if bias else None
+        self.clear()
+
+    @staticmethod
+    def weight_bytes(rows: int, count: int) -> int:
+        """Bytes of a quantized weight of `rows` rows and `count` numbers, scales included."""
+        raise NotImplementedError
 
     @property
     def nbytes(self) -> int:
-        """What the weight takes once it is there, in bytes."""
-        return self.bytes(self.out_features, self.in_features * self.out_features)
+        """Bytes of this layer's weight once it is there."""
+        return self.weight_bytes(self.out_features, self.in_features * self.out_features)
 
-    def empty(self) -> None:
-        """Let go of the weight."""
-        self.weight = self.scale = None
+    def clear(self) -> None:
+        """Free the weight."""
+        self.weight = None
 
-    def take(self, weight: torch.Tensor) -> None:
-        """Pack a weight [outputs, inputs], on the device where it is."""
+    def quantize(self, weight: torch.Tensor) -> None:
+        """Quantize a weight [outputs, inputs], on the device where it is."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -35,26 +47,33 @@ class QuantizedLinear(nn.Module):
 
 
 class _ScaledLinear(QuantizedLinear):
-    """One byte a weight and one scale a row. A row is unpacked as it is multiplied, in plain torch, so this
-    runs wherever torch does and moves between devices like any layer."""
+    """One byte per weight and one scale per row. Dequantized in plain torch, so this runs wherever torch does
+    and moves between devices like any layer."""
 
     STORED: torch.dtype
     LARGEST: float
+    scale: nn.Parameter | None
 
     @staticmethod
-    def bytes(rows: int, count: int) -> int:
+    def weight_bytes(rows: int, count: int) -> int:
         return count + 4 * rows
 
-    def take(self, weight: torch.Tensor) -> None:
+    def clear(self) -> None:
+        super().clear()
+        self.scale = None
+
+    def quantize(self, weight: torch.Tensor) -> None:
         weight = weight.float()
         scale = (weight.abs().amax(1) / self.LARGEST).clamp(min=1e-12)
-        packed = weight / scale[:, None]
+        quantized = weight / scale[:, None]
         if not self.STORED.is_floating_point:
-            packed = packed.round()
-        self.weight = nn.Parameter(packed.to(self.STORED), requires_grad=False)
+            quantized = quantized.round()
+        self.weight = nn.Parameter(quantized.to(self.STORED), requires_grad=False)
         self.scale = nn.Parameter(scale, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.weight is None or self.scale is None:
+            raise RuntimeError("This layer's weight is not loaded.")
         weight = self.weight.to(x.dtype)
         if x.dtype == torch.float16:  # sums of numbers up to 448 would leave its range
             return F.linear(x, weight * self.scale[:, None].half(), self.bias)
@@ -69,38 +88,61 @@ class Int8Linear(_ScaledLinear):
 
 
 class Float8Linear(_ScaledLinear):
-    """Floats of 8 bits, 3 of them for the fraction (e4m3)."""
+    """8-bit floats with 3 bits for the fraction (e4m3)."""
 
     STORED, LARGEST = torch.float8_e4m3fn, 448.0
 
 
 class Nf4Linear(QuantizedLinear):
-    """bitsandbytes' NF4, its scales packed in turn; its kernels multiply from the packed form."""
+    """bitsandbytes' NF4 with quantized scales; its kernels dequantize as they multiply."""
+
+    state: QuantState | None
 
     @staticmethod
-    def bytes(rows: int, count: int) -> int:
+    def weight_bytes(rows: int, count: int) -> int:
         blocks = -(-count // 64)
         return -(-count // 2) + blocks + 4 * -(-blocks // 256)
 
-    def empty(self) -> None:
-        super().empty()
+    def clear(self) -> None:
+        super().clear()
         self.state = None
 
-    def take(self, weight: torch.Tensor) -> None:
+    def quantize(self, weight: torch.Tensor) -> None:
         from bitsandbytes import functional
 
-        packed, self.state = functional.quantize_4bit(
+        quantized, self.state = functional.quantize_4bit(
             weight.contiguous(), blocksize=64, compress_statistics=True, quant_type="nf4"
         )
-        self.weight = nn.Parameter(packed, requires_grad=False)
+        self.weight = nn.Parameter(quantized, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        from bitsandbytes import matmul_4bit
+        # its documented function, though the package has no __all__
+        from bitsandbytes import matmul_4bit  # pyright: ignore[reportPrivateImportUsage]
 
+        if self.weight is None or self.state is None:
+            raise RuntimeError("This layer's weight is not loaded.")
         return matmul_4bit(x, self.weight.t(), quant_state=self.state, bias=self.bias)
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
-        if self.state is not None:
+        if self.weight is not None and self.state is not None:
             self.state.to(self.weight.device)
         return self
+
+
+QUANTIZED_LAYERS: dict[str, type[QuantizedLinear]] = {
+    "fp8": Float8Linear,
+    "int8": Int8Linear,
+    "4-bit": Nf4Linear,
+}
+"""precision -> the layer that holds a weight in it."""
+
+
+def quantize_layers(model: nn.Module, precision: str, dtype: torch.dtype) -> None:
+    """Replace all linear layers in `model` by quantized ones without weights, which compute in `dtype`."""
+    layer_class = QUANTIZED_LAYERS[precision]
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                bias = child.bias is not None
+                setattr(module, name, layer_class(child.in_features, child.out_features, bias, dtype))

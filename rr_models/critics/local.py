@@ -11,8 +11,9 @@ import torch
 
 from ..checkpoints import fingerprint, hf_config
 from ..checkpoints import model_folder as files
-from ..checkpoints.loading import PrequantizedWeights, Weights, meta_model
+from ..checkpoints.loading import meta_model, weights_of
 from ..checkpoints.precision import Precision, choose_precision
+from ..checkpoints.weights import Weights
 from ..devices import choose_device, out_of_memory
 from ..engine.engine import Engine
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
@@ -100,7 +101,7 @@ def prepare(
     wording = wording or choose(folder)
     for notice in wording.notices:
         log.warning("%s", notice)
-    weights = (PrequantizedWeights if files.quantization_method(folder) else Weights)(folder, model)
+    weights = weights_of(folder, model)
     settings = (precision.name, tokenizer, preprocessing, wording, files.trained_wordings(folder))
     critic = LocalCritic(
         name or folder.name, model, weights, *settings, fingerprint.folder_fingerprint(folder)
