@@ -21,6 +21,7 @@ from rr_models.critics.base import Question
 from rr_models.critics.generation import CritiqueGenerator
 from rr_models.critics.local import LocalCritic
 from rr_models.images import Preprocessing, pixel_values
+from rr_models.judgement.answer_format import AnswerFormat, Kind
 
 ROOT = Path(__file__).resolve().parents[1]
 # by its file: a folder on the path would bring all helpers of the tests with it
@@ -37,7 +38,13 @@ SHAPES = {
     "4b": ((2560, 9728, 36, 32, 8, 151_936), (24, 1024, 4096, (5, 11, 17))),
     "8b": ((4096, 12_288, 36, 32, 8, 151_936), (27, 1152, 4304, (8, 16, 24))),
 }
-LENGTHS = {"analysis": 70, "justification": 85, "summary": 60, "comments": 70, "refined": 110}
+LENGTHS = {
+    "analysis": 70,
+    "justification": 85,
+    "summary": 60,
+    "refinement_comments": 70,
+    "refined_request": 110,
+}
 """Tokens of an answer's texts. With the headings it comes to about 650 tokens, a usual critique."""
 
 
@@ -109,15 +116,15 @@ def answer(writer: CritiqueGenerator, question: Question) -> list[int]:
     """Token ids of a whole answer, the end token last: headings, random words, scores of 1.0."""
     words = sorted(set(re.findall("[a-z]{3,}", (ROOT / "README.md").read_text(encoding="utf-8"))))
     rng, lexicon, ids = random.Random(0), writer.lexicon, []
-    for part in answer_program.sections(question.task, writer.wording.profile, writer.wording.style):
-        if part.kind != answer_program.TEXT:
-            ids += [*lexicon.ids(part.heading), *lexicon.ids(" 1.0"), lexicon.newline]
+    for part in AnswerFormat.of(question.task, writer.wording.profile, writer.wording.style).fields:
+        if part.kind is not Kind.TEXT:
+            ids += [*lexicon.encode(part.heading), *lexicon.encode(" 1.0"), lexicon.newline]
             continue
-        text, wanted = [], LENGTHS[part.name[-1]]
+        text, wanted = [], LENGTHS[part.key[-1]]
         while len(text) < wanted - 2:
-            text += lexicon.ids(" " + rng.choice(words))
-        ids += [*lexicon.ids(part.heading), *text[: wanted - 2], *lexicon.ids("."), lexicon.newline]
-    return [*ids, min(lexicon.ends)]
+            text += lexicon.encode(" " + rng.choice(words))
+        ids += [*lexicon.encode(part.heading), *text[: wanted - 2], *lexicon.encode("."), lexicon.newline]
+    return [*ids, min(lexicon.eos)]
 
 
 def reference(critic: LocalCritic, questions: list[Question], see=pixel_values) -> list[list[int]]:

@@ -25,10 +25,10 @@ from _random_model import tiny
 from shapes_critic import question
 
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC
-from rr_models.critics import answer_program
 from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic, load
 from rr_models.critics.options import JudgeOptions
+from rr_models.judgement.answer_format import FULL, SCORES
 from rr_models.judgement.critique import COMPLETE
 from rr_models.shapes import cases
 
@@ -78,13 +78,13 @@ def equal(critic: LocalCritic, n: int) -> dict:
         free = critic.judge(questions, guided=False)
         own, guided = own + free, guided + critic.judge(questions)
         tokens = sum(critique.source["tokens"] + 1 for critique in free)  # the end token too
-        for detail in (answer_program.FULL, answer_program.SCORES):
+        for detail in (FULL, SCORES):
             answers = critic.writer.write(
                 questions, critic._hashes(questions), JudgeOptions(detail=detail), None
             )
             forwards = sum(several[0].job.completion.forwards for several in answers)
             texts = [text for several in answers for text in several[0].record.texts.values()]
-            words = sum(len(critic.writer.lexicon.ids(text)) for text in texts)
+            words = sum(len(critic.writer.lexicon.encode(text)) for text in texts)
             figures[f"forwards_share_{task}_{detail}"] = forwards / tokens
             figures[f"text_share_{task}_{detail}"] = words / tokens
     good = [(a.text, b.text) for a, b in zip(own, guided, strict=True) if a.status == COMPLETE]

@@ -8,9 +8,9 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import ExecutionBlocker
 
-from ..rr_models.critics.answer_program import DETAILS, FULL
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.from_trace import WRITTEN
+from ..rr_models.judgement.answer_format import DETAILS, FULL
 from ..rr_models.judgement.critique import report
 from ..rr_models.judgement.task import Task
 from ..rr_models.judgement.verdict import B

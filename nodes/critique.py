@@ -7,13 +7,13 @@ import logging
 import torch
 from comfy_api.latest import io
 
-from ..rr_models.critics.answer_program import FULL
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.from_trace import WRITTEN
 from ..rr_models.critics.local import CRITIQUE_DETAILS
 from ..rr_models.errors import CriticError
 from ..rr_models.judgement import aspects_json
 from ..rr_models.judgement import critique as data
+from ..rr_models.judgement.answer_format import FULL
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.ranking import rank
 from ..rr_models.judgement.task import Task

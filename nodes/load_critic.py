@@ -13,7 +13,7 @@ from ..rr_models.checkpoints.download import download
 from ..rr_models.checkpoints.precision import NAMES
 from ..rr_models.critics import local
 from ..rr_models.judgement import aspects_json
-from ..rr_models.prompting import rubric
+from ..rr_models.judgement.answer_format import CARD, STYLES
 from ..rr_models.prompting.wording import choose
 from .common.display import tell
 from .common.model_memory import (
@@ -84,8 +84,8 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "style",
-                    options=list(rubric.STYLES),
-                    default=rubric.CARD,
+                    options=list(STYLES),
+                    default=CARD,
                     tooltip="How the critic is asked. card: in the words of its own model card where the "
                     "model's folder has one, else in ours; reasons before scores. test-time: one turn, "
                     "scores before reasons, as in the paper's appendix. single: one turn, reasons before "
@@ -159,7 +159,7 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         precision: str,
         device: str,
         max_pixels: int = 802816,
-        style: str = rubric.CARD,
+        style: str = CARD,
         aspects: str = "",
         folder: str = "",
         keep_loaded: str = AUTO,

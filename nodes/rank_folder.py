@@ -12,8 +12,8 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models import images, rank_folder
-from ..rr_models.critics.answer_program import DETAILS, SCORES
 from ..rr_models.judgement import aspects_json
+from ..rr_models.judgement.answer_format import DETAILS, SCORES
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import COMPLETE
 from ..rr_models.judgement.ranking import OVERALL, RankBy

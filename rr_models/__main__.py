@@ -16,12 +16,12 @@ from .cli import rank as rank_command
 from .cli import show
 from .errors import CriticError, RationalRewardsError
 from .judgement import aspects_json
+from .judgement.answer_format import CARD, STYLES
 from .judgement.aspects import RATIONAL_REWARDS
 from .judgement.critique import COMPLETE, report
 from .judgement.ranking import rank
 from .judgement.task import Task
 from .parsing.parse import parse, parse_pair, summary_dict
-from .prompting import rubric
 from .prompting.wording import choose
 
 OK, UNJUDGED, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -107,7 +107,7 @@ def _command(commands, name: str, run: Callable, does: str) -> argparse.Argument
 
 
 def _wording(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--style", choices=rubric.STYLES, default=rubric.CARD)
+    command.add_argument("--style", choices=STYLES, default=CARD)
     command.add_argument("--template", type=Path, help="JSON file with a wording of your own")
     command.add_argument("--aspects", type=Path, help="JSON file with aspects of your own")
 

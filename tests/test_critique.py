@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from rr_tests.made import critique
@@ -41,11 +42,49 @@ def test_overall_in_a_file_is_never_believed():
     assert Critique.from_dict(data).overall == 1.0
 
 
-def test_what_a_later_version_adds_is_left_out():
-    whole = critique(2.0, 3.0)
-    data = whole.to_dict() | {"mood": "new"}
-    data["aspects"] = [a | {"mood": "new"} for a in data["aspects"]]
-    assert Critique.from_dict(data) == whole
+GOOD = critique(2.0, 3.0).to_dict()
+FIRST, *OTHERS = GOOD["aspects"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (GOOD | {"mood": "new"}, "critique has no field 'mood'"),
+        (GOOD | {"aspects": [FIRST | {"mood": 1}, *OTHERS]}, r"critique.aspects\[0\] has no field 'mood'"),
+        ({name: GOOD[name] for name in GOOD if name != "aspects"}, "critique.aspects is missing"),
+        (GOOD | {"request": None}, "critique.request must be a text, not None"),
+        (
+            GOOD | {"aspects": [FIRST | {"score": "2.0"}, *OTHERS]},
+            r"critique.aspects\[0\].score must be a finite number, not '2.0'",
+        ),
+        (
+            GOOD | {"aspects": [FIRST | {"score": None}, *OTHERS]},
+            r"aspects\[0\]: Text Faithfulness: status 'scored' does not",
+        ),
+        (GOOD | {"notes": "one"}, "critique.notes must be a list, not 'one'"),
+        (
+            GOOD | {"task": "video"},
+            "critique.task must be one of t2i, edit, t2i-pair, edit-pair, not 'video'",
+        ),
+        (GOOD | {"task": ["t2i"]}, "critique.task must be one of"),
+        (GOOD | {"aspects": {"a": 1}}, "critique.aspects must be a list"),
+        (GOOD | {"source": []}, r"critique.source must be an object, not \[\]"),
+        (GOOD | {"aspects": [FIRST | {"score": True}, *OTHERS]}, "finite number, not True"),
+        (GOOD | {"aspects": [FIRST | {"score": math.nan}, *OTHERS]}, "finite number, not nan"),
+        (GOOD | {"weights": {"mood": 1.0}}, "critique: weights: 'mood' is not judged here"),
+        (
+            GOOD | {"weights": {"text_faithfulness": math.inf}},
+            "critique.weights.text_faithfulness must be a finite number, not inf",
+        ),
+        (GOOD | {"scale": [4.0, 1.0]}, "scale must rise"),
+        (GOOD | {"scale": [1.0]}, "critique.scale must hold 2 values, not 1"),
+        ([], r"critique must be an object, not \[\]"),
+        (None, "critique must be an object, not None"),
+    ],
+)
+def test_wrong_data_is_refused_by_the_name_of_its_field(data, message: str):
+    with pytest.raises(ValueError, match=message):
+        Critique.from_dict(data)
 
 
 def test_status_and_score_must_go_together():

@@ -86,10 +86,10 @@ def test_several_passes_show_how_far_they_spread(core):
     (found,) = run.value("judge")
     (shown,) = faces(run.outputs["judge"])
     assert found.source["samples"] == 4
-    assert [a["spread"] for a in shown["aspects"]] == [a.spread for a in found.aspects]
-    assert any(a.spread for a in found.aspects)
-    scored = next(a for a in found.aspects if a.spread)
-    assert f"{scored.name} {scored.score:.2f} ± {scored.spread:.2f}" in run.value("judge", 7).split("\n\n")[0]
+    assert [a["std"] for a in shown["aspects"]] == [a.std for a in found.aspects]
+    assert any(a.std for a in found.aspects)
+    scored = next(a for a in found.aspects if a.std)
+    assert f"{scored.name} {scored.score:.2f} ± {scored.std:.2f}" in run.value("judge", 7).split("\n\n")[0]
     alone = core.run(judge(samples=3))
     assert not alone.success and "samples is 3" in alone.complaint
 

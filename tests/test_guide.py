@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +15,10 @@ from rr_models.critics.base import Question
 from rr_models.engine.kv_cache import SCRATCH_COLUMNS
 from rr_models.engine.program import Trie
 from rr_models.engine.sequence import select, tree
+from rr_models.judgement.answer_format import DETAILS, NOT_APPLICABLE_TEXT, STYLES, AnswerFormat
 from rr_models.judgement.critique import COMPLETE, SCORED, TRUNCATED
+from rr_models.judgement.task import Task
+from rr_models.prompting.wording import Wording
 
 REQUEST = "A red fox asleep on a blue chair."
 
@@ -29,7 +34,7 @@ def images() -> list[torch.Tensor]:
     return [torch.rand(64, 64, 3, generator=generator) for _ in range(4)]
 
 
-@pytest.mark.parametrize("detail", answer_program.DETAILS)
+@pytest.mark.parametrize("detail", DETAILS)
 def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, images, detail: str):
     (found,) = critic.critique(images[:1], REQUEST, detail=detail, max_new_tokens=400)
     assert found.status == COMPLETE and found.source["tokens"] <= 400
@@ -37,7 +42,27 @@ def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, imag
     assert ("## Refined Request:" in found.text) == (detail == "full")
     for aspect in found.aspects:
         if aspect.status == SCORED:
-            assert 1 <= aspect.expected <= 4 and aspect.spread >= 0
+            assert 1 <= aspect.expected <= 4 and aspect.std >= 0
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_constrained_answer_has_the_form_that_servers_are_given(tmp_path, images, style: str):
+    wording = Wording(style=style)
+    critic = local.load(tiny.make(tmp_path / "tiny"), wording=wording)
+    questions = [
+        Question(
+            task, REQUEST, tuple(images[: 2 if task.is_pair else 1]), tuple(images[3:] * task.has_source)
+        )
+        for task in Task
+    ]
+    options = {"temperature": 1.0, "max_new_tokens": 500}
+    for detail in DETAILS:
+        for judgement in critic.judge(questions, detail=detail, **options):
+            form = AnswerFormat.of(judgement.task, critic.profile, style, detail)
+            assert judgement.status == COMPLETE
+            # before it may stand an empty thought, and a last score may have ended its line
+            answer = judgement.text.removeprefix("<think>\n\n</think>\n\n").removesuffix("\n")
+            assert re.fullmatch(form.regex(), answer), answer
 
 
 def test_a_limit_below_the_headings_cuts_off_and_says_so(critic, images):
@@ -100,4 +125,4 @@ def test_any_scale_can_be_chosen_from(critic, scale):
     told = answer_program.score_words(scale)
     assert len(told) <= 101 and all(scale[0] <= float(word) <= scale[1] for word in told)
     # what is looked at must fit behind the last column
-    assert len(critic.writer.lexicon.trie((*told, answer_program.NOT_APPLICABLE)).trie.fed) <= SCRATCH_COLUMNS
+    assert len(critic.writer.lexicon.select((*told, NOT_APPLICABLE_TEXT)).trie.fed) <= SCRATCH_COLUMNS

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rr_models.judgement import aspects_json
+from rr_models.judgement.answer_format import STYLES
 from rr_models.judgement.aspects import PROFILES, RATIONAL_REWARDS, VIESCORE, Profile
 from rr_models.judgement.task import Task
 from rr_models.prompting import rubric
@@ -60,7 +61,7 @@ def test_the_bytes_of_the_prompt_never_change(
 
 
 @pytest.mark.parametrize("task", PICTURES)
-@pytest.mark.parametrize("style", rubric.STYLES)
+@pytest.mark.parametrize("style", STYLES)
 def test_every_task_in_every_style(task: str, style: str):
     messages = rubric.messages(task, "A red fox.", style=style)
     assert [m["role"] for m in messages] == (["system", "user"] if style == "card" else ["user"])
@@ -102,7 +103,7 @@ requests = st.text() | st.sampled_from(
 )
 
 
-@given(requests, st.sampled_from(sorted(PICTURES)), st.sampled_from(rubric.STYLES))
+@given(requests, st.sampled_from(sorted(PICTURES)), st.sampled_from(STYLES))
 def test_a_request_is_data(request: str, task: str, style: str):
     plain, odd = (rubric.messages(task, r, style=style) for r in ("", request))
     assert len(plain) == len(odd)
@@ -116,10 +117,10 @@ def test_the_wording_names_what_is_asked_and_nothing_else():
     names = {
         rubric.wording(task, style, profile)
         for task in PICTURES
-        for style in rubric.STYLES
+        for style in STYLES
         for profile in PROFILES.values()
     }
-    assert len(names) == len(PICTURES) * len(rubric.STYLES) * len(PROFILES)
+    assert len(names) == len(PICTURES) * len(STYLES) * len(PROFILES)
 
 
 def test_unknown_tasks_and_styles_are_named():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.cards import PUBLISHED, PUBLISHED_EDIT, built, count_images
 
+from rr_models.judgement.answer_format import CARD, SINGLE, STYLES, TEST_TIME
 from rr_models.judgement.aspects import RATIONAL_REWARDS, TEXT_RENDERING
 from rr_models.judgement.task import Task
 from rr_models.prompting import rubric, templates
@@ -161,7 +162,7 @@ def own(wording: Wording, task: str) -> bool:
 
 def test_without_anything_this_projects_own_wording_is_used():
     assert choose() == Wording()
-    assert all(own(choose(style=style), task) for style in rubric.STYLES for task in Task)
+    assert all(own(choose(style=style), task) for style in STYLES for task in Task)
 
 
 def test_the_checkpoints_card_is_used_for_the_tasks_it_has(model: Path):
@@ -174,7 +175,7 @@ def test_the_checkpoints_card_is_used_for_the_tasks_it_has(model: Path):
         chosen.messages("edit", "a cat", 2)
 
 
-@pytest.mark.parametrize("style", [rubric.TEST_TIME, rubric.SINGLE])
+@pytest.mark.parametrize("style", [TEST_TIME, SINGLE])
 def test_another_style_is_asked_in_our_wording(model: Path, style: str):
     chosen = choose(model, style=style)
     assert chosen.notices == () and all(own(chosen, task) for task in (Task.T2I, Task.EDIT))
@@ -186,7 +187,7 @@ def test_other_aspects_are_asked_in_our_wording_and_that_is_said_once(model: Pat
     assert all(own(chosen, task) for task in (Task.T2I, Task.EDIT))
     (notice,) = chosen.notices
     assert "model card is not used" in notice and fewer.name in notice
-    assert choose(model, profile=fewer, style=rubric.SINGLE).notices == ()
+    assert choose(model, profile=fewer, style=SINGLE).notices == ()
     assert choose(model.parent, profile=fewer).notices == ()
 
 
@@ -200,7 +201,7 @@ def test_a_card_that_cannot_be_used_gives_our_wording_and_a_notice(model: Path):
     assert "build_t2i_messages" in notice and "Text Rendering" in notice
 
 
-@pytest.mark.parametrize("style", rubric.STYLES)
+@pytest.mark.parametrize("style", STYLES)
 def test_a_users_file_wins_over_everything_for_the_tasks_it_has(model: Path, style: str):
     file = written(model.parent, {"t2i": GOOD["t2i"], "t2i-pair": GOOD["t2i-pair"]})
     fewer = RATIONAL_REWARDS.changed(drop=[TEXT_RENDERING.key])
@@ -209,7 +210,7 @@ def test_a_users_file_wins_over_everything_for_the_tasks_it_has(model: Path, sty
         assert chosen.name("t2i").startswith("file/mine.json/")
         assert chosen.messages("t2i", "a cat") == templates.read_file(file)["t2i"].messages("a cat")
         assert not own(chosen, "t2i-pair") and own(chosen, "edit-pair")
-        assert own(chosen, "edit") == (style != rubric.CARD or profile is fewer)
+        assert own(chosen, "edit") == (style != CARD or profile is fewer)
 
 
 def test_wrong_names_are_refused():

@@ -58,7 +58,7 @@ def critique(found: Critique, image: str = "") -> dict:
                 "name": aspect.name,
                 "status": aspect.status,
                 "score": aspect.score,
-                "spread": aspect.spread,
+                "std": aspect.std,
                 "text": _short(aspect.justification),
             }
             for aspect in found.aspects

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from comfy_api.latest import io
 
-from ...rr_models.critics.answer_program import SCORES
 from ...rr_models.critics.from_trace import EXPECTED
 from ...rr_models.critics.local import BOTH_ORDERS, HOW, ONE_BY_ONE
+from ...rr_models.judgement.answer_format import SCORES
 from ...rr_models.judgement.task import Task
 from ...rr_models.judgement.tournament import KNOCKOUT, Tournament, duels, play
 from ...rr_models.judgement.verdict import TIE, of_critiques

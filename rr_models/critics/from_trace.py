@@ -1,98 +1,103 @@
-"""What was written under guidance -> Critique or Verdict, from the record of its parts: nothing is parsed."""
+"""The trace of constrained decoding -> Critique or Verdict. Nothing is parsed."""
 
 from __future__ import annotations
 
-from ..judgement import critique as data
-from ..judgement.aspects import Profile
-from ..judgement.critique import AspectScore, Critique
+from collections.abc import Iterable
+
+from ..judgement.answer_format import WINNERS
+from ..judgement.aspects import Aspect, Profile
+from ..judgement.critique import COMPLETE, MISSING, NOT_APPLICABLE, SCORED, TRUNCATED, AspectScore, Critique
+from ..judgement.task import Task
 from ..judgement.verdict import PairScore, Verdict, winner_of
 from ..parsing.refined_prompt import prompt as refined_request
-from .answer_program import WINNERS, Trace, expectation
+from .answer_program import Trace, expected_score
 
 WRITTEN, EXPECTED = "written", "expected"
 SCORE_MODES = (WRITTEN, EXPECTED)
 """Which number is the score: the one that was written, or the mean of all that could have been."""
 
-_DIGITS = 4  # of an expected score: what lies beyond is rounding of the machine
+_DECIMALS = 4  # of an expected score: further ones differ between machines
 
 
-def critique(
-    record: Trace, task: str, request: str, profile: Profile, text: str, cut: bool, score_mode: str = WRITTEN
-) -> Critique:
-    """The critique of one picture. Scores are missing only where a token limit has cut the answer off."""
-    aspects = []
-    for aspect in profile.aspects(task):
-        words = record.texts.get((aspect.key, "justification"), "")
-        name = (aspect.key, "score")
-        if name not in record.scores:
-            status = data.NOT_APPLICABLE if name in record.choices else data.MISSING
-            aspects.append(AspectScore(aspect.key, aspect.name, status, justification=words))
-            continue
-        score, written = record.scores[name], None
-        expected, spread = (round(number, _DIGITS) for number in expectation(record.choices[name]))
-        expected = min(max(expected, profile.worst), profile.best)
-        if score_mode == EXPECTED:
-            score, written = expected, score
-        aspects.append(
-            AspectScore(aspect.key, aspect.name, data.SCORED, score, words, written, expected, spread)
-        )
-    return Critique(
-        task=task,
-        request=request,
-        aspects=tuple(aspects),
-        status=_status([a.status for a in aspects]),
-        analysis=record.texts.get(("analysis",), ""),
-        summary=record.texts.get(("summary",), ""),
-        refinement_comments=record.texts.get(("comments",), ""),
-        refined_request=refined_request(record.texts.get(("refined",), "")),
-        text=text,
-        notes=_notes(record, cut),
-        scale=profile.scale,
-    )
-
-
-def verdict(
-    record: Trace, task: str, request: str, profile: Profile, text: str, cut: bool, score_mode: str = WRITTEN
-) -> Verdict:
-    """The same of a pair. Where one picture got a score and the other N/A, the aspect does not apply."""
-    aspects, notes = [], list(_notes(record, cut))
-    for aspect in profile.aspects(task):
-        words = record.texts.get((aspect.key, "justification"), "")
-        names = [(aspect.key, name) for name in ("score_a", "score_b", "winner")]
-        if not all(name in record.choices for name in names):
-            aspects.append(PairScore(aspect.key, aspect.name, justification=words))
-            continue
-        a, b = (record.scores.get(name) for name in names[:2])
-        if a is None or b is None:
-            if a is not b:
-                notes.append(f"{aspect.name}: N/A for one of the pictures, so it is not compared")
-            aspects.append(PairScore(aspect.key, aspect.name, data.NOT_APPLICABLE, justification=words))
-            continue
-        said = WINNERS.get(record.choices[names[2]].word)
-        if score_mode == EXPECTED:
-            means = (round(expectation(record.choices[name])[0], _DIGITS) for name in names[:2])
-            a, b = (min(max(mean, profile.worst), profile.best) for mean in means)
-        winner = said or winner_of(a - b, 0)
-        aspects.append(PairScore(aspect.key, aspect.name, data.SCORED, a, b, winner, words))
-    return Verdict(
-        task=task,
-        request=request,
-        aspects=tuple(aspects),
-        status=_status([a.status for a in aspects]),
-        analysis=record.texts.get(("analysis",), ""),
-        summary=record.texts.get(("summary",), ""),
-        text=text,
-        notes=tuple(notes),
-        scale=profile.scale,
-    )
-
-
-def _status(statuses: list[str]) -> str:
-    return data.TRUNCATED if data.MISSING in statuses else data.COMPLETE
-
-
-def _notes(record: Trace, cut: bool) -> tuple[str, ...]:
-    notes = [f"{' '.join(name).replace('_', ' ')} was closed: {why}" for name, why in record.closed.items()]
-    if cut:
+def judgement(
+    trace: Trace,
+    task: Task,
+    request: str,
+    profile: Profile,
+    text: str,
+    truncated: bool,
+    score_mode: str = WRITTEN,
+) -> Critique | Verdict:
+    """The critique of one image, or the verdict on a pair. A score is missing only where the token limit has
+    cut the answer off, which is `truncated`."""
+    notes = [f"{' '.join(key).replace('_', ' ')} was closed: {why}" for key, why in trace.closed.items()]
+    if truncated:
         notes.append("the token limit leaves no room for the whole answer, and has cut it off")
-    return tuple(notes)
+    expected = score_mode == EXPECTED
+    if task.is_pair:
+        aspects = [_pair_score(trace, aspect, profile, expected, notes) for aspect in profile.aspects(task)]
+    else:
+        aspects = [_aspect_score(trace, aspect, profile, expected) for aspect in profile.aspects(task)]
+    common = {
+        "task": task,
+        "request": request,
+        "aspects": tuple(aspects),
+        "status": _status(aspect.status for aspect in aspects),
+        "analysis": trace.texts.get(("analysis",), ""),
+        "summary": trace.texts.get(("summary",), ""),
+        "text": text,
+        "notes": tuple(notes),
+        "scale": profile.scale,
+    }
+    if task.is_pair:
+        return Verdict(**common)
+    return Critique(
+        **common,
+        refinement_comments=trace.texts.get(("refinement_comments",), ""),
+        refined_request=refined_request(trace.texts.get(("refined_request",), "")),
+    )
+
+
+def _aspect_score(trace: Trace, aspect: Aspect, profile: Profile, use_expected: bool) -> AspectScore:
+    key = (aspect.key, "score")
+    justification = trace.texts.get((aspect.key, "justification"), "")
+    if key not in trace.scores:
+        status = NOT_APPLICABLE if key in trace.choices else MISSING
+        return AspectScore(aspect.key, aspect.name, status, justification=justification)
+    score, written = trace.scores[key], None
+    expected, std = _expected(trace, key, profile)
+    if use_expected:
+        score, written = expected, score
+    return AspectScore(aspect.key, aspect.name, SCORED, score, justification, written, expected, std)
+
+
+def _pair_score(
+    trace: Trace, aspect: Aspect, profile: Profile, use_expected: bool, notes: list[str]
+) -> PairScore:
+    """Both scores of an aspect. If one image got a score and the other N/A, the aspect does not apply, which
+    is added to `notes`."""
+    keys = [(aspect.key, part) for part in ("score_a", "score_b")]
+    winner_key = (aspect.key, "winner")
+    justification = trace.texts.get((aspect.key, "justification"), "")
+    if not all(key in trace.choices for key in (*keys, winner_key)):
+        return PairScore(aspect.key, aspect.name, justification=justification)
+    scores = [trace.scores.get(key) for key in keys]
+    if None in scores:
+        if scores != [None, None]:
+            notes.append(f"{aspect.name}: N/A for one of the images, so it is not compared")
+        return PairScore(aspect.key, aspect.name, NOT_APPLICABLE, justification=justification)
+    if use_expected:
+        scores = [_expected(trace, key, profile)[0] for key in keys]
+    a, b = scores
+    winner = WINNERS.get(trace.choices[winner_key].word) or winner_of(a - b, 0)
+    return PairScore(aspect.key, aspect.name, SCORED, a, b, winner, justification)
+
+
+def _expected(trace: Trace, key: tuple[str, str], profile: Profile) -> tuple[float, float]:
+    """Expected score, on the scale, and its standard deviation."""
+    mean, std = (round(number, _DECIMALS) for number in expected_score(trace.choices[key]))
+    return min(max(mean, profile.worst), profile.best), std
+
+
+def _status(statuses: Iterable[str]) -> str:
+    return TRUNCATED if MISSING in statuses else COMPLETE

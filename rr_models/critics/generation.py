@@ -17,9 +17,10 @@ from ..engine.program import Program
 from ..engine.scheduler import PADDED_BATCH_SIZE
 from ..engine.sequence import NonFiniteLogits, Prompt, Request
 from ..errors import CriticError
+from ..judgement.answer_format import FULL, SCORES, AnswerFormat, Section
 from ..judgement.critique import MISSING, Critique
 from ..judgement.verdict import Verdict
-from ..parsing.parse import parse, parse_pair
+from ..parsing.parse import parse_answer
 from ..prompting.wording import Wording
 from . import answer_program, from_trace
 from .base import Question
@@ -37,7 +38,7 @@ class Generation:
 
     question: Question
     job: Request
-    form: tuple[answer_program.Section, ...] = ()
+    form: tuple[Section, ...] = ()
     record: answer_program.Trace = field(default_factory=answer_program.Trace)
 
 
@@ -96,7 +97,9 @@ class CritiqueGenerator:
 
         def script() -> Program:
             longer.record = _copied(answer.record)
-            return answer_program.constrained(longer.form, self.lexicon, self._scale, longer.record, start)
+            return answer_program.constrained_program(
+                longer.form, self.lexicon, self._scale, longer.record, start
+            )
 
         job = longer.job
         job.prompt, job.program = prompt, script
@@ -125,12 +128,11 @@ class CritiqueGenerator:
         """What has been written."""
         question, profile = answer.question, self.wording.profile
         text, cut = self.lexicon.decode(answer.job.completion.token_ids), answer.job.completion.truncated
-        pair = question.task.is_pair
         if not wish.guided:
-            read = parse_pair if pair else parse
-            return read(text, question.task, question.request, truncated=cut, profile=profile)
-        read = from_trace.verdict if pair else from_trace.critique
-        return read(answer.record, question.task, question.request, profile, text, cut, wish.score_mode)
+            return parse_answer(text, question.task, question.request, truncated=cut, profile=profile)
+        return from_trace.judgement(
+            answer.record, question.task, question.request, profile, text, cut, wish.score_mode
+        )
 
     def so_far(self) -> Progress:
         """What stands of the answers that are being written; to be called by a watch."""
@@ -149,10 +151,9 @@ class CritiqueGenerator:
                     scores.setdefault(key, []).append(furthest.record.scores.get((key, *rest)))
         else:
             pair = question.task.is_pair
-            read = parse_pair if pair else parse
             text = self.lexicon.decode(furthest.job.completion.token_ids)
             profile = self.wording.profile
-            for aspect in read(
+            for aspect in parse_answer(
                 text, question.task, question.request, truncated=True, profile=profile
             ).aspects:
                 if aspect.status != MISSING:
@@ -183,31 +184,33 @@ class CritiqueGenerator:
             if not wish.guided:
                 return _free(self.lexicon, self._enough(question, wish.detail))
             answer.record = answer_program.Trace()
-            return answer_program.constrained(form, self.lexicon, self._scale, answer.record)
+            return answer_program.constrained_program(form, self.lexicon, self._scale, answer.record)
 
         job = Request(lambda: prompts.prompt(question), script, prompts.length(question), budget)
         answer = Generation(question, job, form)
         return answer
 
-    def _form(self, question: Question, wish: JudgeOptions) -> tuple[tuple[answer_program.Section, ...], int]:
-        """The form of a guided answer, and the most tokens that it may take."""
+    def _form(self, question: Question, wish: JudgeOptions) -> tuple[tuple[Section, ...], int]:
+        """The sections of a constrained answer, and the most tokens that it may take."""
         limit = wish.max_new_tokens
         if not wish.guided:
             return (), limit
-        whole = answer_program.sections(question.task, self.wording.profile, self.wording.style)
-        form = answer_program.asked(answer_program.fit_to_budget(whole, self.lexicon, limit), wish.detail)
-        return form, min(limit, answer_program.budget(form, self.lexicon))
+        whole = AnswerFormat.of(question.task, self.wording.profile, self.wording.style)
+        fitted = answer_program.fit_to_budget(whole.fields, self.lexicon, limit)
+        form = fitted[: len(whole.limited(wish.detail).fields)]
+        return form, min(limit, answer_program.max_answer_tokens(form, self.lexicon))
 
     def _enough(self, question: Question, detail: str) -> Callable[[str], bool] | None:
         """Whether a free answer holds what was asked for, so that it may stop."""
-        if detail == answer_program.FULL:
+        if detail == FULL:
             return None
-        read = parse_pair if question.task.is_pair else parse
 
         def enough(text: str) -> bool:
-            found = read(text, question.task, question.request, truncated=True, profile=self.wording.profile)
+            found = parse_answer(
+                text, question.task, question.request, truncated=True, profile=self.wording.profile
+            )
             scored = all(aspect.status != MISSING for aspect in found.aspects)
-            return scored and (detail == answer_program.SCORES or bool(found.summary))
+            return scored and (detail == SCORES or bool(found.summary))
 
         return enough
 
@@ -296,7 +299,7 @@ def _free(lexicon: answer_program.TokenSets, enough: Callable[[str], bool] | Non
     ids: list[int] = []
     while True:
         token = yield lexicon.free
-        if token in lexicon.ends:
+        if token in lexicon.eos:
             return
         ids.append(token)
         if enough and "\n" in lexicon.text(token) and enough(lexicon.decode(ids)):

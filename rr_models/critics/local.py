@@ -19,6 +19,7 @@ from ..engine.engine import Engine
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ..errors import CriticError
 from ..images import Preprocessing, image_hash
+from ..judgement.answer_format import DETAILS, FULL, SCORES
 from ..judgement.aspects import Aspect, Profile
 from ..judgement.consensus import averaged_passes
 from ..judgement.critique import INCOMPLETE, MISSING, TRUNCATED, Critique, check_weights
@@ -26,7 +27,6 @@ from ..judgement.ranking import rank
 from ..judgement.task import Task
 from ..judgement.verdict import Verdict, averaged, of_critiques
 from ..prompting.wording import Wording, choose
-from .answer_program import DETAILS, FULL, SCORES
 from .base import Question
 from .generation import CritiqueGenerator, Generation
 from .options import JudgeOptions, Progress, ProgressCallback

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from . import answer_program, from_trace
+from ..judgement.answer_format import DETAILS, FULL
+from . import from_trace
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -15,7 +16,7 @@ class JudgeOptions:
     """How answers are to be written; see `LocalCritic.judge`."""
 
     guided: bool = True
-    detail: str = answer_program.FULL
+    detail: str = FULL
     score_mode: str = from_trace.WRITTEN
     samples: int = 1
     temperature: float = 0.0
@@ -31,10 +32,8 @@ class JudgeOptions:
         for name in ("max_new_tokens", "batch_size", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}.")
-        if self.detail not in answer_program.DETAILS:
-            raise ValueError(
-                f"detail must be one of {', '.join(answer_program.DETAILS)}, not {self.detail!r}."
-            )
+        if self.detail not in DETAILS:
+            raise ValueError(f"detail must be one of {', '.join(DETAILS)}, not {self.detail!r}.")
         if self.score_mode not in from_trace.SCORE_MODES:
             modes = ", ".join(from_trace.SCORE_MODES)
             raise ValueError(f"score_mode must be one of {modes}, not {self.score_mode!r}.")

@@ -15,7 +15,7 @@ _DIGITS = 4
 
 
 def averaged_passes(passes: Sequence[Critique]) -> Critique:
-    """One critique of several drawn ones. Scores are the means of all complete passes, `spread` their
+    """One critique of several drawn ones. Scores are the means of all complete passes, `std` their
     standard deviation; an aspect applies where it does in most of them. The words are those of the pass that
     comes closest to the mean. Without a complete pass: the first.
     """
@@ -49,7 +49,7 @@ def _aspect(several: Sequence[AspectScore]) -> AspectScore:
         SCORED,
         round(fmean(scores), _DIGITS),
         expected=round(fmean(expected), _DIGITS) if expected else None,
-        spread=round(pstdev(scores), _DIGITS),
+        std=round(pstdev(scores), _DIGITS),
     )
 
 

@@ -1,6 +1,6 @@
-"""The data that everything else passes around: one score per aspect, and a whole critique of one picture.
+"""The data that everything else passes around: one score per aspect, and a whole critique of one image.
 
-Knows nothing of models, prompts, pictures or ComfyUI. All classes are frozen; `to_dict` and `from_dict` are
+Knows nothing of models, prompts, images or ComfyUI. All classes are frozen; `to_dict` and `from_dict` are
 exact inverses.
 """
 
@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
+from .answer_format import NOT_APPLICABLE_TEXT, AnswerFormat, Key, score_text
 from .aspects import BEST, WORST, Aspect
+from .from_data import from_data
 from .task import Task
 
 SCORED, NOT_APPLICABLE, MISSING = "scored", "not_applicable", "missing"
@@ -22,9 +25,9 @@ class AspectScore:
     """What the critic said about one aspect.
 
     `score` lies on the critique's scale when `status` is "scored", else it is None. `written` is the number
-    that stood in the answer, where that had to be mended to make the score. `expected` and `spread` are mean
-    and standard deviation of the scores that the critic might have written, by its own probabilities (guided
-    answers only): finer than the score, and how sure it was.
+    in the answer, if the score is another one. `expected` and `std` are mean and standard deviation of the
+    scores that the critic might have written, by its own probabilities (constrained answers only): finer than
+    the score, and how sure it was.
     """
 
     key: str
@@ -34,7 +37,7 @@ class AspectScore:
     justification: str = ""
     written: float | None = None
     expected: float | None = None
-    spread: float | None = None
+    std: float | None = None
 
     def __post_init__(self):
         if (self.status == SCORED) != (self.score is not None):
@@ -42,52 +45,112 @@ class AspectScore:
 
 
 @dataclass(frozen=True)
-class Critique:
-    """One judgement of one picture. Only a complete critique has an `overall` and a `reward`.
+class Judgement:
+    """What a critique of one image and a verdict on two have in common.
 
-    `text` is the critic's raw answer; `notes` say what was mended or went wrong; `source` says where it came
-    from (critic, wording, style, sampling, seed, image hash). `scale` is the worst and the best score there
-    is. `weights` say how much an aspect (by key) counts in `overall`, 1 where nothing is said.
+    `text` is the critic's raw answer; `notes` say what was corrected or went wrong; `source` says where it
+    came from (critic, prompt, style, sampling, seed, image hash). `scale` is the worst and the best possible
+    score. `weights` say how much an aspect (by key) counts in the overall score; the default is 1.
     """
+
+    COMPUTED: ClassVar[tuple[str, ...]] = ()  # properties that `to_dict` adds for readers
+    SCORES: ClassVar[tuple[str, ...]] = ()  # the scores of an aspect
 
     task: Task
     request: str
-    aspects: tuple[AspectScore, ...]
+    aspects: tuple[Any, ...]
     status: str
     analysis: str = ""
     summary: str = ""
-    refinement_comments: str = ""
-    refined_request: str = ""
-    text: str = ""
-    notes: tuple[str, ...] = ()
-    source: dict = field(default_factory=dict)
-    scale: tuple[float, float] = (WORST, BEST)
-    weights: dict[str, float] = field(default_factory=dict)
+    text: str = field(default="", kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    source: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    scale: tuple[float, float] = field(default=(WORST, BEST), kw_only=True)
+    weights: dict[str, float] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self):
         object.__setattr__(self, "task", Task.parse(self.task))
-        check_scores({a.name: a.score for a in self.aspects}, self.scale)
+        if not self.scale[0] < self.scale[1]:
+            raise ValueError(f"scale must rise from the worst to the best score, not {self.scale}.")
+        for score in self.SCORES:
+            check_scores({a.name: getattr(a, score) for a in self.aspects}, self.scale)
         check_weights(self.weights, [a.key for a in self.aspects])
+
+    def scores_line(self) -> str:
+        """All scores in one line, for logs and reports."""
+        raise NotImplementedError
+
+    def values(self) -> dict[Key, str]:
+        """The texts and scores by their sections in an answer. A missing score is left out."""
+        values = {("analysis",): self.analysis, ("summary",): self.summary}
+        for aspect in self.aspects:
+            values[aspect.key, "justification"] = aspect.justification
+            if aspect.status != MISSING:
+                scores = {part: getattr(aspect, part) for part in self.SCORES}
+                for part, score in scores.items():
+                    values[aspect.key, part] = NOT_APPLICABLE_TEXT if score is None else score_text(score)
+        return values
+
+    def to_text(self) -> str:
+        """The answer in the protocol's card form, as a critic would have written it."""
+        names = {aspect.key: aspect.name for aspect in self.aspects}
+        return AnswerFormat.for_aspects(self.task, names).text(self.values())
+
+    def to_dict(self) -> dict:
+        """Plain data for JSON; adds the computed properties for readers."""
+        return asdict(self) | {name: getattr(self, name) for name in self.COMPUTED}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Any:
+        """Inverse of `to_dict`; computed properties are computed again. ValueError names a field that is
+        unknown, missing or wrong."""
+        return from_data(cls, cls._stored(data), cls.__name__.lower())
+
+    @classmethod
+    def _stored(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if name not in cls.COMPUTED}
+
+    def _overall(self, score: str) -> float | None:
+        """Weighted mean of one of the scores. None unless complete: a gap never counts as a number."""
+        if self.status != COMPLETE:
+            return None
+        scores = {a.key: getattr(a, score) for a in self.aspects if a.status == SCORED}
+        return weighted_mean(scores, self.weights)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.task}: {self.scores_line()})"
+
+
+@dataclass(frozen=True, repr=False)
+class Critique(Judgement):
+    """One judgement of one image. Only a complete critique has an `overall` and a `reward`."""
+
+    COMPUTED = ("overall", "reward")
+    SCORES = ("score",)
+
+    aspects: tuple[AspectScore, ...]
+    refinement_comments: str = ""
+    refined_request: str = ""
 
     @property
     def overall(self) -> float | None:
         """Weighted mean of all aspects that apply, on `scale` (paper, eq. 13, has equal weights). None unless
-        complete: a gap never counts as a number. None too if nothing that counts applies."""
-        if self.status != COMPLETE:
-            return None
-        return weighted_mean({a.key: a.score for a in self.aspects if a.score is not None}, self.weights)
+        complete, or if nothing that counts applies."""
+        return self._overall("score")
 
     @property
     def reward(self) -> float | None:
-        """`overall` brought to 0-1."""
+        """`overall` mapped to 0-1."""
         worst, best = self.scale
         return None if self.overall is None else (self.overall - worst) / (best - worst)
 
     def aspect(self, key: str) -> AspectScore:
-        """The score of one aspect; KeyError names the aspects there are."""
-        for found in self.aspects:
-            if found.key == key:
-                return found
+        """The score of one aspect; KeyError lists the keys."""
+        for aspect in self.aspects:
+            if aspect.key == key:
+                return aspect
         raise KeyError(f"{key!r} is not judged here; there are: {', '.join(a.key for a in self.aspects)}")
 
     def reaches(self, bar: float | Mapping[str, float]) -> bool:
@@ -98,43 +161,16 @@ class Critique:
         return self.status == COMPLETE and all(a.score >= bars.get(a.key, -math.inf) for a in scored)
 
     def scores_line(self) -> str:
-        """All scores in one line, for logs and reports: "Text Faithfulness 2.8, Text Rendering N/A; overall
-        3.4"."""
-        words = {NOT_APPLICABLE: "N/A", MISSING: "missing"}
+        """All scores in one line: "Text Faithfulness 2.8, Text Rendering N/A; overall 3.4"."""
+        words = {NOT_APPLICABLE: NOT_APPLICABLE_TEXT, MISSING: "missing"}
         line = ", ".join(f"{a.name} {words.get(a.status) or format(a.score, '.1f')}" for a in self.aspects)
         return f"{line}; overall {self.overall:.2f}" if self.overall is not None else f"{line}; {self.status}"
 
-    def to_text(self) -> str:
-        """The critique in the protocol's card form, as a critic would have written it."""
-        words = {NOT_APPLICABLE: "N/A"}
-        lines = ["# User Request Analysis", self.analysis, "# Detailed Judgement"]
-        for number, a in enumerate(self.aspects, 1):
-            lines += [f"{number}. {a.name}:", f"## Justification: {a.justification}"]
-            if a.status != MISSING:
-                lines.append(f"## Score: {words.get(a.status) or a.score}")
-        lines += [
-            f"# Summary: {self.summary}",
-            "# User Request Refinement:",
-            f"## Refinement Comments: {self.refinement_comments}",
-            f"## Refined Request: {self.refined_request}",
-        ]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict:
-        """Plain data for JSON; adds `overall` and `reward` for readers."""
-        return {**asdict(self), "overall": self.overall, "reward": self.reward}
-
-    @classmethod
-    def from_dict(cls, data: dict) -> Critique:
-        """Inverse of `to_dict`; `overall` and `reward` are worked out anew, never believed. What a later
-        version has added is left out."""
-        data = known(cls, data)
-        data["aspects"] = tuple(AspectScore(**known(AspectScore, a)) for a in data["aspects"])
-        data |= {name: tuple(data[name]) for name in ("notes", "scale") if name in data}
-        return cls(**data)
-
-    def __repr__(self):
-        return f"Critique({self.task}: {self.scores_line()})"
+    def values(self) -> dict[Key, str]:
+        return super().values() | {
+            ("refinement_comments",): self.refinement_comments,
+            ("refined_request",): self.refined_request,
+        }
 
 
 def unjudged(
@@ -145,29 +181,29 @@ def unjudged(
     critic: str = "",
     scale: tuple[float, float] = (WORST, BEST),
 ) -> Critique:
-    """The critique of a picture that the critic could not judge: no score, and `why` in its notes."""
+    """The critique of an image that the critic could not judge: no score, and `why` in its notes."""
     missing = tuple(AspectScore(aspect.key, aspect.name) for aspect in aspects)
     return Critique(task, request, missing, INCOMPLETE, notes=(why,), source={"critic": critic}, scale=scale)
 
 
-def report(found) -> str:
+def report(judgement: Judgement) -> str:
     """A critique or a verdict for people to read: scores, notes and the whole answer."""
-    notes = "".join(f"\nNote: {note}" for note in found.notes)
+    notes = "".join(f"\nNote: {note}" for note in judgement.notes)
     # an answer that could not be read is shown as it came: there is nothing else to learn from
-    body = found.to_text() if found.status == COMPLETE else found.text
-    return f"{found.scores_line()}{sure(found)}{notes}\n\n{body}".rstrip()
+    body = judgement.to_text() if judgement.status == COMPLETE else judgement.text
+    return f"{judgement.scores_line()}{uncertainty(judgement)}{notes}\n\n{body}".rstrip()
 
 
-def sure(found) -> str:
-    """How sure the critic was, as a line for the report: by aspect the score it expects and the standard
-    deviation of all it might have written, or of several passes. Empty where that is not known."""
-    said = []
-    for aspect in found.aspects:
-        spread = getattr(aspect, "spread", None)  # a verdict's aspects have none
-        if spread is not None and aspect.score is not None:
+def uncertainty(judgement: Judgement) -> str:
+    """How sure the critic was, as a line for the report: for each aspect the expected score and the standard
+    deviation of all it might have written, or of several passes. Empty if not known."""
+    expected = []
+    for aspect in judgement.aspects:
+        std = getattr(aspect, "std", None)  # a verdict's aspects have none
+        if std is not None and aspect.score is not None:
             mean = aspect.score if aspect.expected is None else aspect.expected
-            said.append(f"{aspect.name} {mean:.2f} ± {spread:.2f}")
-    return "\nExpected: " + ", ".join(said) if said else ""
+            expected.append(f"{aspect.name} {mean:.2f} ± {std:.2f}")
+    return "\nExpected: " + ", ".join(expected) if expected else ""
 
 
 def known(kind: type, data: Mapping) -> dict:
@@ -177,13 +213,13 @@ def known(kind: type, data: Mapping) -> dict:
 
 
 def weighted_mean(scores: Mapping[str, float], weights: Mapping[str, float]) -> float | None:
-    """The mean of `scores` with `weights` by the same keys (1 where there is none); None of nothing."""
+    """The mean of `scores` with `weights` by the same keys (default 1); None if nothing counts."""
     total = sum(weights.get(key, 1.0) for key in scores)
     return sum(weights.get(key, 1.0) * score for key, score in scores.items()) / total if total else None
 
 
 def check_scores(scores: Mapping[str, float | None], scale: tuple[float, float]) -> None:
-    """ValueError unless every score there is lies on the scale."""
+    """ValueError unless every score lies on the scale; None is no score."""
     for name, score in scores.items():
         if score is not None and not scale[0] <= score <= scale[1]:
             raise ValueError(f"{name}: a score lies between {scale[0]:g} and {scale[1]:g}, not at {score}.")

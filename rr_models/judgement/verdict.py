@@ -1,34 +1,24 @@
-"""The data of a comparison: two pictures, A and B, scored aspect by aspect, in one order or in both.
+"""The data of a comparison: two images, A and B, scored aspect by aspect, in one order or in both.
 
-A critic may favour the picture that it sees first. So a pair is best judged twice, as A, B and as B, A, and
-the two are averaged; what is left between them is the position bias.
+A critic may favour the image that it sees first. So a pair is best judged twice, as A, B and as B, A, and the
+two are averaged; what is left between them is the position bias.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from .aspects import BEST, WORST
-from .critique import (
-    COMPLETE,
-    INCOMPLETE,
-    MISSING,
-    NOT_APPLICABLE,
-    SCORED,
-    Critique,
-    check_scores,
-    check_weights,
-    known,
-    weighted_mean,
-)
-from .task import Task
+from .answer_format import NOT_APPLICABLE_TEXT, TIE, WINNERS, A, B, Key
+from .critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE, SCORED, Critique, Judgement
 
-A, B, TIE = "A", "B", "tie"
+_WRITTEN_WINNERS = {winner: text for text, winner in WINNERS.items()} | {None: NOT_APPLICABLE_TEXT}
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """What the critic said about one aspect of both pictures. Scores and `winner` ("A", "B" or "tie") are
+    """What the critic said about one aspect of both images. Scores and `winner` ("A", "B" or "tie") are
     there when `status` is "scored", else None."""
 
     key: str
@@ -54,33 +44,23 @@ class PairScore:
         )
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Judgement):
     """One comparison. Only a complete verdict has overall scores, a margin and a winner.
 
     `orders` holds the two answers that an averaged verdict was made of, the second with A and B already
     named as in the first; it is empty for a single answer. A margin of at most `tie` is a tie.
     """
 
-    task: Task
-    request: str
+    COMPUTED = ("overall_a", "overall_b", "margin", "winner", "position_bias", "agreed")
+    SCORES = ("score_a", "score_b")
+
     aspects: tuple[PairScore, ...]
-    status: str
-    analysis: str = ""
-    summary: str = ""
-    text: str = ""
-    notes: tuple[str, ...] = ()
-    source: dict = field(default_factory=dict)
-    scale: tuple[float, float] = (WORST, BEST)
-    weights: dict[str, float] = field(default_factory=dict)
-    tie: float = 0.0
-    orders: tuple[Verdict, ...] = ()
+    tie: float = field(default=0.0, kw_only=True)
+    orders: tuple[Verdict, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self):
-        object.__setattr__(self, "task", Task.parse(self.task))
-        for score in ("score_a", "score_b"):
-            check_scores({a.name: getattr(a, score) for a in self.aspects}, self.scale)
-        check_weights(self.weights, [a.key for a in self.aspects])
+        super().__post_init__()
         if not self.tie >= 0:
             raise ValueError(f"tie must be 0 or more, not {self.tie}.")
 
@@ -93,12 +73,6 @@ class Verdict:
     def overall_b(self) -> float | None:
         """The same of B."""
         return self._overall("score_b")
-
-    def _overall(self, score: str) -> float | None:
-        if self.status != COMPLETE:
-            return None
-        scores = {a.key: getattr(a, score) for a in self.aspects if a.status == SCORED}
-        return weighted_mean(scores, self.weights)
 
     @property
     def margin(self) -> float | None:
@@ -113,7 +87,7 @@ class Verdict:
 
     @property
     def position_bias(self) -> float | None:
-        """How many points a picture gains by standing first, on average: 0 for a critic that does not care.
+        """How many points an image gains by being shown first, on average: 0 for a fair critic.
         None unless both orders were judged completely."""
         margins = [order.margin for order in self.orders]
         return None if not margins or None in margins else (margins[0] - margins[1]) / 2
@@ -132,51 +106,34 @@ class Verdict:
         return Verdict(**named)
 
     def scores_line(self) -> str:
-        """All scores in one line, for logs and reports: "Text Faithfulness 2.8 : 3.5 (B); overall 3.1 : 3.4,
-        B wins"."""
-        said = []
+        """All scores in one line: "Text Faithfulness 2.8 : 3.5 (B); overall 3.1 : 3.4, B wins"."""
+        words, texts = {NOT_APPLICABLE: NOT_APPLICABLE_TEXT}, []
         for a in self.aspects:
             scored = f"{a.score_a:.1f} : {a.score_b:.1f} ({a.winner})" if a.status == SCORED else ""
-            said.append(f"{a.name} {scored or {NOT_APPLICABLE: 'N/A'}.get(a.status, a.status)}")
-        line = ", ".join(said)
+            texts.append(f"{a.name} {scored or words.get(a.status, a.status)}")
+        line = ", ".join(texts)
         if self.margin is None:
             return f"{line}; {self.status if self.status != COMPLETE else 'nothing applies'}"
         won = "a tie" if self.winner == TIE else f"{self.winner} wins"
         return f"{line}; overall {self.overall_a:.2f} : {self.overall_b:.2f}, {won}"
 
-    def to_text(self) -> str:
-        """The verdict in the protocol's card form, as a critic would have written it."""
-        winners = {A: "Image A", B: "Image B", TIE: "It's a tie", None: "N/A"}
-        lines = ["# User Request Analysis", self.analysis, "# Detailed Judgement"]
-        for number, a in enumerate(self.aspects, 1):
-            lines += [f"{number}. {a.name}:", f"## Justification: {a.justification}"]
-            if a.status != MISSING:
-                for name, score in (("A", a.score_a), ("B", a.score_b)):
-                    lines.append(f"## Score {name}: {'N/A' if score is None else score}")
-                lines.append(f"## Winner: {winners[a.winner]}")
-        return "\n".join([*lines, f"# Summary: {self.summary}"])
+    def values(self) -> dict[Key, str]:
+        winners = {
+            (aspect.key, "winner"): _WRITTEN_WINNERS[aspect.winner]
+            for aspect in self.aspects
+            if aspect.status != MISSING
+        }
+        return super().values() | winners
 
     def to_dict(self) -> dict:
-        """Plain data for JSON; adds what is worked out, for readers."""
-        worked_out = {
-            name: getattr(self, name)
-            for name in ("overall_a", "overall_b", "margin", "winner", "position_bias", "agreed")
-        }
-        orders = [order.to_dict() for order in self.orders]
-        return {**asdict(self), **worked_out, "orders": orders}
+        return super().to_dict() | {"orders": [order.to_dict() for order in self.orders]}
 
     @classmethod
-    def from_dict(cls, data: dict) -> Verdict:
-        """Inverse of `to_dict`; what is worked out is worked out anew, and what a later version has added is
-        left out."""
-        data = known(cls, data)
-        data["aspects"] = tuple(PairScore(**known(PairScore, a)) for a in data["aspects"])
-        data["orders"] = tuple(cls.from_dict(order) for order in data.get("orders", ()))
-        data |= {name: tuple(data[name]) for name in ("notes", "scale") if name in data}
-        return cls(**data)
-
-    def __repr__(self):
-        return f"Verdict({self.task}: {self.scores_line()})"
+    def _stored(cls, data: Any) -> Any:
+        stored = super()._stored(data)
+        if isinstance(stored, Mapping) and isinstance(stored.get("orders"), (list, tuple)):
+            stored = {**stored, "orders": [cls._stored(order) for order in stored["orders"]]}
+        return stored
 
 
 def of_critiques(a: Critique, b: Critique, tie: float = 0.0) -> Verdict:

@@ -46,64 +46,70 @@ _ENDED = ".!?。！？…)）]\"”'’」*`|"
 
 def parse(
     text: str,
-    task: str,
+    task: Task | str,
     request: str,
     *,
     truncated: bool = False,
     profile: Profile = RATIONAL_REWARDS,
 ) -> Critique:
-    """Read one answer about one picture ("t2i", "edit"). `truncated`: its length limit stopped the critic, so
+    """Read one answer about one image ("t2i", "edit"). `truncated`: its length limit stopped the critic, so
     the end cannot be trusted. ValueError for any other task."""
-    reader, notes = _read(text, Task.parse(task), False, truncated, profile)
-    entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
-    aspects = tuple(_aspect_score(entry) for entry in entries)
-    notes = [*_told(entries), *notes]
-    lost = [a.name for a in aspects if a.status == MISSING]
-    return Critique(
-        task=task,
-        request=request,
-        aspects=aspects,
-        status=_status(reader, lost, notes),
-        analysis=reader.section("analysis") or reader.section("preamble"),
-        summary=reader.section("summary"),
-        refinement_comments=reader.section("comments"),
-        refined_request=prompt(reader.section("refined")),
-        text=text,
-        notes=tuple(notes),
-        scale=profile.scale,
-    )
+    _check_task(task, pair=False)
+    return parse_answer(text, task, request, truncated=truncated, profile=profile)
 
 
 def parse_pair(
     text: str,
-    task: str,
+    task: Task | str,
     request: str,
     *,
     truncated: bool = False,
     profile: Profile = RATIONAL_REWARDS,
 ) -> Verdict:
-    """Read one answer that compares two pictures ("t2i-pair", "edit-pair").
+    """Read one answer that compares two images ("t2i-pair", "edit-pair").
 
     An aspect is missing unless both scores can be read. The winner is the critic's own word; where it
     contradicts the scores a note says so, and where it is missing the scores decide. The overall winner
     comes from the scores alone. ValueError for any other task.
     """
-    reader, notes = _read(text, Task.parse(task), True, truncated, profile)
-    entries = [reader.settled(aspect) for aspect in profile.aspects(task)]
-    told: list[str] = []
-    aspects = tuple(_pair_score(entry, told) for entry in entries)
-    notes = [*told, *notes]
-    lost = [a.name for a in aspects if a.status == MISSING]
-    return Verdict(
-        task=task,
-        request=request,
-        aspects=aspects,
-        status=_status(reader, lost, notes),
-        analysis=reader.section("analysis") or reader.section("preamble"),
-        summary=reader.section("summary"),
-        text=text,
-        notes=tuple(notes),
-        scale=profile.scale,
+    _check_task(task, pair=True)
+    return parse_answer(text, task, request, truncated=truncated, profile=profile)
+
+
+def parse_answer(
+    text: str,
+    task: Task | str,
+    request: str,
+    *,
+    truncated: bool = False,
+    profile: Profile = RATIONAL_REWARDS,
+) -> Any:
+    """Read one answer: a Critique from `parse` or a Verdict from `parse_pair`, by the task."""
+    task = Task.parse(task)
+    reader, answer_notes = _read(text, task, truncated, profile)
+    readings = [reader.settled(aspect) for aspect in profile.aspects(task)]
+    notes: list[str] = []
+    to_score = _pair_score if task.is_pair else _aspect_score
+    aspects = tuple(to_score(reading, notes) for reading in readings)
+    notes += answer_notes
+    status = _status(reader, [a.name for a in aspects if a.status == MISSING], notes)
+    common = {
+        "task": task,
+        "request": request,
+        "aspects": aspects,
+        "status": status,
+        "analysis": reader.section("analysis") or reader.section("preamble"),
+        "summary": reader.section("summary"),
+        "text": text,
+        "notes": tuple(notes),
+        "scale": profile.scale,
+    }
+    if task.is_pair:
+        return Verdict(**common)
+    return Critique(
+        **common,
+        refinement_comments=reader.section("comments"),
+        refined_request=prompt(reader.section("refined")),
     )
 
 
@@ -123,11 +129,14 @@ def summary_dict(result: Critique | Verdict) -> dict[str, Any]:
     return told | {name: getattr(result, name) for name in words} | {"notes": list(result.notes)}
 
 
-def _read(text: str, task: Task, pair: bool, truncated: bool, profile: Profile):
-    """The walk through one answer, and notes about the answer as a whole."""
-    if task.is_pair != pair:
+def _check_task(task: Task | str, pair: bool) -> None:
+    if Task.parse(task).is_pair != pair:
         usable = ", ".join(other for other in Task if other.is_pair == pair)
         raise ValueError(f"task must be one of {usable}, not '{task}'.")
+
+
+def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[AnswerReader, list[str]]:
+    """The walk through one answer, and notes about the answer as a whole."""
     lined = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\n" not in lined:
         lined = _ODD_LINE_ENDS.sub("\n", lined)
@@ -165,23 +174,20 @@ def _read(text: str, task: Task, pair: bool, truncated: bool, profile: Profile):
     return reader, notes
 
 
-def _status(reader: AnswerReader, lost: list[str], notes: list[str]) -> str:
-    if not lost:
+def _status(reader: AnswerReader, missing: list[str], notes: list[str]) -> str:
+    if not missing:
         return COMPLETE
-    notes.append(f"no score for: {', '.join(lost)}")
+    notes.append(f"no score for: {', '.join(missing)}")
     said = reader.section("preamble") or reader.section("analysis")
     if not reader.entries and refuses(said):
         return REFUSED
     return TRUNCATED if reader.truncated else INCOMPLETE
 
 
-def _told(entries: Sequence[AspectReading]) -> list[str]:
-    return [f"{e.aspect.name}: {note}" for e in entries if e.aspect for s in e.scores for note in s.notes]
-
-
-def _aspect_score(entry: AspectReading) -> AspectScore:
+def _aspect_score(entry: AspectReading, notes: list[str]) -> AspectScore:
     slot, aspect = entry.slots["score"], entry.aspect
     assert aspect is not None
+    notes += [f"{aspect.name}: {note}" for note in slot.notes]
     return AspectScore(
         aspect.key,
         aspect.name,

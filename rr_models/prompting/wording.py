@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..judgement.answer_format import CARD, STYLES
 from ..judgement.aspects import RATIONAL_REWARDS, Profile
 from . import model_card, rubric, templates
 from .templates import Template
@@ -16,14 +17,14 @@ class Wording:
     """How a critic is asked. `templates` holds the tasks that are asked in other words than this project's
     own; `notices` are sentences for the user about what was chosen."""
 
-    style: str = rubric.CARD
+    style: str = CARD
     profile: Profile = RATIONAL_REWARDS
     templates: Mapping[str, Template] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if self.style not in rubric.STYLES:
-            raise ValueError(f"style must be one of {', '.join(rubric.STYLES)}, not {self.style!r}.")
+        if self.style not in STYLES:
+            raise ValueError(f"style must be one of {', '.join(STYLES)}, not {self.style!r}.")
 
     def messages(self, task: str, request: str, sources: int = 1) -> list[dict]:
         """Chat messages as rubric.messages makes them. ValueError for an unknown task, or for a number of
@@ -42,7 +43,7 @@ class Wording:
 def choose(
     folder: Path | None = None,
     file: Path | None = None,
-    style: str = rubric.CARD,
+    style: str = CARD,
     profile: Profile = RATIONAL_REWARDS,
 ) -> Wording:
     """The wording for a critic, task by task.
@@ -51,7 +52,7 @@ def choose(
     the aspects that it was written for. Everything else is asked in this project's own words.
     """
     own = templates.read_file(file) if file is not None else {}
-    card = model_card.read(folder) if folder is not None and style == rubric.CARD else model_card.Card()
+    card = model_card.read(folder) if folder is not None and style == CARD else model_card.Card()
     if profile == RATIONAL_REWARDS:
         return Wording(style, profile, {**card.templates, **own}, card.notices)
     notices = ()

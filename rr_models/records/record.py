@@ -262,6 +262,7 @@ def _bare(data: Mapping) -> Critique | Verdict | State:
     if "rounds" in data:
         return _found("history", data)
     if "aspects" in data:
+        data = {key: value for key, value in data.items() if key not in _IMAGE_NAMES}
         return _found("verdict" if Task.parse(data.get("task", "")).is_pair else "critique", data)
     raise ValueError("it holds neither a critique nor a verdict nor the history of a refine loop.")
 
@@ -276,6 +277,9 @@ def _found(kind: str, data: object) -> Critique | Verdict | State:
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"its {kind} is damaged ({type(error).__name__}: {error}).") from error
 
+
+# the command line prints them beside a critique ("image") or a verdict ("a", "b")
+_IMAGE_NAMES = ("image", "a", "b")
 
 _FORMS = {
     "str": lambda value: isinstance(value, str),

@@ -142,7 +142,7 @@ const named = (aspect) => word(aspect.key) ?? aspect.name;
 const valued = (aspect) => {
   if (aspect.status !== "scored") return word(aspect.status);
   // how sure the critic was: 0 would say no more than the score
-  return aspect.spread >= 0.05 ? `${number(aspect.score)} ±${number(aspect.spread)}` : number(aspect.score);
+  return aspect.std >= 0.05 ? `${number(aspect.score)} ±${number(aspect.std)}` : number(aspect.score);
 };
 
 function drawCritique(face) {
