@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,26 +32,24 @@ def no_file_beyond(size: int):
 
 
 class SmallDisk:
-    """A file system of 400 kB, mounted in a namespace of its own, for which Linux asks no rights."""
-
-    MOUNT = """
-        mount -t tmpfs -o size=400k tmpfs "$0" && echo ready
-        while read size; do mount -o "remount,size=$size" "$0" && echo ready; done
-    """
+    """A file system with 400 kB of free space, mounted in a user namespace, which needs no rights."""
 
     def __init__(self, mount_point: Path):
-        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", self.MOUNT]
-        command.append(str(mount_point))
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+        command += ['mount -t tmpfs -o size=10m tmpfs "$0" && echo mounted && read end', str(mount_point)]
         pipe = subprocess.PIPE
-        self._shell = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+        self._shell = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8")
         self.path = Path(f"/proc/{self._shell.pid}/root", *mount_point.parts[1:])
-        self.mounted = self._shell.stdout.readline() == "ready\n"
+        self.mounted = self._shell.stdout.readline() == "mounted\n"
+        if self.mounted:
+            self._ballast = self.path / "ballast"
+            self._ballast.write_bytes(b"\0" * (shutil.disk_usage(self.path).free - 400_000))
 
-    def resize(self, size: str) -> None:
-        self._shell.stdin.write(f"{size}\n")
-        assert self._shell.stdout.readline() == "ready\n"
+    def make_room(self) -> None:
+        self._ballast.unlink()
 
     def close(self) -> str:
+        """Unmount; return the messages of the commands."""
         return self._shell.communicate()[1]
 
 
@@ -115,7 +114,7 @@ def test_a_disk_that_runs_full_keeps_what_came(there, small_disk, monkeypatch): 
     with pytest.raises(CriticError, match="stopped in .*No space left on device.*is kept"):
         download.download(KNOWN, place, ignore)
     assert list(place.glob("*.part")) and "config.json" not in whole_files(place)
-    small_disk.resize("50m")
+    small_disk.make_room()
     download.download(KNOWN, place, ignore)
     model_folder.check(place)
     assert not list(place.glob("*.part"))

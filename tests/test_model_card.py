@@ -78,7 +78,7 @@ def test_a_request_stays_text_whatever_it_contains(request: str):
 )
 def test_without_such_a_function_the_card_is_empty(tmp_path: Path, content: str | None):
     if content is not None:
-        (tmp_path / "README.md").write_text(content)
+        (tmp_path / "README.md").write_text(content, "utf-8")
     assert model_card.read(tmp_path) == Card()
 
 
