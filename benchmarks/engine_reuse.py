@@ -1,4 +1,4 @@
-"""What keeping the KV cache and the CUDA graphs between calls is worth: a loop of short calls with and without.
+"""What it saves to keep the KV cache and the CUDA graphs between calls: a loop of calls with and without it.
 
     python benchmarks/engine_reuse.py [--quick] [--rounds 4] [--repeats 3] [--candidates 1 4]
 
