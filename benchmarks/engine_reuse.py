@@ -5,8 +5,8 @@
 Every round judges new images of one request, as a refine loop does. Both ways run in turn in one process, on
 the Shapes critic and on random weights (scores only). Figures, for each critic and number of candidates:
 
-CRITIC_N_ratio               seconds of the loop without reuse by seconds with it (the fewest of all repeats)
-CRITIC_N_ms_per_round        milliseconds of a round with reuse
+CRITIC_N_ratio               time of a round without reuse by that of one with it (medians over all loops)
+CRITIC_N_ms_per_round        milliseconds of a round with reuse; _fresh: without
 CRITIC_N_allocations, CRITIC_N_captures  caches and CUDA graphs made in a loop with reuse; _fresh: without
 CRITIC_N_idle_mb             what stays in memory between the calls, in MB (1e6 bytes)
 CRITIC_N_allocate_ms         a cache of that size allocated and filled with zeros once
@@ -18,6 +18,8 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from functools import partial
+from statistics import median
 
 import torch
 from _common import close
@@ -72,30 +74,28 @@ def main() -> None:
 
 
 def compare(critic: LocalCritic, rounds: list[list[Question]], repeats: int, judge_options: dict) -> dict:
-    engine, seconds, counts, answers = critic.engine, {}, {}, {}
+    engine, counts, answers = critic.engine, {}, {}
+    seconds: dict[int, list[float]] = {NO_LIMIT: [], 0: []}
     critic.judge(rounds[0], **judge_options)  # what libraries set up in their first calls
     for repeat in range(repeats):
         for limit in (NO_LIMIT, 0) if repeat % 2 else (0, NO_LIMIT):
             engine.release()
             engine.max_idle_bytes = limit
-            before, judged = (engine.allocations, engine.captures), []
-
-            def loop(judged=judged) -> None:
-                for questions in rounds:
-                    judged.append(critic.judge(questions, **judge_options))
-
-            duration, _ = timed(critic, loop)
-            seconds[limit] = min(seconds.get(limit, duration), duration)
+            before, answers[limit] = (engine.allocations, engine.captures), []
+            for questions in rounds:
+                judge = partial(critic.judge, questions, **judge_options)
+                duration, _ = timed(critic, lambda into=answers[limit], judge=judge: into.append(judge()))
+                seconds[limit].append(duration)
             counts[limit] = engine.allocations - before[0], engine.captures - before[1]
-            answers[limit] = judged
             if limit:
                 idle, cache = engine.nbytes, engine._kept.cache
                 size = cache.rows, cache.width
     engine.max_idle_bytes = None
     engine.release()
     return {
-        "ratio": seconds[0] / seconds[NO_LIMIT],
-        "ms_per_round": 1000 * seconds[NO_LIMIT] / len(rounds),
+        "ratio": median(seconds[0]) / median(seconds[NO_LIMIT]),
+        "ms_per_round": 1000 * median(seconds[NO_LIMIT]),
+        "ms_per_round_fresh": 1000 * median(seconds[0]),
         "allocations": counts[NO_LIMIT][0],
         "allocations_fresh": counts[0][0],
         "captures": counts[NO_LIMIT][1],
