@@ -1,5 +1,4 @@
-"""What all benchmarks share: finding the library, progress on stderr, statistics, and the closing JSON
-line."""
+"""Shared by all benchmarks: the import path, progress on stderr, statistics, and the JSON line at the end."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Random-weight critics in the shapes of real ones, made on the spot, and answers of a usual length.
+"""Random-weight critics in the shapes of real ones, built in memory, and answers of typical length.
 
-Speed and memory do not ask what the weights are, but a random model writes no critique. So the answer is
-given: at every step the model computes all that it would have to, and then the answer's next token is taken
-instead of the likeliest. The reference way (`Forced`) and the engine (`Typical`) are led through the very
-same answer.
+Speed and memory do not depend on the values of the weights, but a random model writes no critique. So the
+answer is given: every step computes everything, and then takes the answer's next token instead of the
+likeliest. Both `generate` (`Forced`) and the engine (`Typical`) follow the same answer.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ LENGTHS = {
     "refinement_comments": 70,
     "refined_request": 110,
 }
-"""Tokens of an answer's texts. With the headings it comes to about 650 tokens, a usual critique."""
+"""Tokens of an answer's texts. With the headings these make about 650 tokens, a typical critique."""
 
 
 def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> LocalCritic:
@@ -106,14 +105,14 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
 
 
 def lead(critic: LocalCritic) -> None:
-    """Let the critic write answers of a usual length from now on."""
+    """Make the critic write answers of typical length from now on."""
     old = critic.writer
     critic.writer = Typical(old.name, old.model, critic.tokenizer, old.wording, old.layout)
     critic.writer.engine = old.engine
 
 
 def answer(writer: CritiqueGenerator, question: Question) -> list[int]:
-    """Token ids of a whole answer, the end token last: headings, random words, scores of 1.0."""
+    """Token ids of a complete answer, the end token last: headings, random words, scores of 1.0."""
     words = sorted(set(re.findall("[a-z]{3,}", (ROOT / "README.md").read_text(encoding="utf-8"))))
     rng, lexicon, ids = random.Random(0), writer.lexicon, []
     for part in AnswerFormat.of(question.task, writer.wording.profile, writer.wording.style).fields:
@@ -128,7 +127,7 @@ def answer(writer: CritiqueGenerator, question: Question) -> list[int]:
 
 
 def reference(critic: LocalCritic, questions: list[Question], see=pixel_values) -> list[list[int]]:
-    """What `generate` writes on the way to the end of the given answers, all questions in one batch."""
+    """What `generate` writes while it follows the given answers, all questions in one batch."""
     from transformers import LogitsProcessorList
 
     answers = [answer(critic.writer, question) for question in questions]
@@ -137,20 +136,20 @@ def reference(critic: LocalCritic, questions: list[Question], see=pixel_values) 
 
 
 class Forced:
-    """A logits processor of transformers: the next token is that of the given answer, one for each row."""
+    """A logits processor for transformers: each row's next token is that of its given answer."""
 
     def __init__(self, answers: list[list[int]]):
         self.answers, self.step = answers, 0
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        told = [ids[self.step] if self.step < len(ids) else ids[-1] for ids in self.answers]
+        tokens = [answer[self.step] if self.step < len(answer) else answer[-1] for answer in self.answers]
         self.step += 1
-        scores[torch.arange(len(told)), told] = torch.inf
+        scores[torch.arange(len(tokens)), tokens] = torch.inf
         return scores
 
 
 class Typical(CritiqueGenerator):
-    """The engine, led through the given answers. Keeps the jobs of the last call."""
+    """The engine, following the given answers. Keeps the requests of the last call."""
 
     def write(self, *what):
         self.jobs = []

@@ -1,6 +1,6 @@
-"""The reference way to ask a critic: transformers' own `generate`, one by one or in a left-padded batch.
+"""The reference: transformers' own `generate`, one question at a time or in a left-padded batch.
 
-What the engine is measured against, and what its tests hold it to. Not part of the pack.
+The engine is measured against it, and its tests compare answers with it. Not part of the pack.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def processor(how: Preprocessing):
         )
     process = ImageProcessor(**settings(how))
 
-    def see(picture: torch.Tensor, _=None) -> tuple[torch.Tensor, tuple[int, int, int]]:
-        levels = (255.0 * picture.cpu().numpy()).clip(0, 255).astype(np.uint8)
-        found = process(images=[Image.fromarray(levels)], return_tensors="pt")
-        return found["pixel_values"], tuple(found["image_grid_thw"][0].tolist())
+    def see(image: torch.Tensor, _=None) -> tuple[torch.Tensor, tuple[int, int, int]]:
+        levels = (255.0 * image.cpu().numpy()).clip(0, 255).astype(np.uint8)
+        processed = process(images=[Image.fromarray(levels)], return_tensors="pt")
+        return processed["pixel_values"], tuple(processed["image_grid_thw"][0].tolist())
 
     return see
 
 
 def settings(how: Preprocessing) -> dict:
-    """The same as transformers writes it, in preprocessor_config.json too."""
+    """The same settings as transformers names them, for example in preprocessor_config.json."""
     return {
         "patch_size": how.patch_size,
         "merge_size": how.merge_size,
@@ -50,7 +50,7 @@ def settings(how: Preprocessing) -> dict:
 
 
 def inputs(critic: LocalCritic, questions: Sequence[Question], see=pixel_values) -> dict[str, torch.Tensor]:
-    """Left-padded model inputs, one row for each question; `see` makes the patches of a picture."""
+    """Left-padded model inputs, one row for each question; `see` makes the patches of an image."""
     layout = critic.layout
     merge = layout.preprocessing.merge_size**2
     prompts, patches, grids = [], [], []
@@ -70,27 +70,29 @@ def inputs(critic: LocalCritic, questions: Sequence[Question], see=pixel_values)
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = 1
     model = critic.model
-    told = {
+    model_inputs = {
         "input_ids": ids,
         "attention_mask": mask,
         "pixel_values": torch.cat(patches).to(model.dtype),
         "image_grid_thw": torch.tensor(grids),
     }
     if "mm_token_type_ids" in inspect.signature(type(model).forward).parameters:
-        told["mm_token_type_ids"] = (ids == layout.picture).int()  # transformers 5 places pictures by these
-    return {name: value.to(model.device) for name, value in told.items()}
+        model_inputs["mm_token_type_ids"] = (
+            ids == layout.picture
+        ).int()  # transformers 5 derives positions from these
+    return {name: value.to(model.device) for name, value in model_inputs.items()}
 
 
 def generate(
     critic: LocalCritic, questions: Sequence[Question], tokens: int, processors=None, see=pixel_values
 ) -> list[list[int]]:
     """What `generate` writes greedily, without the end token: all questions in one batch."""
-    told = inputs(critic, questions, see)
+    model_inputs = inputs(critic, questions, see)
     written = critic.model.generate(
-        **told, do_sample=False, max_new_tokens=tokens, logits_processor=processors
+        **model_inputs, do_sample=False, max_new_tokens=tokens, logits_processor=processors
     )
     ends = set(critic.model.generation_config.eos_token_id)
     answers = []
-    for row in written[:, told["input_ids"].shape[1] :].tolist():
+    for row in written[:, model_inputs["input_ids"].shape[1] :].tolist():
         answers.append(row[: next((at for at, token in enumerate(row) if token in ends), None)])
     return answers

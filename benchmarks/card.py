@@ -1,18 +1,19 @@
-"""The full shape of the critic on a graphics card: memory, loading, and steps against the card's limit.
+"""The critic at full size on a GPU: memory, loading, and decode steps against the GPU's bandwidth.
 
     python benchmarks/card.py [--quick] [--shape 8b] [--folder DIR]
 
-Random weights, written to a folder (17.5 GB for 8b) and read in each precision. Figures:
+Random weights, written to a folder (17.5 GB for 8b) and loaded in each precision. Figures:
 
-step_ms_N, step_ms_N_eager  a decode step of N answers behind 2,000 tokens, from a CUDA graph and without
-roofline_N                  bytes that the step must read by those that the card copies in that time
+step_ms_N, step_ms_N_eager  a decode step of N answers after 2,000 tokens each, from a CUDA graph and without
+roofline_N                  bytes that the step must read, divided by those that the GPU copies in that time
 same_*                      whether answers are bit-equal alone, in another order, and without graphs
-PRECISION_load_s            seconds from the folder to the card
-PRECISION_weights_gb        what the card then holds, in GB (1e9 bytes)
-PRECISION_peak_gb_N         the most while N pictures are judged, and what had been estimated (_estimate_gb_N)
-PRECISION_step_ms_N         a decode step there, all that is done between steps included
-PRECISION_stopped_gb        what a Stop in the midst of it leaves beside the weights
-PRECISION_left_gb           what is left once the critic has been put away
+PRECISION_load_s            seconds to load the folder onto the GPU
+PRECISION_weights_gb        what the GPU then holds, in GB (1e9 bytes)
+PRECISION_peak_gb_N         peak while N images are judged, and what had been estimated (_estimate_gb_N)
+PRECISION_step_ms_N         a decode step there, including the host's work between steps
+PRECISION_kept_gb           what the engine keeps between calls: cache and graphs
+PRECISION_stopped_gb        what Stop in mid-run leaves besides the weights and what is kept
+PRECISION_left_gb           what is left once the critic has been unloaded
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ BEHIND, COLUMNS, STEPS = 2000, 2560, 40
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--quick", action="store_true", help="the smallest shape, small pictures")
+    options.add_argument("--quick", action="store_true", help="the smallest shape, small images")
     options.add_argument("--shape", choices=SHAPES, default="8b")
     options.add_argument(
-        "--folder", type=Path, help="where the weights are written (default: a temporary one)"
+        "--folder", type=Path, help="where to write the weights (default: a temporary folder)"
     )
     options.add_argument("--precisions", nargs="*", choices=PRECISIONS, default=PRECISIONS)
     args = options.parse_args()
@@ -64,21 +65,21 @@ def main() -> None:
 
 
 def steps(critic: LocalCritic) -> dict:
-    """Milliseconds of a step, and its share of what the card can read."""
+    """Milliseconds of a step, and its share of the GPU's bandwidth."""
     blocks = torch.empty(2 << 30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(blocks)
     bandwidth = 2 * len(blocks) / seconds(target.copy_, blocks)
     del blocks, target
-    settle()  # before anything else is put into their room
+    settle()  # before anything else takes their place
     say(f"a copy moves {bandwidth / 1e9:,.0f} GB/s")
     text, figures = critic.model.model.language_model, {}
     weights = sum(p.nbytes for part in (text.layers, critic.model.lm_head) for p in part.parameters())
     with torch.inference_mode():
         for rows in (1, PADDED_BATCH_SIZE):
             runner = ModelRunner(critic.model, KVCache(critic.model, rows, COLUMNS))
-            told = torch.full((PADDED_BATCH_SIZE, 1), BEHIND, device="cuda")
-            mask = torch.arange(COLUMNS, device="cuda") <= told[:rows, :, None]
-            inputs = told, told, told[:rows], mask, torch.zeros_like(told)
+            numbers = torch.full((PADDED_BATCH_SIZE, 1), BEHIND, device="cuda")
+            mask = torch.arange(COLUMNS, device="cuda") <= numbers[:rows, :, None]
+            inputs = numbers, numbers, numbers[:rows], mask, torch.zeros_like(numbers)
             replay = CudaGraphCache(runner.forward)
             for _ in range(WARMUP_CALLS + 1):
                 recorded = replay(*inputs)
@@ -94,7 +95,7 @@ def steps(critic: LocalCritic) -> dict:
             say(
                 f"a step of {rows}: {1000 * eager:.1f} ms, from a graph {1000 * graph:.1f} ms, equal: {equal}"
             )
-            say(f"{(weights + kept) / 1e9:.1f} GB, {figures[f'roofline_{rows}']:.0%} of what a copy reaches")
+            say(f"{(weights + kept) / 1e9:.1f} GB, {figures[f'roofline_{rows}']:.0%} of a copy's bandwidth")
     return figures
 
 
@@ -109,7 +110,7 @@ def seconds(work, *inputs, times: int = 20) -> float:
 
 
 def same(critic: LocalCritic) -> dict:
-    """Answers of a random model to pictures of two sizes: together, alone, in reverse, without graphs."""
+    """Answers of a random model to images of two sizes: together, alone, in reverse, without graphs."""
     questions = asked("t2i", 2, 256) + asked("t2i", 2, 512)
 
     def judged(questions, **how) -> list:
@@ -130,8 +131,8 @@ def same(critic: LocalCritic) -> dict:
 def written(critic: LocalCritic, folder: Path) -> None:
     critic.model.save_pretrained(folder)
     critic.tokenizer.save_pretrained(folder)
-    told = json.dumps(settings(critic.layout.preprocessing))
-    (folder / "preprocessor_config.json").write_text(told, "utf-8")
+    config = json.dumps(settings(critic.layout.preprocessing))
+    (folder / "preprocessor_config.json").write_text(config, "utf-8")
 
 
 class Enough(Exception):
@@ -146,12 +147,14 @@ def loaded(folder: Path, precision: str, side: int) -> dict:
     figures = {f"{precision}_load_s": time.perf_counter() - began}
     held = torch.cuda.memory_allocated()
     figures[f"{precision}_weights_gb"] = (held - before) / 1e9
-    for rows in (1, 4, 8):
+    for images in (1, 4, 8):
         figures |= {
-            f"{precision}_{name}_{rows}": value for name, value in peak(critic, rows, side, held).items()
+            f"{precision}_{name}_{images}": value for name, value in peak(critic, images, side, held).items()
         }
     settle()
-    figures[f"{precision}_stopped_gb"] = (torch.cuda.memory_allocated() - held) / 1e9
+    kept = critic.engine.nbytes
+    figures[f"{precision}_kept_gb"] = kept / 1e9
+    figures[f"{precision}_stopped_gb"] = (torch.cuda.memory_allocated() - held - kept) / 1e9
     critic.weights.unload()
     del critic
     settle()
@@ -160,22 +163,24 @@ def loaded(folder: Path, precision: str, side: int) -> dict:
     return figures
 
 
-def peak(critic: LocalCritic, rows: int, side: int, held: int) -> dict:
-    """Prompts of so many pictures and some steps; the cache is as large as for whole answers."""
-    questions, times = asked("t2i", rows, side), []
+def peak(critic: LocalCritic, images: int, side: int, held: int) -> dict:
+    """Prompts of `images` images and some steps; the cache is as large as for complete answers."""
+    questions, times = asked("t2i", images, side), []
 
     def watch(done: int, total: int) -> None:
         times.append(time.perf_counter())
-        if len(times) > rows + STEPS:
+        if len(times) > images + STEPS:
             raise Enough
 
+    critic.engine.release()
+    settle()
     torch.cuda.reset_peak_memory_stats()
     try:
-        critic.judge(questions, batch_size=rows, watch=watch)
+        critic.judge(questions, batch_size=images, watch=watch)
     except Enough:
         pass
     most = torch.cuda.max_memory_allocated()
-    estimate = held + critic.room(questions).total(rows)
+    estimate = held + critic.room(questions).total(images)
     step = sorted(b - a for a, b in zip(times[-STEPS // 2 :], times[-STEPS // 2 + 1 :], strict=False))
     return {"peak_gb": most / 1e9, "estimate_gb": estimate / 1e9, "step_ms": 1000 * step[len(step) // 2]}
 

@@ -1,22 +1,22 @@
-"""How fast is a critique? The engine beside transformers' `generate`, in one run.
+"""How fast is a critique? The engine against transformers' `generate`, in one run.
 
     python benchmarks/engine.py [--quick] [--shape 0.4b | --model DIR] [--candidates 1 8] [--profile]
 
-For text to image and for edits, and for so many candidates of one request:
+For text-to-image and edit tasks, and for each number of candidates of one request:
 
-alone    the usual way: one picture after the other, image processor, `generate` to the end token
+alone    the usual way: one image at a time, image processor, `generate` up to the end token
 batch    `generate` on all candidates in one left-padded batch
-full     the engine, whole critiques with a better request
+full     the engine, complete critiques with a refined request
 scores   the engine, up to the last score
 
-All of them write the same answer of about 650 tokens: random weights write none, so its tokens are given (see
-_random_model.py). What is measured is all the computing. Figures:
+All write the same answer of about 650 tokens. Random weights write no critique, so its tokens are given (see
+_random_model.py); everything is computed all the same. Figures:
 
-ratio_TASK_N_full, ratio_TASK_N_scores   seconds of `alone` by seconds of the engine, N candidates
+ratio_TASK_N_full, ratio_TASK_N_scores   seconds of `alone` divided by seconds of the engine, N candidates
 ratio_TASK_N_batch                       the same for the left-padded batch
-forwards_share_full, forwards_share_scores  forwards a critique takes part in, by tokens of a whole critique
-ratio_preprocess_8                       transformers' image processor by ours, 8 pictures of 1024 x 1024
-watch_share                              progress and Stop, by the time of a step
+forwards_share_TASK_full, _scores        forward passes per critique, divided by tokens of a complete critique
+ratio_preprocess_8                       transformers' image processor against ours, 8 images of 1024 x 1024
+watch_share                              share of the time that goes into progress and Stop
 """
 
 from __future__ import annotations
@@ -46,23 +46,25 @@ WAYS = ("batch", "full", "scores")
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--quick", action="store_true", help="the smallest shape, small pictures")
+    options.add_argument("--quick", action="store_true", help="the smallest shape, small images")
     options.add_argument("--shape", choices=SHAPES, default="0.4b", help="random weights (default: 0.4b)")
     options.add_argument("--model", type=Path, help="a model folder instead")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
     options.add_argument("--candidates", type=int, nargs="+", default=[1, 8])
     options.add_argument("--tasks", nargs="+", choices=("t2i", "edit"), default=["t2i", "edit"])
-    options.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="of these beside alone")
-    options.add_argument("--side", type=int, default=SIDE, help="pixels of the pictures' sides")
+    options.add_argument(
+        "--ways", nargs="+", choices=WAYS, default=WAYS, help="which of these to compare with `alone`"
+    )
+    options.add_argument("--side", type=int, default=SIDE, help="side length of the images, in pixels")
     options.add_argument(
         "--alone",
         type=int,
         default=1,
-        help="candidates timed in the usual way; all take the same (default: 1)",
+        help="candidates timed in the usual way; each takes the same time (default: 1)",
     )
     options.add_argument("--eager", action="store_true", help="without CUDA graphs")
-    options.add_argument("--profile", action="store_true", help="say where the time of the first task goes")
+    options.add_argument("--profile", action="store_true", help="show where the time of the first task goes")
     args = options.parse_args()
     if args.quick:
         args.shape, args.side, args.alone = "tiny", 256, 1
@@ -90,7 +92,7 @@ def main() -> None:
 
 
 def compare(critic: LocalCritic, task: str, args) -> dict:
-    """All figures of a task: once in the usual way, then each number of candidates in ours."""
+    """All figures of a task: `alone` once, then the other ways for each number of candidates."""
     see = processor(critic.layout.preprocessing)
     answers: list[list[int]] = []
     few = asked(task, args.alone, args.side)
@@ -117,7 +119,7 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
             continue
         graphs = {"graphs": False} if args.eager else {}
         judge = partial(critic.judge, questions, detail=detail, batch_size=candidates, **graphs)
-        lead(critic)  # afresh: it keeps what it saw
+        lead(critic)  # start again with an empty encoder cache
         found: list = []
         seconds, peak = timed(critic, lambda into=found, judge=judge: into.extend(judge()))
         if detail == "full":  # the same answers, token for token
@@ -133,25 +135,31 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
 
 
 def row(
-    name: str, seconds: float, ratio: float, peak: int, forwards: int, tokens: int = 0, said: int = 0
+    name: str,
+    seconds: float,
+    ratio: float,
+    peak: int,
+    forwards: int,
+    tokens: int = 0,
+    forced_tokens: int = 0,
 ) -> str:
-    held = f"{peak / 2**30:6.2f} GiB" if peak else ""
-    words = f"{tokens} tokens, {said} of them said" if tokens else ""
-    return f"{name:8}{seconds:9.2f} s {ratio:6.2f} x {held} {forwards:6} forwards  {words}"
+    memory = f"{peak / 2**30:6.2f} GiB" if peak else ""
+    counts = f"{tokens} tokens, {forced_tokens} of them forced" if tokens else ""
+    return f"{name:8}{seconds:9.2f} s {ratio:6.2f} x {memory} {forwards:6} forwards  {counts}"
 
 
 def preprocessing(critic: LocalCritic) -> float:
     how = critic.layout.preprocessing
-    pictures = [question.images[0] for question in asked("t2i", 8, SIDE)]
+    images = [question.images[0] for question in asked("t2i", 8, SIDE)]
     see, device = processor(how), critic.model.device
 
     def each(work) -> None:
-        for picture in pictures:  # as the engine does it: a picture's patches go before the next one's come
-            work(picture)
+        for image in images:  # like the engine, which frees the patches of one before it makes the next
+            work(image)
 
-    theirs = timed(critic, lambda: each(lambda picture: see(picture)[0].to(device)), times=5)[0]
-    ours = timed(critic, lambda: each(lambda picture: pixel_values(picture, how, device)), times=5)[0]
-    say(f"8 pictures of {SIDE} x {SIDE} to patches: {theirs:.3f} s by transformers, {ours:.3f} s by us")
+    theirs = timed(critic, lambda: each(lambda image: see(image)[0].to(device)), times=5)[0]
+    ours = timed(critic, lambda: each(lambda image: pixel_values(image, how, device)), times=5)[0]
+    say(f"8 images of {SIDE} x {SIDE} to patches: transformers {theirs:.3f} s, ours {ours:.3f} s")
     return theirs / ours
 
 
@@ -182,7 +190,7 @@ def watching(critic: LocalCritic, side: int) -> float:
 
 
 def profile(critic: LocalCritic, questions: list[Question]) -> None:
-    """Where the time goes: by part of the engine, then by kernel in a step of all rows."""
+    """Where the time goes: by part of the engine, then by kernel in a step of all sequences."""
     spent: dict[str, list[float]] = {}
 
     def measured(owner, name: str, label) -> None:
@@ -196,7 +204,7 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
         found: list = []
         setattr(owner, name, work)
 
-    measured(critic.model.model.visual, "forward", lambda *_: "vision tower, a picture")
+    measured(critic.model.model.visual, "forward", lambda *_: "vision tower, an image")
     measured(ModelRunner, "prefill", lambda _, row, start, hidden, *__: f"prompt, {hidden.shape[1]} tokens")
     measured(ModelRunner, "step", lambda _, ids, *__: f"step, {len(ids)} x {ids.shape[1]} tokens")
     measured(ModelRunner, "logits", lambda _, hidden: f"logits, {hidden[..., 0].numel()} tokens")
@@ -204,7 +212,7 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
         "detail": "scores",
         "batch_size": len(questions),
         "graphs": False,
-    }  # no clock fits into a graph
+    }  # a graph cannot be timed inside
     whole = timed(critic, lambda: critic.judge(questions, **options))[0]
     say(f"\n{len(questions)} candidates, scores only: {whole:.1f} s\n")
     for name, times in sorted(spent.items(), key=lambda part: -sum(part[1])):
@@ -217,21 +225,20 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
     by = "self_device_time_total" if on_gpu(critic) else "self_cpu_time_total"
     for rows in (1, len(questions)):
         runner = ModelRunner(critic.model, KVCache(critic.model, rows, 2048))
-        told = torch.full((rows, 1), 1500)
-        told = told.to(critic.model.device)
-        mask = torch.arange(1536, device=told.device) <= told[..., None]
+        numbers = torch.full((rows, 1), 1500).to(critic.model.device)
+        mask = torch.arange(1536, device=numbers.device) <= numbers[..., None]
         with torch.inference_mode(), profiling(activities=what) as found:
             for _ in range(5):
-                runner.logits(runner.step(told, told, told, mask))
-        say(f"\nFive steps of {rows} row(s) behind 1,500 tokens each")
+                runner.logits(runner.step(numbers, numbers, numbers, mask))
+        say(f"\nFive steps of {rows} sequence(s) after 1,500 tokens each")
         say(found.key_averages().table(sort_by=by, row_limit=8, max_name_column_width=40))
 
 
 def asked(task: str, candidates: int, side: int) -> list[Question]:
     generator = torch.Generator().manual_seed(1)
-    pictures = [smooth(side, generator) for _ in range(candidates + 1)]
-    sources = (pictures[-1],) if task == "edit" else ()
-    return [Question(task, REQUEST, (picture,), sources) for picture in pictures[:-1]]
+    images = [smooth(side, generator) for _ in range(candidates + 1)]
+    sources = (images[-1],) if task == "edit" else ()
+    return [Question(task, REQUEST, (image,), sources) for image in images[:-1]]
 
 
 def smooth(side: int, generator: torch.Generator) -> torch.Tensor:
@@ -244,8 +251,10 @@ def smooth(side: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def timed(critic: LocalCritic, work, times: int = 1) -> tuple[float, int]:
-    """Seconds, the fewest of so many times, and on a graphics card the peak of its memory in bytes. On one
-    thread of a CPU processor time is taken, which other programs disturb less."""
+    """Seconds, the lowest of `times` measurements, and on a GPU its peak memory in bytes.
+
+    On a single CPU thread this is processor time, which other programs disturb less.
+    """
     clock = time.perf_counter if on_gpu(critic) or torch.get_num_threads() > 1 else time.process_time
     best = float("inf")
     for _ in range(times):

@@ -2,13 +2,14 @@
 
     python benchmarks/guided.py [--quick] [--n 1000] [--shapes 200]
 
-complete          share of guided answers of a random-weight model that are complete, each to a picture of its
-                  own, half of them at temperature 0 and half at 1, text to image and edits
-within_budget     share of them that took no more tokens than allowed
+complete          share of guided answers of a random-weight model that are complete, each on its own image,
+                  half of them at temperature 0 and half at 1, text-to-image and edits
+within_budget     share of them within the token limit
 shapes_equal      share of the Shapes critic's guided answers whose text equals the unguided one, of those
                   that were complete without guidance (shapes_complete, of all)
-forwards_share_*  forwards a guided answer of the Shapes critic takes part in, by its tokens without guidance
-text_share_*      tokens of its free texts, by the same: the fewest forwards there can be with one for each
+forwards_share_*  forward passes of the Shapes critic's guided answers, divided by their tokens without
+                  guidance
+text_share_*      tokens of its free texts, divided by the same: the minimum with one forward pass for each
 """
 
 from __future__ import annotations
