@@ -1,5 +1,5 @@
-"""The engine against transformers' own `generate`: same tokens, whoever shares the batch; guided answers are
-whole.
+"""The engine against transformers' own `generate`: the same tokens, whatever shares the batch; constrained
+answers are complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def critic(tmp_path_factory) -> local.LocalCritic:
 
 @pytest.fixture(scope="module")
 def questions() -> list[Question]:
-    """All tasks, pictures of several sizes, one source that several edits share."""
+    """All tasks, images of several sizes, one source that several edits share."""
     generator = torch.Generator().manual_seed(1)
     images = [torch.rand(height, width, 3, generator=generator) for height, width in SIZES]
     return [
@@ -58,7 +58,7 @@ def free(critic, questions, **options) -> list[list[int]]:
 @pytest.mark.parametrize("invariant", [False, True])
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_free_answers_are_those_of_generate(critic, questions, reference, rows: int, invariant: bool):
-    """In rows of one, with rows that are replaced, and all together; edits share their source."""
+    """One at a time, with rows that are reused, and all together; edits share their source."""
     assert free(critic, questions, batch_size=rows, invariant=invariant) == reference
 
 
@@ -67,7 +67,7 @@ def test_the_order_of_questions_does_not_matter(critic, questions, reference):
 
 
 @pytest.mark.slow
-def test_guided_answers_do_not_depend_on_who_shares_the_batch(critic, questions):
+def test_constrained_answers_do_not_depend_on_what_shares_the_batch(critic, questions):
     options = {"detail": "scores", "max_new_tokens": 300}
     together = critic.judge(questions, **options)
     assert together == critic.judge(questions[::-1], batch_size=3, **options)[::-1]
@@ -87,7 +87,7 @@ def test_bf16_answers_are_bit_equal_for_any_neighbours(tmp_path, questions):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_every_guided_answer_of_a_random_model_is_whole(critic, questions, temperature: float):
+def test_every_constrained_answer_of_a_random_model_is_complete(critic, questions, temperature: float):
     for found in critic.judge(questions[4:], temperature=temperature, seed=3, max_new_tokens=600):
         assert found.status == COMPLETE
         assert found.source["tokens"] <= 600
@@ -98,8 +98,8 @@ def test_every_guided_answer_of_a_random_model_is_whole(critic, questions, tempe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("invariant", [False, True])
-def test_a_critic_that_keeps_the_form_writes_the_same_with_and_without_guidance(invariant: bool):
-    """Rows of many lengths that end at different times; what the engine guesses is mostly right here."""
+def test_a_critic_that_keeps_the_format_writes_the_same_with_and_without_constraints(invariant: bool):
+    """Sequences of many lengths that end at different times; the engine's drafts are mostly right here."""
     critic, rng = local.load(SHAPES_CRITIC), random.Random("form")
     questions = []
     for number in range(6):
@@ -114,7 +114,7 @@ def test_a_critic_that_keeps_the_form_writes_the_same_with_and_without_guidance(
     assert [critique.text for critique in guided] == [critique.text for critique in own]
 
 
-def test_a_source_that_is_judged_more_than_once_is_looked_at_once(critic, questions):
+def test_a_source_that_several_edits_share_is_encoded_once(critic, questions):
     edits = [question for question in questions if question.task == "edit"]
     free(critic, edits)
     assert critic.writer.work.looks <= len(edits) + 1

@@ -1,4 +1,4 @@
-"""The estimate of the memory that judging takes, against what torch really takes."""
+"""The memory estimate against what torch really allocates."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rr_models.engine.memory import MemoryEstimate
 
 
 class Enough(Exception):
-    """The most memory is held once all prompts have been read and a few steps made."""
+    """Ends a call after all prompts and a few steps, when memory use has peaked."""
 
 
 @pytest.fixture(scope="module")
 def critic():
-    # the proportions of the 8B, so that each part of the estimate has a share like there
+    # the proportions of the 8B, so that each part of the estimate has the same share as there
     random_model.SHAPES["wide"] = ((256, 1024, 3, 4, 2, 8192), (3, 128, 512, (0,)))
     return random_model.make("wide")
 
 
 def peak(work) -> int:
-    """The most bytes held at a time beyond those at the beginning."""
+    """The most bytes held at a time, beyond those at the start."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         work()
     held = most = 0
@@ -63,7 +63,7 @@ def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: 
     assert estimate.additional(rows, kept) == pytest.approx(peak(work), abs=0.15 * estimate.total(rows))
 
 
-def test_rows_are_as_many_as_fit():
+def test_the_batch_is_as_large_as_fits():
     room = MemoryEstimate(fixed=100, per_sequence=10)
     assert [room.max_batch_size(free, limit=8) for free in (0, 105, 129, 130, 10_000)] == [1, 1, 2, 3, 8]
     assert room.total(3) == 130
