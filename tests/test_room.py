@@ -39,9 +39,9 @@ def peak(work) -> int:
 @pytest.mark.parametrize("rows", [1, 2, 4, 8])
 def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: int):
     generator = torch.Generator().manual_seed(rows)
-    pictures = [torch.rand(384, 384, 3, generator=generator) for _ in range(rows + 1)]
-    sources = (pictures[-1],) if task == "edit" else ()
-    questions = [Question(task, "A red fox.", (picture,), sources) for picture in pictures[:-1]]
+    images = [torch.rand(384, 384, 3, generator=generator) for _ in range(rows + 1)]
+    sources = (images[-1],) if task == "edit" else ()
+    questions = [Question(task, "A red fox.", (image,), sources) for image in images[:-1]]
     calls = []
 
     def watch(done: int, total: int) -> None:
