@@ -75,7 +75,7 @@ def equal(critic: LocalCritic, n: int) -> dict:
     figures, own, guided = {}, [], []
     rng = random.Random("guided")
     for task in cases.TASKS:
-        questions = [question(cases.case(rng, task, test=True), rng) for _ in range(n // 2)]
+        questions = [question(cases.random_case(rng, task, test=True), rng) for _ in range(n // 2)]
         free = critic.judge(questions, guided=False)
         own, guided = own + free, guided + critic.judge(questions)
         tokens = sum(critique.source["tokens"] + 1 for critique in free)  # the end token too

@@ -1,16 +1,16 @@
-"""How fast and in how much host memory are weights read, against plain `from_pretrained` of transformers?
+"""How fast, and in how much host memory, are weights loaded, compared with transformers' `from_pretrained`?
 
     python benchmarks/loading.py [--quick] [--device cpu] [--precision fp32]
 
-Makes a Qwen3-VL of random weights in bf16 (4.3 GB, with --quick 0.3 GB) in a temporary folder and reads it in
-processes of their own, each way in turn, with the files in the system's cache. A way ends when every weight
-has been touched, since a mapped file is only read then. Ratios are ours to theirs: below 1 is better.
+Creates a Qwen3-VL with random weights in bf16 (4.3 GB, with --quick 0.3 GB) in a temporary folder and loads
+it in separate processes, each loader in turn, with the files in the page cache. A run ends when every weight
+has been touched, because a mapped file is only read then. Ratios are ours to theirs: below 1 is better.
 
-seconds_*  until every weight is there
-peak_*     most resident memory above that of the empty process, as a share of the weights' files
-again_*    seconds of reading once more after dropping
-left_*     resident memory that stays after dropping, as a share of the weights' files
-import_seconds, import_modules: what importing the whole library costs beside torch, numpy and PIL
+seconds_*  until every weight is loaded
+peak_*     peak resident memory above that of the empty process, as a share of the weights' files
+again_*    seconds for loading again after unloading
+left_*     resident memory that remains after unloading, as a share of the weights' files
+import_seconds, import_modules: the cost of importing the library, in addition to torch, numpy and PIL
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from pathlib import Path
 from _common import close
 
 HERE = Path(__file__).resolve()
-WAYS = {"bf16": "bfloat16", "fp32": "float32"}
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--quick", action="store_true", help="a model of 0.3 GB, one run each")
-    options.add_argument("--device", default="cpu", help="where to, such as cuda (default: cpu)")
-    options.add_argument("--precision", choices=WAYS, help="this one alone (default: all)")
+    options.add_argument("--device", default="cpu", help="target device, such as cuda (default: cpu)")
+    options.add_argument("--precision", choices=DTYPES, help="only this one (default: all)")
     options.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.one:
-        way, dtype, folder = options.one
-        return print(json.dumps(measure(way, dtype, Path(folder), options.device)))
-    with tempfile.TemporaryDirectory(prefix="rr_loading_") as place:
-        folder = Path(place, "model")
+        loader, dtype, folder = options.one
+        return print(json.dumps(measure(loader, dtype, Path(folder), options.device)))
+    with tempfile.TemporaryDirectory(prefix="rr_loading_") as temporary:
+        folder = Path(temporary, "model")
         make(folder, layers=2 if options.quick else 22, hidden=1024 if options.quick else 2048)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         print(f"a model of {size / 1e9:.2f} GB, to {options.device}", file=sys.stderr)
         figures = {"gigabytes": size / 1e9}
-        for name in [options.precision] if options.precision else WAYS:
-            dtype, best = WAYS[name], {}
-            for way in ("ours", "theirs") * (1 if options.quick else 3):
-                found = run(way, dtype, folder, options.device)
-                print(f"{name} {way}: {found}", file=sys.stderr)
-                kept = best.setdefault(way, found)
-                best[way] = {key: min(value, kept[key]) for key, value in found.items()}
+        for name in [options.precision] if options.precision else DTYPES:
+            dtype, best = DTYPES[name], {}
+            for loader in ("ours", "theirs") * (1 if options.quick else 3):
+                measured = run(loader, dtype, folder, options.device)
+                print(f"{name} {loader}: {measured}", file=sys.stderr)
+                previous = best.setdefault(loader, measured)
+                best[loader] = {key: min(value, previous[key]) for key, value in measured.items()}
             ours, theirs = best["ours"], best["theirs"]
             for key in ("seconds", "peak"):
                 scale = size if key == "peak" else 1
@@ -62,13 +62,13 @@ def main() -> None:
     close(figures | import_cost())
 
 
-def run(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]:
-    command = [sys.executable, HERE, "--device", device, "--one", way, dtype, folder]
+def run(loader: str, dtype: str, folder: Path, device: str) -> dict[str, float]:
+    command = [sys.executable, HERE, "--device", device, "--one", loader, dtype, folder]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]:
-    """Read once; ours drops and reads a second time as well."""
+def measure(loader: str, dtype: str, folder: Path, device: str) -> dict[str, float]:
+    """Load once; with our loader, also unload and load again."""
     import torch
     from transformers import Qwen3VLForConditionalGeneration
 
@@ -77,14 +77,14 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
 
     target = torch.device(device)
     if target.type != "cpu":
-        torch.zeros(1, device=target)  # waking the card up is nobody's merit
+        torch.zeros(1, device=target)  # so that initialising the device does not count
     for file in folder.glob("*.safetensors"):
         with file.open("rb") as stream:
             while stream.read(1 << 26):
                 pass
     gc.collect()
     empty, start = resident(), time.perf_counter()
-    if way == "theirs":
+    if loader == "theirs":
         model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype)).to(
             target
         )
@@ -94,18 +94,18 @@ def measure(way: str, dtype: str, folder: Path, device: str) -> dict[str, float]
     weights = weights_of(folder, model)
     weights.load(target)
     touch(model)
-    found = {"seconds": time.perf_counter() - start, "peak": peak() - empty}
+    figures = {"seconds": time.perf_counter() - start, "peak": peak() - empty}
     weights.unload()
     gc.collect()
-    found["left"] = max(0, resident() - empty)
+    figures["left"] = max(0, resident() - empty)
     start = time.perf_counter()
     weights.load(target)
     touch(model)
-    return found | {"again": time.perf_counter() - start}
+    return figures | {"again": time.perf_counter() - start}
 
 
 def touch(model) -> None:
-    """Read something of every page."""
+    """Read a part of every page."""
     for parameter in model.parameters():
         parameter.data.view(-1)[::1024].float().sum().item()
 
@@ -117,9 +117,9 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """The most that was ever resident, in bytes."""
+    """Peak resident memory, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # rusage would count what the parent had when it forked
+    if status.exists():  # rusage would include the parent's memory at the fork
         (line,) = [line for line in status.read_text("utf-8").splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
     import psutil
@@ -133,7 +133,7 @@ def peak() -> int:
 
 
 def make(folder: Path, layers: int, hidden: int) -> None:
-    """A model folder without a tokenizer, of one random block over and over."""
+    """A model folder without a tokenizer; its weights repeat one random block."""
     import torch
     from safetensors.torch import save_file
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
@@ -176,22 +176,22 @@ def make(folder: Path, layers: int, hidden: int) -> None:
 
 
 def import_cost() -> dict[str, float]:
-    """Seconds and modules that the whole library costs in a process that has torch, numpy and PIL already."""
+    """Seconds and modules that importing the library costs in a process with torch, numpy and PIL loaded."""
     code = (
         "import importlib, pkgutil, sys, time, torch, numpy, PIL.Image\n"
         f"sys.path.insert(0, {str(HERE.parents[1])!r})\n"
         "before, start = set(sys.modules), time.perf_counter()\n"
         "import rr_models\n"
-        "for found in pkgutil.walk_packages(rr_models.__path__, 'rr_models.'):\n"
-        "    importlib.import_module(found.name) if '__main__' not in found.name else None\n"
+        "for module in pkgutil.walk_packages(rr_models.__path__, 'rr_models.'):\n"
+        "    importlib.import_module(module.name) if '__main__' not in module.name else None\n"
         "spent, new = time.perf_counter() - start, set(sys.modules) - before\n"
         "print(spent, len(new))"
     )
-    found = [
+    runs = [
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.split()
         for _ in range(3)
     ]
-    seconds, modules = min(found, key=lambda pair: float(pair[0]))
+    seconds, modules = min(runs, key=lambda pair: float(pair[0]))
     return {"import_seconds": float(seconds), "import_modules": int(modules)}
 
 

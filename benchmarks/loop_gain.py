@@ -31,9 +31,9 @@ from rr_models.loop import settings as loop_settings
 from rr_models.loop import state as loop_state
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
-from rr_models.shapes.generator import imagine
-from rr_models.shapes.language import phrase
-from rr_models.shapes.world import differences, flaws, word_faults
+from rr_models.shapes.generator import sample_rendering
+from rr_models.shapes.phrasing import phrase
+from rr_models.shapes.scene import differences, flaws, word_faults
 
 
 def main() -> None:
@@ -50,11 +50,11 @@ def main() -> None:
     n = 12 if args.quick else args.n
 
     rng = random.Random(f"loop gain {args.seed}")
-    scenes = [cases.scene(rng, test=True) for _ in range(n)]
+    scenes = [cases.random_scene(rng, test=True) for _ in range(n)]
     requests = [phrase(scene, rng) for scene in scenes]
     judge = Judge(load(args.critic), args.batch)
 
-    first = [imagine(request, 1000 * i) for i, request in enumerate(requests)]
+    first = [sample_rendering(request, 1000 * i) for i, request in enumerate(requests)]
     ways = {"first": (first, n)}
     for name, policy, use_refined in (
         ("refine_fixed_seed", "fixed", True),
@@ -98,7 +98,7 @@ def run(requests: list[str], judge: Judge, pictures: int, policy: str, use_refin
     states = [loop_state.start(request, 1000 * i, settings) for i, request in enumerate(requests)]
     drawn = 0
     while running := [i for i, state in enumerate(states) if not state.done]:
-        made = [imagine(states[i].prompt, states[i].seed) for i in running]
+        made = [sample_rendering(states[i].prompt, states[i].seed) for i in running]
         drawn += len(made)
         critiques = judge([(requests[i], p, states[i].seed) for i, p in zip(running, made, strict=True)])
         for i, picture, critique in zip(running, made, critiques, strict=True):

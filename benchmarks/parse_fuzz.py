@@ -1,15 +1,15 @@
-"""Does any text make the parser raise, or read a score off the scale, and what does reading cost?
+"""Does any text make the parser raise or read a score outside the scale, and what does parsing cost?
 
     python benchmarks/parse_fuzz.py [--quick] [--n 200000] [--seed 1]
 
-Answers are made from those of the tests (tests/data/answers): lines shuffled, lost, doubled, cut and taken
-from other answers, signs changed, Unicode put in, words repeated until the end. The seed alone decides which.
+Answers are mutations of those of the tests (tests/data/answers): lines shuffled, dropped, doubled, cut and
+copied from other answers, characters changed, Unicode inserted, words repeated. Only the seed decides which.
 
-answers             how many were read, each under one of the four tasks, a third of them as cut off
-exceptions          of them made the parser raise
-out_of_scale        of them gave a score outside the scale
+answers             number of answers parsed, each under one of the four tasks, a third of them as cut off
+exceptions          number of them that made the parser raise
+out_of_scale        number of them that gave a score outside the scale
 complete            share in which every score could be read
-ms_per_1000_tokens  milliseconds of processor time for an answer of 1,000 words and signs, the best of many
+ms_per_1000_tokens  milliseconds of CPU time for an answer of 1,000 words and symbols, the best of many runs
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rr_models.parsing.parse import parse, parse_pair
 ANSWERS = Path(__file__).resolve().parents[1] / "tests" / "data" / "answers"
 ALL_TASKS = tuple(Task)
 NOISE = "#*_-:：.,/()[]{}|`\"'“”<>~0123456789abXYNA \n\t\r\0\u200b\u3000\ufeff½٣①🙂评分é\u0301"
-BITS = (
+FRAGMENTS = (
     ["## Score: 4.0", "Score:", "N/A", "1. Text Faithfulness:", "# Summary:", "<think>", "</think>", "```"]
     + ["Score A: 3.0, Score B: 2", "## Winner: Image A", "| Text Rendering | 3 |", "Refined Request: x", "{"]
     + [
@@ -64,10 +64,10 @@ def main() -> None:
     began = time.perf_counter()
     exceptions = out_of_scale = complete = 0
     for number, (text, task, truncated, profile) in enumerate(mutants(n, args.seed), 1):
-        read = parse_pair if Task.parse(task).is_pair else parse
+        parse_answer = parse_pair if Task.parse(task).is_pair else parse
         try:
-            result = read(text, task, "a request", truncated=truncated, profile=profile)
-        except Exception as error:  # any at all is what this looks for
+            result = parse_answer(text, task, "a request", truncated=truncated, profile=profile)
+        except Exception as error:  # any exception is a finding
             exceptions += 1
             print(f"{type(error).__name__}: {error}\n{text!r}\n", file=sys.stderr)
             continue
@@ -99,15 +99,15 @@ def scores(result) -> Iterator[float]:
 def mutants(n: int, seed: int) -> Iterator[tuple]:
     """(text, task, truncated, profile), n times; the same for the same seed."""
     rng = random.Random(f"parse fuzz {seed}")
-    stock = []
+    answers = []
     for file in sorted(ANSWERS.glob("*.txt")):
-        told = file.with_suffix(".json")
-        task = json.loads(told.read_text(encoding="utf-8"))["task"] if told.is_file() else "t2i"
-        stock.append((file.read_text(encoding="utf-8"), task))
+        about = file.with_suffix(".json")
+        task = json.loads(about.read_text(encoding="utf-8"))["task"] if about.is_file() else "t2i"
+        answers.append((file.read_text(encoding="utf-8"), task))
     for _ in range(n):
-        text, task = rng.choice(stock)
+        text, task = rng.choice(answers)
         for _ in range(rng.randint(1, 4)):
-            text = rng.choice(MUTATIONS)(text, rng.choice(stock)[0], rng)[:20_000]
+            text = rng.choice(MUTATIONS)(text, rng.choice(answers)[0], rng)[:20_000]
         task = rng.choice(ALL_TASKS) if rng.random() < 0.1 else task
         yield text, task, rng.random() < 1 / 3, VIESCORE if rng.random() < 0.05 else RATIONAL_REWARDS
 
@@ -115,12 +115,12 @@ def mutants(n: int, seed: int) -> Iterator[tuple]:
 def _shuffle(text: str, _: str, rng: random.Random) -> str:
     lines = text.split("\n")
     start = rng.randrange(len(lines))
-    some = lines[start : start + rng.randint(2, 8)]
-    rng.shuffle(some)
-    return "\n".join(lines[:start] + some + lines[start + len(some) :])
+    shuffled = lines[start : start + rng.randint(2, 8)]
+    rng.shuffle(shuffled)
+    return "\n".join(lines[:start] + shuffled + lines[start + len(shuffled) :])
 
 
-def _lose_lines(text: str, _: str, rng: random.Random) -> str:
+def _drop_lines(text: str, _: str, rng: random.Random) -> str:
     return "\n".join(line for line in text.split("\n") if rng.random() > 0.1)
 
 
@@ -144,55 +144,67 @@ def _cut(text: str, _: str, rng: random.Random) -> str:
 
 
 def _noise(text: str, _: str, rng: random.Random) -> str:
-    signs = list(text)
+    characters = list(text)
     for _ in range(rng.randint(1, 12)):
-        place = rng.randint(0, len(signs))
-        signs[place : place + rng.randint(0, 2)] = rng.choice(NOISE)
-    return "".join(signs)
+        index = rng.randint(0, len(characters))
+        characters[index : index + rng.randint(0, 2)] = rng.choice(NOISE)
+    return "".join(characters)
 
 
 def _unicode(text: str, _: str, rng: random.Random) -> str:
-    place = rng.randint(0, len(text))
-    strange = "".join(
+    index = rng.randint(0, len(text))
+    inserted = "".join(
         chr(rng.choice((rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)))) for _ in "1234"
     )
-    return text[:place] + strange + text[place:]
+    return text[:index] + inserted + text[index:]
 
 
-def _put_in(text: str, _: str, rng: random.Random) -> str:
-    place = rng.randint(0, len(text))
-    return text[:place] + rng.choice(("", "\n")) + rng.choice(BITS) + rng.choice(("", "\n")) + text[place:]
+def _insert_fragment(text: str, _: str, rng: random.Random) -> str:
+    index = rng.randint(0, len(text))
+    fragment = rng.choice(("", "\n")) + rng.choice(FRAGMENTS) + rng.choice(("", "\n"))
+    return text[:index] + fragment + text[index:]
 
 
 def _renumber(text: str, _: str, rng: random.Random) -> str:
     return re.sub(r"[0-9]", lambda digit: str(rng.randrange(10)) if rng.random() < 0.2 else digit[0], text)
 
 
-def _loop(text: str, _: str, rng: random.Random) -> str:
-    place = rng.randint(0, len(text))
-    return text[:place] + text[max(0, place - rng.randint(1, 200)) : place] * rng.randint(2, 30)
+def _repeat(text: str, _: str, rng: random.Random) -> str:
+    index = rng.randint(0, len(text))
+    return text[:index] + text[max(0, index - rng.randint(1, 200)) : index] * rng.randint(2, 30)
 
 
-MUTATIONS = (_shuffle, _lose_lines, _double_lines, _splice, _borrow_lines, _cut, _noise, _unicode, _put_in)
-MUTATIONS += (_renumber, _loop)
+MUTATIONS = (
+    _shuffle,
+    _drop_lines,
+    _double_lines,
+    _splice,
+    _borrow_lines,
+    _cut,
+    _noise,
+    _unicode,
+    _insert_fragment,
+)
+MUTATIONS += (_renumber, _repeat)
 
 
 def cost() -> float:
-    """Milliseconds for one answer of 1,000 words and signs, in lines and lists as critics write them."""
-    words = (
+    """Milliseconds for one answer of 1,000 words and symbols, in lines and lists as critics write them."""
+    sentence = (
         "The fur and the light are plausible, but one paw has six toes and its shadow falls the wrong way."
     )
-    listed = "\n".join(f"- **Point {i}:** {words}" for i in range(3))
+    listed = "\n".join(f"- **Point {i}:** {sentence}" for i in range(3))
     aspects = "\n".join(
-        f"{number}. {aspect.name}:\n## Justification: {words}\n{listed}\n{words}\n## Score: 3.{number}"
+        f"{number}. {aspect.name}:\n## Justification: {sentence}\n{listed}\n{sentence}\n## Score: 3.{number}"
         for number, aspect in enumerate(RATIONAL_REWARDS.edit, 1)
     )
     text = (
-        f"# User Request Analysis\n{words}\n{words}\n# Detailed Judgement\n{aspects}\n# Summary: {words}\n"
-        f"# User Request Refinement:\n## Refinement Comments: {words}\n{listed}\n## Refined Request: "
+        f"# User Request Analysis\n{sentence}\n{sentence}\n# Detailed Judgement\n{aspects}\n"
+        f"# Summary: {sentence}\n"
+        f"# User Request Refinement:\n## Refinement Comments: {sentence}\n{listed}\n## Refined Request: "
     )
     while len(re.findall(r"\w+|[^\w\s]", text)) < 1000:
-        text += f"{words}\n"
+        text += f"{sentence}\n"
     best = float("inf")
     for _ in range(12):
         began = time.process_time()

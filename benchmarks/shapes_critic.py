@@ -1,15 +1,15 @@
-"""How well does the built-in Shapes critic see? Measured on held-out scenes, none of which it was trained on.
+"""How well does the built-in Shapes critic judge? Measured on held-out scenes that it was not trained on.
 
     python benchmarks/shapes_critic.py [--quick] [--n 600] [--seed 1] [--critic DIR]
 
-Half of the cases are text-to-image, half are edits; every request is judged with two different pictures.
+Half of the cases are text-to-image, half are edits; every request is judged with two different images.
 
-complete_rate         share of answers in which every score could be read
-spearman              rank correlation of the overall score with the true number of faults (the teacher's own:
-                      spearman_truth)
-pair_accuracy         two pictures of one request with different numbers of faults: share in which the better
-                      one got more (the teacher's own: pair_accuracy_truth)
-refined_names_faults  faulty pictures whose refined request states firmly every single thing that is wrong
+complete_rate         share of answers in which every score can be read
+spearman              rank correlation of the overall score with the true number of faults (of the true
+                      critiques: spearman_truth)
+pair_accuracy         of two images of one request with different numbers of faults: share in which the better
+                      one got the higher score (of the true critiques: pair_accuracy_truth)
+refined_names_faults  share of faulty images whose refined request demands every single correction
 exact_scores          share of answers in which all scores equal the true ones
 """
 
@@ -29,7 +29,7 @@ from rr_models.critics.local import load
 from rr_models.images import from_pil
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
-from rr_models.shapes.language import demand
+from rr_models.shapes.phrasing import demand
 
 
 def main() -> None:
@@ -46,62 +46,62 @@ def main() -> None:
     n = 60 if args.quick else args.n
 
     rng = random.Random(f"benchmark {args.seed}")
-    made = []
+    drawn: list[cases.Case] = []
     for i in range(n // 2):
-        first = cases.case(rng, cases.TASKS[i % 2], test=True)
-        made += [first, cases.another(first, rng, test=True)]
+        first = cases.random_case(rng, cases.TASKS[i % 2], test=True)
+        drawn += [first, cases.redrawn(first, rng, test=True)]
     critic = load(args.critic)
     began = time.perf_counter()
     critiques = critic.judge(
-        [question(case, rng) for case in made],
+        [question(case, rng) for case in drawn],
         batch_size=args.batch,
-        guided=False,  # the critic's own words: guided ones are complete whatever it writes
-        watch=progress("critiques", len(made)),
+        guided=False,  # free answers: constrained ones are always complete
+        watch=progress("critiques", len(drawn)),
     )
     seconds = time.perf_counter() - began
     print(file=sys.stderr)
-    for case, critique in [(c, k) for c, k in zip(made, critiques, strict=True) if not same_scores(c, k)][
+    for case, critique in [(c, k) for c, k in zip(drawn, critiques, strict=True) if not same_scores(c, k)][
         : args.show
     ]:
         print(f"--- {case.request}\n{critique.text}\n--- truth\n{case.truth.to_text()}\n")
     for task in cases.TASKS:
-        some = [(c, k) for c, k in zip(made, critiques, strict=True) if c.task == task]
+        some = [(c, k) for c, k in zip(drawn, critiques, strict=True) if c.task == task]
         print(f"{task:5}", measure(*map(list, zip(*some, strict=True))))
-    figures = measure(made, critiques)
+    figures = measure(drawn, critiques)
     print("all  ", figures)
-    close(figures | {"n": len(made), "seconds": seconds})
+    close(figures | {"n": len(drawn), "seconds": seconds})
 
 
 def question(case: cases.Case, rng: random.Random) -> Question:
-    """The case as the critic gets it, drawn at a size that it has to resize."""
+    """The case as a question, drawn at a size that the critic has to resize."""
     sources = (from_pil(draw(case.source, 256, rng.getrandbits(32))),) if case.source else ()
-    picture = from_pil(draw(case.picture, 256, rng.getrandbits(32)))
-    return Question(case.task, case.request, (picture,), sources)
+    image = from_pil(draw(case.rendering, 256, rng.getrandbits(32)))
+    return Question(case.task, case.request, (image,), sources)
 
 
-def measure(made: list[cases.Case], critiques: list) -> dict:
-    """All figures for these cases; pairs are neighbours."""
-    whole = [(c, k) for c, k in zip(made, critiques, strict=True) if k.overall is not None]
-    pairs = [i for i in range(0, len(made), 2) if len(made[i].faults) != len(made[i + 1].faults)]
-    right = sum(prefers_better(made[i : i + 2], critiques[i : i + 2]) for i in pairs)
-    right_truth = sum(prefers_better(made[i : i + 2], [c.truth for c in made[i : i + 2]]) for i in pairs)
-    faulty = [(c, k) for c, k in zip(made, critiques, strict=True) if c.faults]
+def measure(drawn: list[cases.Case], critiques: list) -> dict:
+    """All figures for these cases; the two images of a request are neighbours."""
+    complete = [(c, k) for c, k in zip(drawn, critiques, strict=True) if k.overall is not None]
+    pairs = [i for i in range(0, len(drawn), 2) if len(drawn[i].faults) != len(drawn[i + 1].faults)]
+    right = sum(prefers_better(drawn[i : i + 2], critiques[i : i + 2]) for i in pairs)
+    right_truth = sum(prefers_better(drawn[i : i + 2], [c.truth for c in drawn[i : i + 2]]) for i in pairs)
+    faulty = [(c, k) for c, k in zip(drawn, critiques, strict=True) if c.faults]
     named = sum(all(demand(f, c.wanted) in k.refined_request for f in c.faults) for c, k in faulty)
-    true_faults = [-len(c.faults) for c, _ in whole]
+    true_faults = [-len(c.faults) for c, _ in complete]
     return {
-        "complete_rate": len(whole) / len(made),
-        "spearman": spearman([k.overall for _, k in whole], true_faults),
-        "spearman_truth": spearman([c.truth.overall for c, _ in whole], true_faults),
+        "complete_rate": len(complete) / len(drawn),
+        "spearman": spearman([k.overall for _, k in complete], true_faults),
+        "spearman_truth": spearman([c.truth.overall for c, _ in complete], true_faults),
         "pair_accuracy": right / len(pairs),
         "pair_accuracy_truth": right_truth / len(pairs),
         "pairs": len(pairs),
         "refined_names_faults": named / len(faulty),
-        "exact_scores": sum(same_scores(c, k) for c, k in whole) / len(made),
+        "exact_scores": sum(same_scores(c, k) for c, k in complete) / len(drawn),
     }
 
 
 def prefers_better(pair: list[cases.Case], critiques: list) -> bool:
-    """Whether the picture with fewer faults got the higher overall score; without a score it got none."""
+    """Whether the image with fewer faults got the higher overall score; False if one has no score."""
     first, second = (k.overall if k.overall is not None else float("nan") for k in critiques)
     return first > second if len(pair[0].faults) < len(pair[1].faults) else second > first
 

@@ -2,9 +2,9 @@
 
     python scripts/draw_gallery.py [NAME ...]
 
-Takes two minutes on a CPU; with names, only these are drawn. Two cases are no whole answers of the Shapes
-critic, which writes no Chinese and leaves nothing out: `incomplete` is one of its answers cut off, `chinese`
-is written by hand; both come through the parser as any answer does.
+Takes two minutes on a CPU; with names, only these are drawn. Two cases are not complete answers of the Shapes
+critic, which writes no Chinese and omits nothing: `incomplete` is one of its answers cut off, `chinese` is
+written by hand; both are parsed like any answer.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from rr_models.loop.state import State  # noqa: E402
 from rr_models.parsing.parse import parse  # noqa: E402
 from rr_models.shapes import cases  # noqa: E402
 from rr_models.shapes.draw import draw  # noqa: E402
-from rr_models.shapes.generator import generate, imagine  # noqa: E402
+from rr_models.shapes.generator import generate, sample_rendering  # noqa: E402
 
-MOST = 100_000
-"""Bytes; what would be larger is saved with 256 colours."""
+MAX_BYTES = 100_000
+"""A larger file is saved with 256 colours instead."""
 GALLERY = ROOT / "docs" / "gallery"
 REQUEST = 'a small yellow star on the left and a large purple triangle on the right with the word "SUN" below'
 CHINESE = (ROOT / "tests" / "data" / "chinese_answer.txt", ROOT / "tests" / "data" / "chinese_request.txt")
@@ -44,21 +44,21 @@ def critic():
     return load(SHAPES_CRITIC, name="Shapes critic")
 
 
-def judge(pictures: list[Image.Image], request: str, **more) -> list:
-    return critic().critique([from_pil(picture) for picture in pictures], request, **more)
+def judge(images: list[Image.Image], request: str, **options) -> list:
+    return critic().critique([from_pil(image) for image in images], request, **options)
 
 
-def one() -> Image.Image:
-    picture = generate(REQUEST, 129, 512)
-    return scorecard.draw(judge([picture], REQUEST)[0], [picture], seeds=["seed 129"])
+def single() -> Image.Image:
+    image = generate(REQUEST, 129, 512)
+    return scorecard.draw(judge([image], REQUEST)[0], [image], seeds=["seed 129"])
 
 
 def candidates(count: int, theme: str = "light") -> Image.Image:
-    # noise makes files large
-    seeds = [seed for seed in range(300, 400) if not imagine(REQUEST, seed).noisy][:count]
-    pictures = [generate(REQUEST, seed, 320) for seed in seeds]
-    told = [f"seed {seed}" for seed in seeds]
-    return scorecard.draw(judge(pictures, REQUEST), pictures, seeds=told, theme=theme)
+    # noise makes large files
+    seeds = [seed for seed in range(300, 400) if not sample_rendering(REQUEST, seed).noisy][:count]
+    images = [generate(REQUEST, seed, 320) for seed in seeds]
+    labels = [f"seed {seed}" for seed in seeds]
+    return scorecard.draw(judge(images, REQUEST), images, seeds=labels, theme=theme)
 
 
 def loop(theme: str = "light", request: str = REQUEST, seed: int = 129, **settings) -> Image.Image:
@@ -67,43 +67,44 @@ def loop(theme: str = "light", request: str = REQUEST, seed: int = 129, **settin
     def make(prompt: str, seed: int) -> Image.Image:
         return drawn.setdefault((prompt, seed), generate(prompt, seed, 320))
 
-    def told(state: State) -> None:
+    def on_round(state: State) -> None:
         print(f"  round {len(state.history)}", end="\r", flush=True)
 
-    state = refine(make, critic(), request, seed=seed, settings=LoopSettings(**settings), progress=told)
-    pictures = {past.number: drawn[past.prompt, past.seed] for past in state.history}
-    return scorecard.draw(state, pictures, theme=theme)
+    state = refine(make, critic(), request, seed=seed, settings=LoopSettings(**settings), progress=on_round)
+    images = {past.number: drawn[past.prompt, past.seed] for past in state.history}
+    return scorecard.draw(state, images, theme=theme)
 
 
 def incomplete() -> Image.Image:
-    picture = generate(REQUEST, 129, 512)
-    text = judge([picture], REQUEST)[0].text
+    image = generate(REQUEST, 129, 512)
+    text = judge([image], REQUEST)[0].text
     cut = text[: text.rindex("## Score")]
-    found = parse(cut, "t2i", REQUEST, truncated=True)
-    return scorecard.draw(found, [picture], theme="dark", seeds=["seed 129"])
+    critique = parse(cut, "t2i", REQUEST, truncated=True)
+    return scorecard.draw(critique, [image], theme="dark", seeds=["seed 129"])
 
 
 def pair() -> Image.Image:
-    pictures = [generate(REQUEST, seed, 320) for seed in (305, 301)]
-    a, b = (from_pil(picture) for picture in pictures)
-    return scorecard.draw(critic().compare(a, b, REQUEST, how=ONE_BY_ONE), pictures)
+    images = [generate(REQUEST, seed, 320) for seed in (305, 301)]
+    a, b = (from_pil(image) for image in images)
+    return scorecard.draw(critic().compare(a, b, REQUEST, how=ONE_BY_ONE), images)
 
 
 def edit() -> Image.Image:
-    case = cases.case(random.Random(8), "edit", test=True)
-    source, picture = draw(case.source, 320, 1), draw(case.picture, 320, 2)
-    found = judge([picture], case.request, task="edit", sources=[from_pil(source)])[0]
-    return scorecard.draw(found, [picture], sources=[source])
+    case = cases.random_case(random.Random(8), "edit", test=True)
+    assert case.source is not None
+    source, image = draw(case.source, 320, 1), draw(case.rendering, 320, 2)
+    critique = judge([image], case.request, task="edit", sources=[from_pil(source)])[0]
+    return scorecard.draw(critique, [image], sources=[source])
 
 
 def chinese() -> Image.Image:
     answer, request = (file.read_text("utf-8").strip() for file in CHINESE)
-    picture = generate("a large red circle on the left and a small blue star on the right", 10, 512)
-    return scorecard.draw(parse(answer, "t2i", request), [picture])
+    image = generate("a large red circle on the left and a small blue star on the right", 10, 512)
+    return scorecard.draw(parse(answer, "t2i", request), [image])
 
 
 CASES: dict[str, Callable[[], Image.Image]] = {
-    "one": one,
+    "one": single,
     "candidates_3": lambda: candidates(3, "dark"),
     "candidates_12": lambda: candidates(12),
     "rounds_1": lambda: loop(rounds=1),
@@ -134,9 +135,9 @@ def main() -> None:
         sheet = CASES[name]()
         file = args.folder / f"{name}.png"
         sheet.save(file, optimize=True)
-        if file.stat().st_size > MOST:
-            few = sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
-            few.save(file, optimize=True)
+        if file.stat().st_size > MAX_BYTES:
+            reduced = sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+            reduced.save(file, optimize=True)
         print(f"{file}: {sheet.width} x {sheet.height}, {file.stat().st_size / 1000:.0f} kB")
 
 

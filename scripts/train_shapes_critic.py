@@ -3,13 +3,12 @@ of them.
 
     python scripts/train_shapes_critic.py --out DIR [--seed 0] [--scale 1.0]
 
-Two courses, on training scenes only (rr_models.shapes.cases keeps the held-out ones apart):
+Two stages, on training scenes only (rr_models.shapes.cases separates the held-out ones):
 
-eyes       pictures alone: what the vision tower says of them should lie close to the words for it
-critiques  whole critiques behind the whole question, exactly as the critic is asked in use; the eyes are
-           taught along the way
+vision     images alone: the vision tower's output should be close to the words for what they show
+critiques  complete critiques after the complete prompt, exactly as in use; the vision loss stays on
 
-Everything random comes from --seed. `--scale 0.01` is a quick try. The folder that is written loads with
+All randomness comes from --seed. `--scale 0.01` is a quick try. The folder that is written loads with
 `transformers.Qwen3VLForConditionalGeneration.from_pretrained`.
 """
 
@@ -23,6 +22,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -30,8 +30,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shapes_lessons import SIDE, Eyes, Writer, answer_loss, pictures  # noqa: E402
-from shapes_optimizer import Orthogonal  # noqa: E402
+from shapes_optimizer import Muon  # noqa: E402
+from shapes_training import SIDE, CritiqueBatches, VisionLoss, answer_loss, renderings_of  # noqa: E402
 
 from rr_models.prompting import rubric  # noqa: E402
 from rr_models.shapes import cases  # noqa: E402
@@ -41,7 +41,7 @@ SPECIAL = [
 ]
 THINK = ["<think>", "</think>"]
 VOCABULARY = 1024
-WORD_PATTERN = (  # Qwen's: words with their leading blank, digits one by one
+WORD_PATTERN = (  # Qwen's: words with their leading space, single digits
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -55,76 +55,81 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 WORKERS = 2
+SEEDS = {"vision": "look", "critiques": "write"}
+"""stage -> its part of the random seed, kept since the shipped critic was trained."""
+
+Losses = Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]
+"""(loss of a step, its parts by name)."""
 
 # The learning rate follows a cosine that would end at `horizon`.
-EYES = {"steps": 500, "horizon": 500, "rows": 64, "rate": 2.0, "warmup": 30}
+VISION = {"steps": 500, "horizon": 500, "rows": 64, "rate": 2.0, "warmup": 30}
 CRITIQUES = {"steps": 2000, "horizon": 2500, "rows": 32, "rate": 1.0, "warmup": 50}
-MATRIX_RATE, OTHER_RATE = 0.02, 0.003  # at rate 1: of hidden matrices, and of all else
-EYES_SHARE = 0.1  # how much a nat of seeing weighs in the second course, against a nat a token of writing
+MATRIX_RATE, OTHER_RATE = 0.02, 0.003  # at rate 1: of hidden matrices, and of everything else
+VISION_WEIGHT = 0.1  # of the vision loss in the second stage, in nats per image against nats per token
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--out", type=Path, required=True, help="folder to write (made if absent)")
+    options.add_argument("--out", type=Path, required=True, help="folder to write (created if absent)")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--scale", type=float, default=1.0, help="factor on the number of steps")
-    options.add_argument("--eyes", type=Path, help="eyes.pt of an earlier run, to do the second course only")
+    options.add_argument("--vision", type=Path, help="vision.pt of an earlier run: run the second stage only")
     args = options.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(args.seed)
     tokenizer.save_pretrained(args.out)
-    with tempfile.TemporaryDirectory() as meeting:
-        torch.multiprocessing.spawn(work, (args, tokenizer, f"file://{meeting}/point"), nprocs=WORKERS)
+    with tempfile.TemporaryDirectory() as rendezvous:
+        torch.multiprocessing.spawn(work, (args, tokenizer, f"file://{rendezvous}/point"), nprocs=WORKERS)
 
 
-def work(rank: int, args, tokenizer, meeting: str) -> None:
-    """One of WORKERS processes with one thread each: on matrices this small that is nearly twice as fast as
-    one process with two threads. All start from the same weights and add up their gradients after every
-    step."""
+def work(rank: int, args, tokenizer, rendezvous: str) -> None:
+    """One of WORKERS processes with one thread each, which for matrices this small is nearly twice as fast as
+    one process with two threads. All start from the same weights and average their gradients in every step.
+    """
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORKERS)
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=WORKERS)
     torch.manual_seed(args.seed)
     model = make_model(tokenizer)
-    eyes, writer = Eyes(model, tokenizer), Writer(tokenizer)
+    vision, critiques = VisionLoss(model, tokenizer), CritiqueBatches(tokenizer)
 
-    def look(rng: random.Random, rows: int):
+    def vision_losses(rng: random.Random, rows: int) -> Losses:
         while True:
-            shown = pictures([cases.case(rng, rng.choice(cases.TASKS), test=False) for _ in range(rows)])
-            loss = eyes.look(shown[:rows], rng)
-            yield loss, {"eyes": loss}
+            drawn = [cases.random_case(rng, rng.choice(cases.TASKS), test=False) for _ in range(rows)]
+            loss = vision.on_images(renderings_of(drawn)[:rows], rng)
+            yield loss, {"vision": loss}
 
-    def write(rng: random.Random, rows: int):
-        for chosen, batch, labels in writer.batches(rng, rows):
-            said = answer_loss(model, batch, labels)
-            seen = eyes.loss(pictures(chosen))
-            yield said + EYES_SHARE * seen, {"critiques": said, "eyes": seen}
+    def critique_losses(rng: random.Random, rows: int) -> Losses:
+        for chosen, batch, labels in critiques.batches(rng, rows):
+            answer = answer_loss(model, batch, labels)
+            seen = vision.loss(renderings_of(chosen))
+            yield answer + VISION_WEIGHT * seen, {"critiques": answer, "vision": seen}
 
     records = {}
-    if args.eyes:
-        model.load_state_dict(torch.load(args.eyes, weights_only=True))
+    if args.vision:
+        model.load_state_dict(torch.load(args.vision, weights_only=True))
     else:
-        records["eyes"] = train(model, look, EYES, args, rank)
+        records["vision"] = train(model, "vision", vision_losses, VISION, args, rank)
         if rank == 0:
-            torch.save(model.state_dict(), args.out / "eyes.pt")
-    records["critiques"] = train(model, write, CRITIQUES, args, rank)
+            torch.save(model.state_dict(), args.out / "vision.pt")
+    records["critiques"] = train(model, "critiques", critique_losses, CRITIQUES, args, rank)
     if rank == 0:
-        (args.out / "eyes.pt").unlink(missing_ok=True)
+        (args.out / "vision.pt").unlink(missing_ok=True)
         (args.out / "latest.pt").unlink(missing_ok=True)
         about = {"seed": args.seed, "scale": args.scale, "torch": torch.__version__}
-        about |= {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "courses": records}
+        about |= {"wording": {task: rubric.wording(task) for task in cases.TASKS}, "stages": records}
         save(model, args.out, about)
     torch.distributed.destroy_process_group()
 
 
 def make_tokenizer(seed: int):
-    """A byte-level BPE as Qwen's, small, learned from our own requests and answers; each constant line of the
-    question is one token more."""
+    """A small byte-level BPE like Qwen's, trained on our own requests and answers; each constant line of the
+    prompt is one additional token."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     lines = constant_lines()
 
-    def cut(pattern: str):
+    def split(pattern: str):
         return pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Split(Regex(pattern), "isolated"),
@@ -135,10 +140,10 @@ def make_tokenizer(seed: int):
     rng = random.Random(seed)
     corpus = ["system\n", "user\n", "assistant\n"] * 500
     for task in cases.TASKS * 3000:
-        case = cases.case(rng, task, test=False)
+        case = cases.random_case(rng, task, test=False)
         corpus += [case.request, case.truth.to_text()]
     words = Tokenizer(models.BPE())
-    words.pre_tokenizer = cut(WORD_PATTERN)
+    words.pre_tokenizer = split(WORD_PATTERN)
     words.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(SPECIAL) - len(THINK) - len(lines),
@@ -152,9 +157,9 @@ def make_tokenizer(seed: int):
     for line in lines:
         ((spelling, _),) = spelled.pre_tokenize_str(line)
         vocabulary[spelling] = len(vocabulary)
-    # what stands in the vocabulary as it is needs no merges: so the lines are found whole
+    # a piece that is in the vocabulary needs no merges: so the lines stay in one piece
     words.model = models.BPE(vocabulary, [tuple(m) for m in learned["merges"]], ignore_merges=True)
-    words.pre_tokenizer = cut("|".join([*map(re.escape, lines), WORD_PATTERN]))
+    words.pre_tokenizer = split("|".join([*map(re.escape, lines), WORD_PATTERN]))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
         eos_token="<|im_end|>",
@@ -168,7 +173,7 @@ def make_tokenizer(seed: int):
 
 
 def constant_lines() -> list[str]:
-    """Every line of the questions that no request changes, with its line break, the longest first."""
+    """Every line of the prompts that does not depend on the request, with its line break, longest first."""
     lines = set()
     for task in cases.TASKS:
         for message in rubric.messages(task, "\ue000"):
@@ -178,7 +183,7 @@ def constant_lines() -> list[str]:
 
 
 def make_model(tokenizer):
-    """The same class as the 8B, with everything small."""
+    """The same class as the 8B critic, with small layers."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     rope = {
@@ -226,51 +231,53 @@ def make_model(tokenizer):
     return Qwen3VLForConditionalGeneration(config)
 
 
-def train(model, lesson, course: dict, args, rank: int) -> dict:
-    """One course under one cosine of the learning rate. Returns what it was, how long it took and the mean
-    losses of its last 100 steps."""
-    steps = max(1, round(course["steps"] * args.scale))
-    horizon = max(1, course["horizon"] * args.scale)
-    rng = random.Random(f"{lesson.__name__} {args.seed} {rank}")
+def train(
+    model, name: str, losses_of: Callable[[random.Random, int], Losses], stage: dict, args, rank: int
+) -> dict:
+    """One stage with one cosine schedule of the learning rate. Returns its settings, the minutes it took and
+    the mean losses of its last 100 steps."""
+    steps = max(1, round(stage["steps"] * args.scale))
+    horizon = max(1, stage["horizon"] * args.scale)
+    rng = random.Random(f"{SEEDS[name]} {args.seed} {rank}")
     optimizers = make_optimizers(model)
     rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     recent: dict[str, list[float]] = {}
     began = time.time()
     model.train()
-    losses = lesson(rng, course["rows"] // WORKERS)
+    losses = losses_of(rng, stage["rows"] // WORKERS)
     for step in range(steps):
-        curve = min(1, (step + 1) / course["warmup"]) * (
+        curve = min(1, (step + 1) / stage["warmup"]) * (
             0.01 + 0.99 * (1 + math.cos(math.pi * step / horizon)) / 2
         )
         for optimizer, own in zip(optimizers, rates, strict=True):
             for group, rate in zip(optimizer.param_groups, own, strict=True):
-                group["lr"] = rate * course["rate"] * curve
+                group["lr"] = rate * stage["rate"] * curve
         loss, parts = next(losses)
         model.zero_grad()
         loss.backward()
-        add_up_gradients(model)
+        average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
-        for name, value in parts.items():
-            recent[name] = [*recent.get(name, [])[-99:], value.item()]
+        for part, value in parts.items():
+            recent[part] = [*recent.get(part, [])[-99:], value.item()]
         if rank == 0 and (step + 1) % 25 == 0:
-            means = ", ".join(f"{name} {mean(values[-25:]):.4f}" for name, values in recent.items())
-            log(f"{lesson.__name__}, step {step + 1}: {means}, {time.time() - began:.0f} s")
+            means = ", ".join(f"{part} {mean(values[-25:]):.4f}" for part, values in recent.items())
+            log(f"{name}, step {step + 1}: {means}, {time.time() - began:.0f} s")
         if rank == 0 and (step + 1) % 500 == 0:
-            torch.save(model.state_dict(), args.out / "latest.pt")  # to look at while it learns
+            torch.save(model.state_dict(), args.out / "latest.pt")  # to evaluate during training
     done = {"minutes": round((time.time() - began) / 60, 1)}
-    return course | done | {"loss": {name: round(mean(values), 5) for name, values in recent.items()}}
+    return stage | done | {"loss": {part: round(mean(values), 5) for part, values in recent.items()}}
 
 
 def make_optimizers(model) -> list[torch.optim.Optimizer]:
-    """Steps of even size in all directions for the matrices of the layers, AdamW for everything else."""
+    """Muon for the weight matrices of the layers, AdamW for everything else."""
     matrices, others = [], []
     for name, p in model.named_parameters():
         inner = p.ndim == 2 and "embed" not in name and "lm_head" not in name
         (matrices if inner else others).append(p)
     return [
-        Orthogonal(matrices, lr=MATRIX_RATE),
+        Muon(matrices, lr=MATRIX_RATE),
         torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
     ]
 
@@ -279,7 +286,7 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def add_up_gradients(model) -> None:
+def average_gradients(model) -> None:
     """The mean gradient of all workers, in every worker."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flat = torch.cat([g.flatten() for g in gradients]) / WORKERS
@@ -289,14 +296,14 @@ def add_up_gradients(model) -> None:
 
 
 def save(model, folder: Path, figures: dict) -> None:
-    """Weights in bf16, settings that transformers 4.57 and 5.x both read, and the figures of this run."""
+    """Weights in bf16, settings that both transformers 4.57 and 5 read, and the figures of this run."""
     model.to(torch.bfloat16).save_pretrained(folder)
     write_settings(folder)
     write_json(folder / "training.json", figures)
 
 
 def write_settings(folder: Path) -> None:
-    """Picture settings; and config and tokenizer in words that transformers 4.57 knows, as 5 does."""
+    """Image settings; and config and tokenizer under names that both transformers 4.57 and 5 know."""
     config = read_json(folder / "config.json")
     rope = config["text_config"]["rope_parameters"]
     config["text_config"] |= {
@@ -309,11 +316,11 @@ def write_settings(folder: Path) -> None:
     tokenizer |= {"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": special}
     tokenizer.pop("backend", None)
     write_json(folder / "tokenizer_config.json", tokenizer)
-    pictures = {"image_processor_type": "Qwen2VLImageProcessor"}
-    pictures |= {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
-    pictures |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    pictures |= {"size": {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}}
-    write_json(folder / "preprocessor_config.json", pictures)
+    images = {"image_processor_type": "Qwen2VLImageProcessor"}
+    images |= {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    images |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    images |= {"size": {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}}
+    write_json(folder / "preprocessor_config.json", images)
 
 
 def read_json(file: Path) -> dict:

@@ -103,10 +103,10 @@ def test_a_critic_that_keeps_the_format_writes_the_same_with_and_without_constra
     critic, rng = local.load(SHAPES_CRITIC), random.Random("form")
     questions = []
     for number in range(6):
-        case = cases.case(rng, cases.TASKS[number % 2], test=True)
+        case = cases.random_case(rng, cases.TASKS[number % 2], test=True)
         sources = (from_pil(draw(case.source, 96, number)),) if case.source else ()
         questions.append(
-            Question(case.task, case.request, (from_pil(draw(case.picture, 96, number)),), sources)
+            Question(case.task, case.request, (from_pil(draw(case.rendering, 96, number)),), sources)
         )
     own = critic.judge(questions, guided=False, invariant=invariant)
     guided = critic.judge(questions, invariant=invariant, batch_size=4)

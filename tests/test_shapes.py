@@ -1,12 +1,13 @@
-"""The built-in world: its language, its generator that errs, its teacher, and the critic trained in it."""
+"""The built-in demo world: requests, a generator that makes mistakes, true critiques, and the critic."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -21,31 +22,31 @@ from rr_models.images import from_pil
 from rr_models.judgement.critique import COMPLETE
 from rr_models.parsing.parse import parse
 from rr_models.prompting.rubric import wording
-from rr_models.shapes import cases, generator, language
+from rr_models.shapes import cases, generator, phrasing
 from rr_models.shapes.draw import draw
-from rr_models.shapes.world import Fault, Picture, Scene, differences, flaws, word_faults
+from rr_models.shapes.scene import Fault, Rendering, Scene, differences, flaws, word_faults
 
 ROOT = Path(__file__).resolve().parents[1]
 seeds = st.integers(0, 2**32)
 
 
-def faults_of(scene: Scene, picture: Picture) -> tuple[Fault, ...]:
-    return differences(scene, picture.scene) + flaws(picture) + word_faults(scene.word, picture)
+def faults_of(scene: Scene, rendering: Rendering) -> tuple[Fault, ...]:
+    return differences(scene, rendering.scene) + flaws(rendering) + word_faults(scene.word, rendering)
 
 
 @given(seeds, st.booleans())
 def test_a_request_reads_back_as_the_scene_it_was_made_from(seed, test):
     rng = random.Random(seed)
-    scene = cases.scene(rng, test)
-    assert language.read(language.phrase(scene, rng)) == language.Reading(scene, frozenset())
+    scene = cases.random_scene(rng, test)
+    assert phrasing.parse_prompt(phrasing.phrase(scene, rng)) == phrasing.ParsedPrompt(scene, frozenset())
 
 
 @given(seeds, st.sampled_from(cases.TASKS), st.booleans())
-def test_cases_stay_on_their_side_and_their_critique_parses_back(seed, task, test):
+def test_cases_stay_in_their_split_and_their_critique_parses_back(seed, task, test):
     rng = random.Random(seed)
-    first = cases.case(rng, task, test)
-    for case in (first, cases.another(first, rng, test)):
-        scenes = [case.wanted, case.picture.scene] + ([case.source.scene] if case.source else [])
+    first = cases.random_case(rng, task, test)
+    for case in (first, cases.redrawn(first, rng, test)):
+        scenes = [case.wanted, case.rendering.scene] + ([case.source.scene] if case.source else [])
         assert {cases.held_out(scene) for scene in scenes} == {test}
         assert case.truth.status == COMPLETE
         read = parse(case.truth.to_text(), task, case.request)
@@ -54,46 +55,63 @@ def test_cases_stay_on_their_side_and_their_critique_parses_back(seed, task, tes
         assert (case.truth.overall == 4.0) == (not case.faults)
 
 
+def test_cases_and_renderings_stay_those_that_the_critic_was_trained_on():
+    """A change would move held-out scenes into training, or change what the shipped critic was taught."""
+    digest = hashlib.sha256()
+    for seed in range(60):
+        rng = random.Random(seed)
+        for task in cases.TASKS:
+            for test in (False, True):
+                case = cases.random_case(rng, task, test)
+                source = case.source and astuple(case.source)
+                drawn = (case.request, source, astuple(case.rendering), case.truth.to_text())
+                digest.update(repr(drawn).encode())
+        prompt = phrasing.phrase(cases.random_scene(rng, test=True), rng)
+        for demanded in ("", " Make sure that the left shape is red, the picture is sharp."):
+            digest.update(repr(astuple(generator.sample_rendering(prompt + demanded, seed))).encode())
+    assert digest.hexdigest() == "9e1d1b1ee536f8659e221d3682ef8efda809a8e913b91b58735653a3d4df4237"
+
+
 @given(seeds)
-def test_a_refined_request_asks_for_the_same_scene_and_stresses_every_fault(seed):
+def test_a_refined_request_asks_for_the_same_scene_and_demands_every_correction(seed):
     rng = random.Random(seed)
-    case = cases.case(rng, "t2i", test=False)
-    reading = language.read(case.truth.refined_request)
-    assert reading.scene == case.wanted
+    case = cases.random_case(rng, "t2i", test=False)
+    parsed = phrasing.parse_prompt(case.truth.refined_request)
+    assert parsed.scene == case.wanted
     kinds = {"letters": "word", "no word": "word"}
-    assert {(kinds.get(f.kind, f.kind), f.place) for f in case.faults} <= reading.stressed
+    assert {(kinds.get(f.kind, f.kind), f.position) for f in case.faults} <= parsed.demanded
 
 
-def test_stressing_every_fault_mends_most_and_touches_nothing_else():
+def test_demanding_every_correction_fixes_most_faults_and_changes_nothing_else():
     rng = random.Random(0)
     plain = firm = 0
     for seed in range(300):
-        scene = cases.scene(rng, test=False)
-        before = faults_of(scene, generator.imagine(str(scene), seed))
-        firmly = f"{scene}. {language.demands(before, scene)}"
-        after = faults_of(scene, generator.imagine(firmly, seed))
+        scene = cases.random_scene(rng, test=False)
+        before = faults_of(scene, generator.sample_rendering(str(scene), seed))
+        demanding = f"{scene}. {phrasing.demands(before, scene)}"
+        after = faults_of(scene, generator.sample_rendering(demanding, seed))
         # a shape that was missing may turn out to have faults of its own
-        came = {fault.place for fault in set(after) - set(before)}
-        assert came <= {fault.place for fault in before if fault.kind == "missing"}
+        new = {fault.position for fault in set(after) - set(before)}
+        assert new <= {fault.position for fault in before if fault.kind == "missing"}
         plain, firm = plain + len(before), firm + len(after)
     assert plain > 200
     assert firm < plain / 4
 
 
-def test_the_same_prompt_and_seed_draw_the_same_picture():
+def test_equal_prompt_and_seed_draw_equal_images():
     request = "a large red circle on the left and a small blue star on the right"
-    pictures = [generator.generate(request, seed, size=64) for seed in (5, 5, 6)]
-    assert pictures[0].size == (64, 64)
-    assert pictures[0].tobytes() == pictures[1].tobytes() != pictures[2].tobytes()
+    images = [generator.generate(request, seed, size=64) for seed in (5, 5, 6)]
+    assert images[0].size == (64, 64)
+    assert images[0].tobytes() == images[1].tobytes() != images[2].tobytes()
 
 
 def test_other_spellings_are_read():
-    reading = language.read("Big RED circle in the centre, a little blue star at the left")
-    assert str(reading.scene) == "a small blue star on the left, a large red circle in the middle"
+    parsed = phrasing.parse_prompt("Big RED circle in the centre, a little blue star at the left")
+    assert str(parsed.scene) == "a small blue star on the left, a large red circle in the middle"
 
 
 def test_a_request_for_anything_else_is_refused_with_an_example():
-    with pytest.raises(language.UnreadableRequest, match="a large red circle on the left"):
+    with pytest.raises(phrasing.UnreadableRequest, match="a large red circle on the left"):
         generator.generate("a cat on a sofa", 0)
 
 
@@ -103,15 +121,15 @@ def critic():
 
 
 def question(case: cases.Case, rng: random.Random) -> Question:
-    def shown(picture):
-        return from_pil(draw(picture, 256, rng.getrandbits(32)))
+    def shown(rendering):
+        return from_pil(draw(rendering, 256, rng.getrandbits(32)))
 
     return Question(
-        case.task, case.request, (shown(case.picture),), (shown(case.source),) if case.source else ()
+        case.task, case.request, (shown(case.rendering),), (shown(case.source),) if case.source else ()
     )
 
 
-def test_the_shipped_critic_is_whole_small_and_trained_on_the_wording_in_use():
+def test_the_shipped_critic_is_complete_small_and_trained_on_the_prompt_in_use():
     check(SHAPES_CRITIC)
     assert (SHAPES_CRITIC / "model.safetensors").stat().st_size < 8_000_000
     learned = json.loads((SHAPES_CRITIC / "training.json").read_text("utf-8"))["wording"]
@@ -122,7 +140,7 @@ def test_the_shipped_critic_is_whole_small_and_trained_on_the_wording_in_use():
 def test_the_critic_scores_what_it_has_never_seen(critic):
     """Held-out cases; exactly the true scores, not merely near them. The benchmark has the figures."""
     rng = random.Random("test")
-    made = [cases.case(rng, task, test=True) for task in cases.TASKS for _ in range(12)]
+    made = [cases.random_case(rng, task, test=True) for task in cases.TASKS for _ in range(12)]
     critiques = critic.judge([question(case, rng) for case in made], batch_size=12)
     assert [c.status for c in critiques] == [COMPLETE] * 24
     right = sum(
@@ -132,12 +150,12 @@ def test_the_critic_scores_what_it_has_never_seen(critic):
     assert right >= 17, "\n".join(c.text for c in critiques)
 
 
-def test_the_critic_looks_at_the_picture_and_not_only_at_the_request(critic):
+def test_the_critic_looks_at_the_image_and_not_only_at_the_request(critic):
     request = "a large red circle on the left and a small blue star on the right"
-    right = language.read(request).scene
+    right = phrasing.parse_prompt(request).scene
     wrong = right.put("left", replace(right.at("left"), color="green"))
     empty = Scene((None, None, None))
-    shown = [from_pil(draw(Picture(scene), 256, 3)) for scene in (right, wrong, empty)]
+    shown = [from_pil(draw(Rendering(scene), 256, 3)) for scene in (right, wrong, empty)]
     good, worse, worst = critic.critique(shown, request)
     assert good.overall == 4.0
     assert good.overall > worse.overall > worst.overall
@@ -145,7 +163,7 @@ def test_the_critic_looks_at_the_picture_and_not_only_at_the_request(critic):
         "Left: wanted a large red circle, shows a large green circle, wrong color."
         in worse.aspect("text_faithfulness").justification
     )
-    assert language.read(worse.refined_request).stressed == {("color", "left")}
+    assert phrasing.parse_prompt(worse.refined_request).demanded == {("color", "left")}
 
 
 @pytest.mark.slow

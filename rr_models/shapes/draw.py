@@ -1,4 +1,4 @@
-"""Draws a Picture. All measures are in units of 1/96 of the picture's side, so that any size looks the same.
+"""Draw a Rendering. All measures are in units of 1/96 of the image's side, so that every size looks the same.
 
 The letters are a 5x7 dot font of our own: the same on every machine, whatever fonts are installed.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .world import COLORS, PLACES, Picture, Thing
+from .scene import COLORS, POSITIONS, Figure, Rendering
 
 UNITS = 96
+RGB = tuple[int, int, int]
 
 LETTERS = {
     "A": "01110 10001 10001 11111 10001 10001 10001",
@@ -33,53 +35,62 @@ LETTERS = {
 }
 
 
-def draw(picture: Picture, size: int = 256, seed: int = 0) -> Image.Image:
-    """An RGB image of `size` x `size` pixels. The seed decides what does not matter: tints, jitter, the
+def draw(rendering: Rendering, size: int = 256, seed: int = 0) -> Image.Image:
+    """An RGB image of `size` x `size` pixels. The seed decides what no request can name: tints, jitter, the
     background."""
     rng = random.Random(seed)
     scale = 2 * size / UNITS  # drawn at twice the size and shrunk, which smooths the edges
-    paper = tuple(rng.randint(215, 255) for _ in range(3))
-    image = Image.new("RGB", (2 * size, 2 * size), paper)
+    background = _rgb(rng.randint(215, 255) for _ in range(3))
+    image = Image.new("RGB", (2 * size, 2 * size), background)
     pen = ImageDraw.Draw(image)
-    middle_height = 34 if picture.scene.word else 46
-    for place, thing in zip(PLACES, picture.scene.things, strict=True):
-        if thing:
-            x = 16 + 32 * PLACES.index(place) + rng.uniform(-1.5, 1.5)
-            y = middle_height + rng.uniform(-4, 4)
-            _thing(pen, thing, x, y, scale, rng, paper if picture.cut == place else None)
-    if picture.scene.word:
-        _word(pen, picture.scene.word, scale, rng, picture.broken_letters)
+    row = 34 if rendering.scene.word else 46
+    for index, (position, figure) in enumerate(zip(POSITIONS, rendering.scene.figures, strict=True)):
+        if figure:
+            x = 16 + 32 * index + rng.uniform(-1.5, 1.5)
+            y = row + rng.uniform(-4, 4)
+            _draw_figure(pen, figure, x, y, scale, rng, background if rendering.cut == position else None)
+    if rendering.scene.word:
+        _draw_word(pen, rendering.scene.word, scale, rng, rendering.broken_letters)
     image = image.resize((size, size), Image.Resampling.BOX)
-    if picture.blurred:
+    if rendering.blurred:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(1.4, 1.8) * size / UNITS))
-    return _noise(image, rng) if picture.noisy else image
+    return _with_noise(image, rng) if rendering.noisy else image
 
 
-def _thing(pen, thing: Thing, x: float, y: float, scale: float, rng: random.Random, cut_with) -> None:
-    radius = rng.uniform(13, 14.5) if thing.size == "large" else rng.uniform(8, 9.5)
-    color = tuple(min(255, max(0, c + rng.randint(-12, 12))) for c in COLORS[thing.color])
+def _draw_figure(
+    pen: ImageDraw.ImageDraw,
+    figure: Figure,
+    x: float,
+    y: float,
+    scale: float,
+    rng: random.Random,
+    cut_color: RGB | None,
+) -> None:
+    """Draw one figure around (x, y), in units; `cut_color` covers its right part."""
+    radius = rng.uniform(13, 14.5) if figure.size == "large" else rng.uniform(8, 9.5)
+    color = _rgb(min(255, max(0, c + rng.randint(-12, 12))) for c in COLORS[figure.color])
     box = [(x - radius) * scale, (y - radius) * scale, (x + radius) * scale, (y + radius) * scale]
-    if thing.shape == "circle":
+    if figure.shape == "circle":
         pen.ellipse(box, fill=color)
-    elif thing.shape == "square":
+    elif figure.shape == "square":
         inset = 0.1 * radius * scale
         pen.rectangle([box[0] + inset, box[1] + inset, box[2] - inset, box[3] - inset], fill=color)
     else:
-        corners = 3 if thing.shape == "triangle" else 10
+        corners = 3 if figure.shape == "triangle" else 10
         points = []
         for i in range(corners):
             r = radius * (0.45 if corners == 10 and i % 2 else 1.0)
-            turn = 2 * math.pi * i / corners
-            points.append(((x + r * math.sin(turn)) * scale, (y - r * math.cos(turn)) * scale))
+            angle = 2 * math.pi * i / corners
+            points.append(((x + r * math.sin(angle)) * scale, (y - r * math.cos(angle)) * scale))
         pen.polygon(points, fill=color)
-    if cut_with:
+    if cut_color:
         edge = (x + rng.uniform(0.05, 0.25) * radius) * scale
-        pen.rectangle([edge, box[1] - scale, box[2] + scale, box[3] + scale], fill=cut_with)
+        pen.rectangle([edge, box[1] - scale, box[2] + scale, box[3] + scale], fill=cut_color)
 
 
-def _word(pen, word: str, scale: float, rng: random.Random, broken: bool) -> None:
+def _draw_word(pen: ImageDraw.ImageDraw, word: str, scale: float, rng: random.Random, broken: bool) -> None:
     dot = rng.uniform(2.9, 3.2) * scale
-    ink = tuple(rng.randint(0, 60) for _ in range(3))
+    ink = _rgb(rng.randint(0, 60) for _ in range(3))
     left = UNITS * scale / 2 - dot * (6 * len(word) - 1) / 2
     top = (67 + rng.uniform(-1, 1)) * scale
     garbled = rng.sample(range(len(word)), rng.randint(1, 2)) if broken else ()
@@ -94,8 +105,13 @@ def _word(pen, word: str, scale: float, rng: random.Random, broken: bool) -> Non
                     pen.rectangle([x, y, x + dot - 1, y + dot - 1], fill=ink)
 
 
-def _noise(image: Image.Image, rng: random.Random) -> Image.Image:
+def _with_noise(image: Image.Image, rng: random.Random) -> Image.Image:
     grain = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(0.11, 0.15), (UNITS, UNITS, 3))
     step = np.arange(image.width) * UNITS // image.width
     pixels = np.asarray(image, np.float32) / 255 + grain[step][:, step]
     return Image.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def _rgb(values: Iterable[int]) -> RGB:
+    red, green, blue = values
+    return red, green, blue

@@ -1,19 +1,19 @@
-"""A generator that errs, as real ones do: it draws what the prompt says but misreads a part of it now and
-then.
+"""A generator that makes mistakes, as real ones do: it draws the prompt but now and then gets a part wrong.
 
-The chance falls where the prompt states a thing firmly, so a better prompt really helps; which parts go wrong
-depends on the seed, so a new seed may help too. Same prompt and same seed: the same picture.
+A part goes wrong less often if the prompt demands it, so a better prompt really helps; which parts go wrong
+depends on the seed, so a new seed may help too. Equal prompt and seed give the same image.
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from PIL import Image
 
 from .draw import draw
-from .language import read
-from .world import COLORS, PLACES, SHAPES, SIZES, WORDS, Picture, Thing
+from .phrasing import parse_prompt
+from .scene import COLORS, POSITIONS, SHAPES, SIZES, WORDS, Figure, Rendering, Scene
 
 CHANCES = {
     "missing": 0.06,
@@ -26,50 +26,55 @@ CHANCES = {
     "blur": 0.08,
     "cut": 0.05,
 }
-STRESSED = 0.15
-"""What remains of a chance when the prompt states the thing firmly."""
+"""The chance of each fault."""
+DEMANDED = 0.15
+"""Factor on the chance of a fault that the prompt demands to be right."""
 
 
-def imagine(prompt: str, seed: int) -> Picture:
-    """What the generator makes of the prompt. Every decision has its own dice, thrown from the seed alone, so
-    stressing one thing changes nothing else in the picture."""
-    reading = read(prompt)
-    scene = reading.scene
+def sample_rendering(prompt: str, seed: int) -> Rendering:
+    """What the generator makes of the prompt. Raises UnreadableRequest.
 
-    def goes_wrong(kind: str, place: str | None = None) -> random.Random | None:
-        dice = random.Random(f"{seed} {kind} {place}")
-        chance = CHANCES[kind] * (STRESSED if (kind, place) in reading.stressed else 1)
-        return dice if dice.random() < chance else None
+    Every decision has a random generator of its own, seeded by the seed alone, so that a demand for one thing
+    changes nothing else in the image.
+    """
+    parsed = parse_prompt(prompt)
+    scene = parsed.scene
+
+    def goes_wrong(fault: str, position: str | None = None) -> random.Random | None:
+        rng = random.Random(f"{seed} {fault} {position}")
+        chance = CHANCES[fault] * (DEMANDED if (fault, position) in parsed.demanded else 1)
+        return rng if rng.random() < chance else None
 
     cut = None
-    for place in PLACES:
-        thing = scene.at(place)
-        if thing is None:
-            if dice := goes_wrong("extra", place):
-                scene = scene.put(place, _any_thing(dice))
-        elif goes_wrong("missing", place):
-            scene = scene.put(place, None)
+    for position in POSITIONS:
+        figure = scene.at(position)
+        if figure is None:
+            if rng := goes_wrong("extra", position):
+                scene = scene.put(position, _random_figure(rng))
+        elif goes_wrong("missing", position):
+            scene = scene.put(position, None)
         else:
             wrong = {
-                kind: dice.choice([v for v in values if v != getattr(thing, kind)])
-                for kind, values in (("color", tuple(COLORS)), ("shape", SHAPES), ("size", SIZES))
-                if (dice := goes_wrong(kind, place))
+                attribute: rng.choice([value for value in values if value != getattr(figure, attribute)])
+                for attribute, values in (("color", tuple(COLORS)), ("shape", SHAPES), ("size", SIZES))
+                if (rng := goes_wrong(attribute, position))
             }
-            scene = scene.put(place, Thing(**{**vars(thing), **wrong}))
-            cut = cut or (place if goes_wrong("cut", place) else None)
+            scene = scene.put(position, replace(figure, **wrong))
+            cut = cut or (position if goes_wrong("cut", position) else None)
     broken = False
-    if scene.word and (dice := goes_wrong("word")):
-        slip = dice.choice(("letters", "other", "none"))
-        broken = slip == "letters"
-        other = dice.choice([w for w in WORDS if w != scene.word])
-        scene = type(scene)(scene.things, {"letters": scene.word, "other": other, "none": None}[slip])
-    return Picture(scene, bool(goes_wrong("noise")), bool(goes_wrong("blur")), cut, broken)
+    if scene.word and (rng := goes_wrong("word")):
+        mistake = rng.choice(("letters", "other", "none"))
+        broken = mistake == "letters"
+        other = rng.choice([word for word in WORDS if word != scene.word])
+        word = {"letters": scene.word, "other": other, "none": None}[mistake]
+        scene = Scene(scene.figures, word)
+    return Rendering(scene, bool(goes_wrong("noise")), bool(goes_wrong("blur")), cut, broken)
 
 
 def generate(prompt: str, seed: int, size: int = 256) -> Image.Image:
     """Draw the prompt as an RGB image of `size` x `size` pixels. Raises UnreadableRequest."""
-    return draw(imagine(prompt, seed), size, seed)
+    return draw(sample_rendering(prompt, seed), size, seed)
 
 
-def _any_thing(dice: random.Random) -> Thing:
-    return Thing(dice.choice(tuple(COLORS)), dice.choice(SHAPES), dice.choice(SIZES))
+def _random_figure(rng: random.Random) -> Figure:
+    return Figure(rng.choice(tuple(COLORS)), rng.choice(SHAPES), rng.choice(SIZES))
