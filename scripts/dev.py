@@ -80,8 +80,9 @@ def environment(_: Sequence[str]) -> list[str]:
 
 
 def check(_: Sequence[str] = ()) -> list[str]:
-    """Run all checks, whatever the others say; return the names of those that failed."""
+    """Run all checks, even after one that failed; return the names of those that failed."""
     prepare_environment()
+    dev_comfyui.fetch(dev_comfyui.CURRENT, PYTHON)  # the nodes are checked against its types
     return [name for name, command in CHECKS.items() if not run(command)]
 
 
