@@ -1,7 +1,7 @@
-"""The headings of a critic's answer: one line -> heading or None, in whatever Markdown dress and numbering.
+"""The headings of a critic's answer: one line -> heading or None, in any Markdown dress and numbering.
 
-Knows the names of a profile's aspects, those of the protocol, and their usual variants. Whether a heading
-counts where it stands is not decided here.
+Knows the names of a profile's aspects, those of the protocol (answer_format.py), and their usual variants.
+Whether a heading counts where it stands is not decided here.
 """
 
 from __future__ import annotations
@@ -11,36 +11,37 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ..judgement.answer_format import NAMES
 from ..judgement.aspects import Aspect, Profile
 from ..judgement.task import Task
 from .scores import SCORES, SIDES, ParsedScore, pair_values, score, winner
 
 UNKNOWN = "unknown"
-"""The name of what is made up like a heading, but belongs to nothing that the protocol knows."""
+"""The name of what looks like a heading, but is none of the protocol's."""
 
-# what the user wrote, and what becomes of it
+# how critics call the user's request, and what they do with it
 _ASKED = r"(?:user(?:['’]?s)? )?(?:request|prompt|instruction|query)"
 _ASKED_ZH = "(?:用户|编辑)?(?:请求|需求|指令|提示词?)"
 _BETTER_ZH = "(?:优化|改进|修改|精炼|细化|润色|完善|修订|改写|调整)"
-_PICTURES = "(?:user |text |image |edit(?:ing)? |generation )?"
-# patterns; a blank stands for what may stand between words
-_SECTIONS = {
+_MEDIUM = "(?:user |text |image |edit(?:ing)? |generation )?"
+# variants of the protocol's names, as patterns; a blank stands for anything that may separate words
+_VARIANTS = {
     "analysis": rf"{_ASKED} analysis|analysis of (?:the )?{_ASKED}|{_ASKED_ZH}的?(?:分析|解析|理解)",
     "judgement": "detailed (?:judge?ments?|judging|evaluation|assessment|comparison)"
     "|详细的?(?:评判|评估|评价|评审|判断|比较|对比|评分)",
-    "justification": "justification|reasoning|rationale|explanation|evidence|reason|analysis|comments?"
+    "justification": "reasoning|rationale|explanation|evidence|reason|analysis|comments?"
     "|(?:评分|打分|评判|判断|评价|评估|扣分)?(?:理由|依据|原因)|分析|说明|解释|评语|论证|论据",
     "score": "(?:aspect )?(?:scores?|ratings?)|(?:该项|本项)?(?:评分|得分|分数|打分)",
     "summary": "(?:(?:overall|final) )?summary|conclusion|(?:综合)?总结|概述|概括|小结|结论|摘要",
-    "comments": rf"(?:{_ASKED} )?refinement(?! request)(?: (?:comments?|suggestions?|notes?))?"
+    "refinement_comments": rf"(?:{_ASKED} )?refinement(?! request)(?: (?:comments?|suggestions?|notes?))?"
     rf"|{_BETTER_ZH}(?:意见|建议|说明)|{_ASKED_ZH}的?{_BETTER_ZH}",
-    "refined": "(?:the )?(?:(?:final|suggested) )?(?:refined|revised|improved|optimi[sz]ed|enhanced|updated"
-    rf"|rewritten|new|suggested|final) {_PICTURES}(?:request|prompt|instruction|query|caption)"
+    "refined_request": "(?:the )?(?:(?:final|suggested) )?(?:refined|revised|improved|optimi[sz]ed|enhanced"
+    rf"|updated|rewritten|new|suggested|final) {_MEDIUM}(?:request|prompt|instruction|query|caption)"
     "|refinement request"
     rf"|(?:最终)?{_BETTER_ZH}(?:后的?|过的)?{_ASKED_ZH}",
 }
 _WINNERS = (
-    *("Winner", "Winning Image", "Better Image", "Preferred Image", "Preference"),
+    *(NAMES["winner"], "Winning Image", "Better Image", "Preferred Image", "Preference"),
     *("胜者", "获胜者", "优胜者", "胜出者", "胜出", "赢家", "更优图像", "更好的图像"),
 )
 
@@ -49,7 +50,7 @@ _BETWEEN = r"[\s_-]{1,60}"
 
 
 def _spelled(name: str) -> str:
-    """A pattern for a name in whatever case, with "and" or "&", and blanks, "_" or "-" between its words."""
+    """A pattern for a name in any case, with "and" or "&", and blanks, "_" or "-" between its words."""
     words = re.split(r"[\s_-]+", name.translate(_PLAIN).strip())
     pattern = _BETWEEN.join("(?:and|&)" if w.lower() in ("and", "&") else re.escape(w) for w in words)
     return pattern.replace(
@@ -69,6 +70,9 @@ def _side(letter: str) -> str:
     alone = rf"(?:{SIDES}{apart}{letter}|(?-i:{letter}))(?![^\W_])"
     return rf"(?P<score_{letter.lower()}>{of_side}|{sides_own})|(?P<side_{letter.lower()}>{alone})"
 
+
+# groups of the pattern that name a side too
+_SIDED = {f"{kind}_{side}": (kind, side) for kind in ("score", "side") for side in ("a", "b", "ab")}
 
 _HEAD = 160  # no heading is longer; bounds the work on one line
 _MARKS = " \t#*_-+`•·●■◆►▶★✅【"
@@ -103,8 +107,13 @@ _PLAIN |= dict.fromkeys(
 )
 _PLAIN |= {ord("﹕"): ":", ord("\t"): " "}
 
+# the protocol's name comes last, so that it never hides a longer variant
 _SECTION = re.compile(
-    "|".join(f"(?P<{name}>{pattern.replace(' ', _BETWEEN)})" for name, pattern in _SECTIONS.items()), re.I
+    "|".join(
+        f"(?P<{name}>{pattern.replace(' ', _BETWEEN)}|{_spelled(NAMES[name])})"
+        for name, pattern in _VARIANTS.items()
+    ),
+    re.I,
 )
 _PAIR_SECTION = re.compile(
     rf"(?P<score_ab>{SCORES}\s{{0,3}}[(\[]?(?:{SIDES}\s?)?A\s?[/,&|]\s?(?:{SIDES}\s?)?B[)\]]?)"
@@ -115,22 +124,22 @@ _PAIR_SECTION = re.compile(
 
 @dataclass(frozen=True)
 class Heading:
-    """`name` is an aspect's key under `aspect`, a section of the protocol, "score", "winner", "side" or
-    UNKNOWN; `side` is "a", "b" or "ab" where the heading names it; `rest` stands behind the heading."""
+    """`name` is "aspect" (which is in `aspect`), a section of the protocol, "score", "winner", "side" or
+    UNKNOWN; `side` is "a", "b" or "ab" if the heading names it; `rest` is the text after the heading."""
 
     name: str
     rest: str = ""
     hashed: bool = False  # under a "#"
     number: int | None = None
     bold: bool = False
-    part: str = ""  # of an aspect: "score" or "justification" where that stands beside its name
-    label: bool = False  # UNKNOWN only: a bold label in front of text, which may be part of a justification
+    part: str = ""  # of an aspect: "score" or "justification" if that stands beside its name
+    label: bool = False  # UNKNOWN only: a bold label before text, which may be part of a justification
     side: str = ""
     aspect: Aspect | None = None
 
     @property
     def marked(self) -> bool:
-        """Whether more than its words makes it a heading."""
+        """Whether a "#", bold type or a number marks it as a heading."""
         return self.hashed or self.bold or self.number is not None
 
 
@@ -143,7 +152,7 @@ def _names(aspects: tuple[Aspect, ...]) -> re.Pattern:
 
 
 class Headings:
-    """The headings of one task under one profile, and how to read the values behind them."""
+    """The headings of one task under one profile, and how to read the values after them."""
 
     def __init__(self, profile: Profile, task: str):
         self.pair = Task.parse(task).is_pair
@@ -176,21 +185,21 @@ class Headings:
             names = self._names.match(bare, of.end())
         matches = [m for m in (names, self._sections.match(bare)) if m]
         for name in sorted(matches, key=re.Match.end, reverse=True):  # "Score" is not "Score of Colours"
-            kind, _, which = name.lastgroup.partition("_")
-            aspect = None if kind else self.aspects[int(which)]
-            kind = kind or "aspect"
-            rest = self._behind(kind, which, bare, name.end(), written, marks)
+            group = name.lastgroup or ""
+            aspect = self.aspects[int(group[1:])] if group.startswith("_") else None
+            kind, side = ("aspect", "") if aspect else _SIDED.get(group, (group, ""))
+            rest = self._rest(kind, side, bare, name.end(), written, marks)
             if rest is not None and aspect:
-                part = _part(bare[name.end(name.lastgroup) : name.end()], of is not None)
+                part = _part(bare[name.end(group) : name.end()], of is not None)
                 return Heading(kind, rest, part=part, aspect=aspect, **dress)
             if rest is not None:
-                return Heading(kind, rest, side=which, **dress)
+                return Heading(kind, rest, side=side, **dress)
         return _unknown(head, bare, **dress)
 
     def values(
         self, text: str, name: str = "score", side: str = "", alone: bool = False
     ) -> dict[str, ParsedScore]:
-        """What `text` says behind a heading: for one picture under "score"; for a pair under "a", "b" and
+        """What `text` after a heading says: for one image under "score"; for a pair under "a", "b" and
         "winner", as far as it says them."""
         if not self.pair:
             return {"score": score(text, alone=alone, scale=self.scale)}
@@ -203,7 +212,7 @@ class Headings:
         values = self.values(text, name, side, alone)
         return bool(values) and None not in values.values()
 
-    def _behind(self, name: str, side: str, bare: str, end: int, line: str, marks: str) -> str | None:
+    def _rest(self, name: str, side: str, bare: str, end: int, line: str, marks: str) -> str | None:
         """What follows a name, None if the name only starts a sentence. `bare` is the head of `line`."""
         plain, line = bare[end:], line[end:]
         start = 0

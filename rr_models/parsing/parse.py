@@ -6,7 +6,6 @@ what was read becomes scores, a status and notes. No text makes it raise; time i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -25,9 +24,10 @@ from ..judgement.critique import (
 )
 from ..judgement.task import Task
 from ..judgement.verdict import PairScore, Verdict, winner_of
-from .answer_reader import CUT, REPEAT, AnswerReader
+from .answer_reader import AnswerReader, Place
+from .json_answer import json_within, read_json, whole_json
+from .readings import CUT_OFF, AspectReading, ScoreSlot
 from .refined_prompt import prompt, refuses
-from .slots import WINNER, AspectReading, ScoreSlot
 
 _COPIES = 4  # so many copies of one thing at the end of an answer are a loop, not emphasis
 _LINES, _SIGNS = "lines", "signs"  # what a loop repeats
@@ -35,8 +35,6 @@ _LONGEST_LOOP = 200  # lines or signs
 _SHORTEST_TAIL = 60  # signs; "......" is no loop
 
 _THINK = re.compile(r"(?P<opens>^[ \t]*<think(?:ing)?>)|</think(?:ing)?>", re.I | re.M)
-_JSON = re.compile(r"\s*(?:```(?:json)?\s*)?([{\[\"].*[}\]\"])\s*(?:```)?\s*", re.I | re.S)
-_JSON_WITHIN = re.compile(r"(?:^|\s)([{\[]\s*[{\"].*[}\]])", re.S)
 _ODD_LINE_ENDS = re.compile("[\v\f\x85\u2028\u2029]")
 _QUOTED_LINE = re.compile(r"^[ \t]*>[ \t]?", re.M)
 _FRACTION = re.compile(r"[0-9][.,][0-9]")
@@ -87,7 +85,7 @@ def parse_answer(
     """Read one answer: a Critique from `parse` or a Verdict from `parse_pair`, by the task."""
     task = Task.parse(task)
     reader, answer_notes = _read(text, task, truncated, profile)
-    readings = [reader.settled(aspect) for aspect in profile.aspects(task)]
+    readings = [reader.readings.settled(aspect) for aspect in profile.aspects(task)]
     notes: list[str] = []
     to_score = _pair_score if task.is_pair else _aspect_score
     aspects = tuple(to_score(reading, notes) for reading in readings)
@@ -98,8 +96,8 @@ def parse_answer(
         "request": request,
         "aspects": aspects,
         "status": status,
-        "analysis": reader.section("analysis") or reader.section("preamble"),
-        "summary": reader.section("summary"),
+        "analysis": reader.text(Place.ANALYSIS) or reader.text(Place.PREAMBLE),
+        "summary": reader.text(Place.SUMMARY),
         "text": text,
         "notes": tuple(notes),
         "scale": profile.scale,
@@ -108,8 +106,8 @@ def parse_answer(
         return Verdict(**common)
     return Critique(
         **common,
-        refinement_comments=reader.section("comments"),
-        refined_request=prompt(reader.section("refined")),
+        refinement_comments=reader.text(Place.COMMENTS),
+        refined_request=prompt(reader.text(Place.REFINED)),
     )
 
 
@@ -144,21 +142,21 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
     notes = []
     if text.strip() and not answer.strip():
         notes.append("there is nothing but thinking")
-    data = _data(_JSON.fullmatch(answer))
+    data = whole_json(answer)
     if isinstance(data, str):
         answer = data  # the whole answer as one JSON text
     elif data:
-        return _of_data(data, profile, task), notes
+        return read_json(data, profile, task), notes
     lines, loop = _without_loop(answer.split("\n"))
     # what stands before a loop was written to its end
     reader = AnswerReader(profile, task, truncated=truncated and not loop)
     reader.walk(lines)
-    if reader.place == "preamble" and not truncated and (data := _data(_JSON_WITHIN.search(answer))):
-        within = _of_data(data, profile, task)
-        if within.all_judged(within.entries):
+    if reader.place is Place.PREAMBLE and not truncated and (data := json_within(answer)):
+        within = read_json(data, profile, task)
+        if within.readings.complete:
             return within, notes  # words around it, none of them a heading
     reader.truncated = truncated or bool(loop)
-    if reader.place == REPEAT:
+    if reader.place is Place.REPEAT:
         notes.append("a second answer behind the first is left out")
     if loop:
         notes.append("the answer repeats itself at its end; the repetition is left out")
@@ -167,10 +165,10 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
     elif not loop and (_half_a_number(reader) or _breaks_off(reader, lines)):
         notes.append("the answer breaks off")
         reader.truncated = True
-    if reader.place == "refined" and reader.truncated and loop != _LINES:
-        if prompt(reader.section("refined")):
+    if reader.place is Place.REFINED and reader.truncated and loop != _LINES:
+        if prompt(reader.text(Place.REFINED)):
             notes.append("the unfinished refined request is left out")
-        reader.sections["refined"] = []
+        reader.drop_text(Place.REFINED)
     return reader, notes
 
 
@@ -178,14 +176,14 @@ def _status(reader: AnswerReader, missing: list[str], notes: list[str]) -> str:
     if not missing:
         return COMPLETE
     notes.append(f"no score for: {', '.join(missing)}")
-    said = reader.section("preamble") or reader.section("analysis")
-    if not reader.entries and refuses(said):
+    said = reader.text(Place.PREAMBLE) or reader.text(Place.ANALYSIS)
+    if not reader.readings.current and refuses(said):
         return REFUSED
     return TRUNCATED if reader.truncated else INCOMPLETE
 
 
-def _aspect_score(entry: AspectReading, notes: list[str]) -> AspectScore:
-    slot, aspect = entry.slots["score"], entry.aspect
+def _aspect_score(reading: AspectReading, notes: list[str]) -> AspectScore:
+    slot, aspect = reading.slots["score"], reading.aspect
     assert aspect is not None
     notes += [f"{aspect.name}: {note}" for note in slot.notes]
     return AspectScore(
@@ -193,24 +191,24 @@ def _aspect_score(entry: AspectReading, notes: list[str]) -> AspectScore:
         aspect.name,
         slot.status,
         slot.value if slot.status == SCORED else None,
-        "\n".join(entry.lines).strip(),
+        "\n".join(reading.lines).strip(),
         written=slot.written,
     )
 
 
-def _pair_score(entry: AspectReading, told: list[str]) -> PairScore:
-    aspect = entry.aspect
+def _pair_score(reading: AspectReading, told: list[str]) -> PairScore:
+    aspect = reading.aspect
     assert aspect is not None
-    a, b, winner = (entry.slots[name] for name in ("a", "b", WINNER))
+    a, b, winner = (reading.slots[name] for name in ("a", "b", "winner"))
     notes = list(dict.fromkeys(f"{side}{n}" for side, s in _sides(a, b) for n in s.notes))
-    words = "\n".join(entry.lines).strip()
+    words = "\n".join(reading.lines).strip()
     result = PairScore(aspect.key, aspect.name, justification=words)
     statuses = {a.status, b.status}
     if statuses == {SCORED}:
         by_scores = winner_of(a.value - b.value, 0.0)
         named = winner.value if winner.status == SCORED else by_scores
         if winner.status != SCORED:
-            notes += [note for note in winner.notes if note != CUT]
+            notes += [note for note in winner.notes if note != CUT_OFF]
             notes.append(f"no winner could be read; by the scores it is {by_scores}")
         elif named != by_scores:
             notes.append(f"the winner is named as {named}; by the scores it is {by_scores}")
@@ -235,19 +233,19 @@ def _sides(a: ScoreSlot, b: ScoreSlot) -> list[tuple[str, ScoreSlot]]:
 def _half_a_number(reader: AnswerReader) -> bool:
     """Whether the text ends in a number that may go on: a "3" in an answer that is not whole, or that else
     writes "3.5"."""
-    if reader.last is None or not _WHOLE_NUMBER_LAST.search(reader.last.text):
+    if reader.last_slot is None or not _WHOLE_NUMBER_LAST.search(reader.last_slot.text):
         return False
-    texts = (slot.text for entry in reader.entries for slot in entry.slots.values())
-    half = not reader.all_judged(reader.entries) or any(map(_FRACTION.search, texts))
+    texts = (slot.text for reading in reader.readings.current for slot in reading.slots.values())
+    half = not reader.readings.complete or any(map(_FRACTION.search, texts))
     if half:
-        reader.last.lose("the answer may have been cut off at its score")
+        reader.last_slot.discard("the answer may have been cut off at its score")
     return half
 
 
 def _breaks_off(reader: AnswerReader, lines: Sequence[str]) -> bool:
     """Whether the answer stops in the middle of an aspect, so that something must have cut it off."""
-    entry = reader.entry
-    if reader.place != "aspect" or entry is None or not entry.aspect or entry.judged:
+    reading = reader.reading
+    if reader.place is not Place.ASPECT or reading is None or not reading.aspect or reading.judged:
         return False
     end = next((line for line in reversed(lines) if line.strip()), "")
     return not end.rstrip().endswith(tuple(_ENDED))
@@ -279,21 +277,6 @@ def _unquoted(text: str) -> str:
     lines = [line for line in text.split("\n") if line.strip()]
     quoted = len(lines) > 1 and all(line.lstrip().startswith(">") for line in lines)
     return _QUOTED_LINE.sub("", text) if quoted else text
-
-
-def _data(found: re.Match | None) -> dict | list | str | None:
-    """What an answer in JSON holds; None if it is none."""
-    try:
-        data = json.loads(found[1]) if found else None
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, (dict, list, str)) else None
-
-
-def _of_data(data: dict | list, profile: Profile, task: str) -> AnswerReader:
-    reader = AnswerReader(profile, task)
-    reader.read_data(data)
-    return reader
 
 
 def _without_loop(lines: list[str]) -> tuple[list[str], str]:
