@@ -60,13 +60,32 @@ def test_threads_of_one_process_wait_for_each_other_too(tmp_path):
     assert [len(row["a"]) for row in append_log.read_csv(file)] == [9000] * 100
 
 
-def test_who_waits_too_long_is_told_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(append_log, "PATIENCE", 0.0)
+def test_waiting_too_long_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(append_log, "LOCK_TIMEOUT", 0.0)
     file = tmp_path / "log.jsonl"
-    with append_log._locked(file), pytest.raises(TimeoutError, match="log.jsonl is held by another program"):
+    with append_log._locked(file), pytest.raises(TimeoutError, match="log.jsonl is being written by another program"):
         append_log.append_jsonl(file, {})
     append_log.append_jsonl(file, {"a": 1})
     assert file.read_text("utf-8") == '{"a": 1}\n'
+
+
+def test_links_to_one_log_share_its_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(append_log, "LOCK_TIMEOUT", 0.0)
+    file, link = tmp_path / "log.jsonl", tmp_path / "link.jsonl"
+    file.touch()
+    try:
+        link.symlink_to(file)
+    except OSError:
+        pytest.skip("this user may not make symbolic links")
+    with append_log._locked(file), pytest.raises(TimeoutError):
+        append_log.append_jsonl(link, {})
+
+
+def test_a_log_leaves_nothing_beside_it_but_its_lock(tmp_path):
+    append_log.append_jsonl(tmp_path / "log.jsonl", {"a": 1})
+    others = {file.name for file in tmp_path.iterdir()} - {"log.jsonl"}
+    assert others <= {".log.jsonl.lock"}  # on Windows the lock goes when it is released
+    assert all((tmp_path / name).stat().st_size == 0 for name in others)
 
 
 @pytest.mark.parametrize("begin", [b'{"a": 1}\n{"half', b'{"a": 1}\n{"half\n'])

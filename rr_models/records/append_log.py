@@ -1,7 +1,11 @@
-"""Logs that many may write at once: one line per picture, as JSON lines or as CSV for spreadsheets.
+"""Logs that many processes may write at once: one line per image, as JSON lines or as CSV for spreadsheets.
 
-Every append takes a lock on the log itself, so that processes and threads wait for each other, on Linux,
-macOS and Windows; a line is there in whole or not at all. Knows nothing of pictures or ComfyUI.
+Every append holds a lock, so that processes and threads wait for each other, on Linux, macOS and Windows; a
+line is written whole or not at all. Knows nothing of images or ComfyUI.
+
+The lock is a hidden, empty file beside the log (".log.csv.lock" for "log.csv"), which stays there. Whoever may
+write a new log may write it too, and on a network folder all machines see the same one. A file in the system's
+temporary folder would do neither: users and machines have different ones.
 """
 
 from __future__ import annotations
@@ -12,26 +16,21 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-if os.name == "nt":
-    import msvcrt
-else:
-    import fcntl
+from filelock import FileLock, Timeout
 
-PATIENCE = 60.0
-"""Seconds to wait for others before giving up."""
+LOCK_TIMEOUT = 60.0
+"""Seconds to wait for other writers before giving up."""
 BOM = b"\xef\xbb\xbf"
-"""Tells Excel that a CSV is UTF-8; without it Chinese comes out as other signs."""
-_LOCKED = 0x7FFF0000  # a byte that no log reaches: Windows keeps others from reading what is locked
+"""Tells Excel that a CSV is UTF-8; without it Chinese text is garbled."""
 _FORMULA = re.compile(r"[=+\-@\t\r\n'＝＋－＠]|[0-9]{16,}$")
-"""What a spreadsheet would run as a formula, or round (it keeps 15 digits); and the guard itself."""
+"""What a spreadsheet would run as a formula or round (it keeps 15 digits), and the guard itself."""
 
 
 def append_jsonl(file: Path, data: Mapping) -> None:
-    """Add `data` as one line of JSON. OSError where it cannot be written; the log is then as it was."""
+    """Add `data` as one line of JSON. OSError if it cannot be written; the log is then unchanged."""
     try:
         line = json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # a lone half of a surrogate pair has no UTF-8
@@ -41,31 +40,34 @@ def append_jsonl(file: Path, data: Mapping) -> None:
 
 
 def append_csv(file: Path, row: Mapping[str, object]) -> None:
-    """Add `row`; a new log begins with the row's keys as its header.
+    """Add `row`; a new log starts with the row's keys as its header.
 
-    Text that a spreadsheet would take for a formula has a ' in front; `unguarded` takes it off. ValueError if
-    the log has no column for something in the row.
+    Text that a spreadsheet would take for a formula gets a leading '; `unguarded` removes it. ValueError if
+    the row has a key that is no column of the log. OSError as for `append_jsonl`.
     """
     with _locked(file) as log:
-        begun = os.fstat(log).st_size > 0
-        columns = _columns(log) if begun else list(row)
-        if foreign := [key for key in row if key not in columns]:
+        has_header = os.fstat(log).st_size > 0
+        columns = _columns(log) if has_header else list(row)
+        if unknown := [key for key in row if key not in columns]:
             raise ValueError(
-                f"{file} has no column {', '.join(foreign)}: it was begun by another version or program. "
-                "Move it away, and a new one is begun."
+                f"{file} has no column {', '.join(unknown)}: another version or program started it. "
+                "Move it away; the next row starts a new one."
             )
-        start = b"" if begun and _ends_a_line(log) else b"\r\n" if begun else BOM + _line(columns)
+        if has_header:
+            start = b"" if _ends_a_line(log) else b"\r\n"
+        else:
+            start = BOM + _line(columns)
         _add(log, start, _line([guarded(row.get(column)) for column in columns]))
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:
-    """All rows of such a log as text, guards taken off."""
+    """All rows of a CSV log as text, without guards."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         return [{key: unguarded(cell) for key, cell in row.items()} for row in csv.DictReader(lines)]
 
 
 def guarded(value: object) -> object:
-    """A cell that a spreadsheet shows as it is: text is never a formula, long numbers are text."""
+    """A cell that a spreadsheet shows unchanged: text is never a formula, long numbers are text."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -76,7 +78,7 @@ def guarded(value: object) -> object:
 
 
 def unguarded(cell: str) -> str:
-    """The text of a cell of `guarded`."""
+    """The text of a cell made by `guarded`."""
     return cell.removeprefix("'")
 
 
@@ -93,7 +95,7 @@ def _columns(log: int) -> list[str]:
 
 
 def _ends_a_line(log: int) -> bool:
-    """Whether the log is empty or its last line has its end; a machine may have died while writing."""
+    """Whether the log is empty or its last line is complete; a machine may have died while writing it."""
     size = os.fstat(log).st_size
     if not size:
         return True
@@ -102,7 +104,7 @@ def _ends_a_line(log: int) -> bool:
 
 
 def _add(log: int, start: bytes, line: bytes) -> None:
-    """Append all of it, or nothing if the disk is full."""
+    """Append all of it, or nothing where writing fails."""
     size = os.fstat(log).st_size
     rest = memoryview(start + line)
     try:
@@ -115,50 +117,25 @@ def _add(log: int, start: bytes, line: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[int]:
-    """The open log, which no one else writes to meanwhile. TimeoutError if others hold it too long."""
+    """The log as an open file descriptor that no one else writes to. TimeoutError if others hold it too long."""
+    file = file.resolve()  # a link to the log must lead to the same lock
     file.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
-    log = os.open(file, flags, 0o666)
+    # other users write the same log where its folder lets them, so they must be able to open the lock
+    lock = FileLock(file.with_name(f".{file.name}.lock"), mode=0o666)
     try:
-        _wait_for_lock(log, file)
+        lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.002)
+    except Timeout:
+        raise TimeoutError(
+            f"{file} is being written by another program for more than {LOCK_TIMEOUT:.0f} seconds. Close that "
+            "program, or choose another log."
+        ) from None
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+        log = os.open(file, flags, 0o666)
         try:
             yield log
         finally:
-            _unlock(log)
+            os.close(log)
     finally:
-        os.close(log)
-
-
-def _wait_for_lock(log: int, file: Path) -> None:
-    late = time.monotonic() + PATIENCE
-    while not _try_lock(log):
-        if time.monotonic() > late:
-            raise TimeoutError(f"{file} is held by another program for more than {PATIENCE:.0f} seconds.")
-        time.sleep(0.002)
-
-
-if os.name == "nt":
-
-    def _try_lock(log: int) -> bool:
-        os.lseek(log, _LOCKED, os.SEEK_SET)
-        try:
-            msvcrt.locking(log, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(log: int) -> None:
-        os.lseek(log, _LOCKED, os.SEEK_SET)
-        msvcrt.locking(log, msvcrt.LK_UNLCK, 1)
-
-else:
-
-    def _try_lock(log: int) -> bool:
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(log: int) -> None:
-        fcntl.flock(log, fcntl.LOCK_UN)
+        lock.release()
