@@ -11,7 +11,7 @@ from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.from_trace import WRITTEN
 from ..rr_models.critics.local import CRITIQUE_DETAILS
 from ..rr_models.errors import CriticError
-from ..rr_models.judgement import aspects_json
+from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement import critique as data
 from ..rr_models.judgement.answer_format import FULL
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
@@ -180,7 +180,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     temperature=temperature,
                     seed=seed,
                     max_new_tokens=max_new_tokens,
-                    weights=aspects_json.weights(weights),
+                    weights=aspect_numbers.weights(weights),
                     guided=constrained,
                     detail=detail,
                     score_mode=score_mode,

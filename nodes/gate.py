@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
+from ..rr_models.judgement.aspect_numbers import thresholds as parse_thresholds
 from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.thresholds import Thresholds
-from ..rr_models.judgement.thresholds import parse as parse_thresholds
 from .common.image_items import ImageItem, aligned_outputs, collect, outputs, provenance_inputs, single_value
 from .common.inputs import aspect_thresholds_input
 from .common.round_errors import with_round_in_errors

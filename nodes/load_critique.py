@@ -103,7 +103,7 @@ class RationalRewardsLoadCritique(io.ComfyNode):
         found = records.read(path)
         critiques = tuple(_critique(record, path) for record in found)
         first, best = found[0], critiques[0]
-        history = first.found if isinstance(first.found, State) else None
+        history = first.content if isinstance(first.content, State) else None
         told = [history.report()] if history else []
         prompt, seed = (history.best.prompt, history.best.seed) if history else (first.prompt, first.seed)
         return io.NodeOutput(

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.errors import CriticError
-from ..rr_models.judgement import aspects_json
+from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.ranking import DUEL, EARLIER, OVERALL, TIES, RankBy, pick, rank, tied
@@ -182,7 +182,7 @@ class RationalRewardsPickBest(io.ComfyNode):
     ) -> io.NodeOutput:
         order = RankBy(
             single_value(rank_by, "rank_by"),
-            aspects_json.weights(single_value(weights, "weights")),
+            aspect_numbers.weights(single_value(weights, "weights")),
             single_value(tie_break, "tie_break"),
         )
         if order.ties == DUEL and critic is None:

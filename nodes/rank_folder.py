@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models import images, rank_folder
-from ..rr_models.judgement import aspects_json
+from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.answer_format import DETAILS, SCORES
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import COMPLETE
@@ -156,7 +156,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
             judge,
             out,
             request,
-            RankBy(rank_by, aspects_json.weights(weights)),
+            RankBy(rank_by, aspect_numbers.weights(weights)),
             recursive=recursive,
             best=best_files,
             count=count,

@@ -7,8 +7,8 @@ import weakref
 
 from comfy_api.latest import io
 
+from ..rr_models.judgement.aspect_numbers import thresholds as parse_thresholds
 from ..rr_models.judgement.aspects import BEST, WORST
-from ..rr_models.judgement.thresholds import parse as parse_thresholds
 from ..rr_models.loop import settings as loop_settings
 from ..rr_models.loop import state as loop_state
 from .common import display

@@ -164,7 +164,7 @@ class RationalRewardsSaveImage(io.ComfyNode):
             return []
         workflow = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
         known = details(cls.hidden.prompt, str(cls.hidden.unique_id))
-        left = records.save_picture(picture, file, record, workflow, known, quality)
+        left = records.save_image(picture, file, record, workflow, known, quality)
         if not left:
             return []
         note = f"{file.name}: a jpeg has no room for {' and '.join(left)}; png and webp have."

@@ -15,7 +15,7 @@ from pathlib import Path
 from .cli import rank as rank_command
 from .cli import show
 from .errors import CriticError, RationalRewardsError
-from .judgement import aspects_json
+from .judgement import aspect_numbers, aspects_json
 from .judgement.answer_format import CARD, STYLES
 from .judgement.aspects import RATIONAL_REWARDS
 from .judgement.critique import COMPLETE, report
@@ -167,7 +167,7 @@ def _asking(command: argparse.ArgumentParser, details: Sequence[str], request: b
 
 
 def _critique(options) -> int:
-    weights = aspects_json.weights(",".join(options.weight))
+    weights = aspect_numbers.weights(",".join(options.weight))
     pictures, sources = _pictures(options.images), _pictures(options.source)
     task = Task.of(sources=bool(sources))
     critic = _load(options)

@@ -77,7 +77,7 @@ FIRST, *OTHERS = GOOD["aspects"]
             "critique.weights.text_faithfulness must be a finite number, not inf",
         ),
         (GOOD | {"scale": [4.0, 1.0]}, "scale must rise"),
-        (GOOD | {"scale": [1.0]}, "critique.scale must hold 2 values, not 1"),
+        (GOOD | {"scale": [1.0]}, "critique.scale\\[1\\] is missing"),
         ([], r"critique must be an object, not \[\]"),
         (None, "critique must be an object, not None"),
     ],

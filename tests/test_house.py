@@ -23,15 +23,17 @@ FORBIDDEN = {
     "code from text": r"(?<![\w.])(?:eval|exec)\(",
     "torchvision": r"^\s*(?:import|from) torchvision\b",
 }
-# Load with nothing but the standard library.
-PURE = ("judgement", "parsing", "prompting", "prompt_revision", "records", "loop")
+# Load with nothing but the standard library and what is light and in every ComfyUI: pydantic checks data that
+# users write, filelock locks logs.
+PURE = ("judgement", "parsing", "prompting", "prompt_revision", "records", "loop", "files", "errors")
 PURE += ("critics.disk_cache", "checkpoints.fingerprint")
+LIGHT = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "filelock")
 HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchvision", "scipy")
 
 # The lower, the deeper: a folder or module of rr_models may import from its own layer's row only itself, and
 # anything from the rows below.
 LAYERS = (
-    ("errors", "devices"),
+    ("errors", "devices", "files"),
     ("judgement", "engine"),
     ("images", "prompting", "parsing", "checkpoints", "prompt_revision", "shapes"),
     ("critics", "loop"),
@@ -276,6 +278,7 @@ def test_importing_the_library_brings_little_along():
     modules."""
     code = (
         "import importlib, pkgutil, sys, torch, numpy, PIL.Image, PIL.PngImagePlugin, asyncio, logging\n"
+        "import pydantic.dataclasses\n"  # ComfyUI's own routes and API nodes are made of its models
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "before = set(sys.modules)\n"
         "import rr_models\n"
@@ -290,8 +293,8 @@ def test_importing_the_library_brings_little_along():
     assert not heavy and len(new) < 60, new
 
 
-def test_the_pure_folders_load_without_any_package():
-    """In a Python of its own that refuses everything but the standard library and rr_models."""
+def test_the_pure_folders_load_without_heavy_packages():
+    """In a Python of its own that refuses everything but the standard library, rr_models and LIGHT."""
     modules = [
         name[: -len(".py")].replace("/", ".").removesuffix(".__init__")
         for name in python_files("rr_models/")
@@ -302,7 +305,8 @@ def test_the_pure_folders_load_without_any_package():
         "import importlib, sys\n"
         "class Refuse:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] not in sys.stdlib_module_names | {'rr_models'}:\n"
+        f"        allowed = sys.stdlib_module_names | {{'rr_models', *{LIGHT!r}}}\n"
+        "        if name.split('.')[0] not in allowed and not name.startswith('_sysconfigdata'):\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Refuse())\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"

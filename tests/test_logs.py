@@ -63,7 +63,10 @@ def test_threads_of_one_process_wait_for_each_other_too(tmp_path):
 def test_waiting_too_long_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(append_log, "LOCK_TIMEOUT", 0.0)
     file = tmp_path / "log.jsonl"
-    with append_log._locked(file), pytest.raises(TimeoutError, match="log.jsonl is being written by another program"):
+    with (
+        append_log._locked(file),
+        pytest.raises(TimeoutError, match="log.jsonl is being written by another program"),
+    ):
         append_log.append_jsonl(file, {})
     append_log.append_jsonl(file, {"a": 1})
     assert file.read_text("utf-8") == '{"a": 1}\n'

@@ -301,7 +301,7 @@ def test_every_stop_reason_has_a_sentence_of_its_parameters(reason):
     assert stop.to_dict()["text"] == str(stop) and str(stop).endswith(": Why.") and "{" not in str(stop)
     assert Stop.from_dict(json.loads(json.dumps(stop.to_dict()))) == stop
     if names:
-        with pytest.raises(ValueError, match=f"stop: '{names[0]}' is missing"):
+        with pytest.raises(ValueError, match=f"stop.parameters.{names[0]} is missing"):
             Stop.from_dict(stop.to_dict() | {"parameters": {}})
 
 

@@ -238,7 +238,7 @@ def test_aspects_and_style_of_ones_own(core):
     assert critique.source["style"] == "single"
     prompt["critic"]["inputs"]["aspects"] = '{"add": 1}'
     run = core.run(prompt)
-    assert not run.success and "'add' must be a list" in run.complaint
+    assert not run.success and "aspects.add must be a list" in run.complaint
 
 
 def test_an_edit_is_judged_against_its_source(core):

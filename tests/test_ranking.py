@@ -21,7 +21,7 @@ from rr_models.critics.local import load
 from rr_models.judgement.ranking import RankBy
 from rr_models.rank_folder import memory, rank_folder
 from rr_models.records.prompt_lookup import of_critique, of_parameters, of_workflow
-from rr_models.records.record import Record, save_picture
+from rr_models.records.record import Record, save_image
 from rr_models.shapes.generator import generate
 
 REQUEST = "a large red circle on the left and a small blue star on the right"
@@ -129,7 +129,7 @@ def test_what_was_saved_with_its_critique_keeps_its_request(critic, folder, tmp_
     saved.mkdir()
     with Image.open(folder / "3.png") as picture:
         judged = critique(3.0, 3.0, request=f" {REQUEST} ")
-        save_picture(picture, saved / f"3.{suffix}", Record(judged), {"prompt": graph("something else")})
+        save_image(picture, saved / f"3.{suffix}", Record(judged), {"prompt": graph("something else")})
     (row,) = rank(critic, saved, tmp_path / "out", request="").rows
     (line,) = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
     assert row.file == f"3.{suffix}" and json.loads(line)["critique"]["request"] == REQUEST

@@ -156,26 +156,37 @@ def test_a_family_of_ones_own():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ("{", "no JSON"),
-        ("[1]", "object with profile, add, drop"),
+        ("{", "is not JSON"),
+        ("[1]", "aspects must be an object, not"),
         ({"profile": "x"}, "rational-rewards, viescore, not 'x'"),
-        ({"add": "x"}, "'add' must be a list"),
-        ({"addd": []}, "'addd' is unknown"),
+        ({"add": "x"}, "aspects.add must be a list"),
+        ({"addd": []}, "aspects has no field 'addd'; its fields are: profile, add, drop"),
         ({"drop": ["mood"]}, "'mood' is no aspect.*text_rendering"),
-        ({"drop": [[]]}, "drop must list keys"),
+        ({"drop": [[]]}, r"aspects.drop\[0\] must be a text"),
         ({"drop": ["text_faithfulness", "physical_quality"]}, "at least one aspect must always apply"),
-        ({"add": [1]}, "aspect: this must be an object"),
-        ({"add": [{"name": "Mood"}]}, "'question' is missing"),
+        ({"add": [1]}, r"add\[0\] must be an object, not 1"),
+        (
+            {"add": [{"name": "Mood"}]},
+            r"add\[0\].question is missing",
+        ),
         ({"add": [WOODCUT | {"levels": ["one"]}]}, "at least the worst and the best"),
-        ({"add": [WOODCUT | {"levels": ["one", " "]}]}, "must be words"),
-        ({"add": [WOODCUT | {"optional": "no"}]}, "'optional' must be true or false"),
+        ({"add": [WOODCUT | {"levels": ["one", " "]}]}, r"levels\[1\] must be a text that is not empty"),
+        ({"add": [WOODCUT | {"optional": "no"}]}, "optional must be true or false, not 'no'"),
         ({"add": [WOODCUT | {"name": "# Score:"}]}, "cannot be told apart"),
         ({"add": [WOODCUT | {"name": "text rendering"}]}, "two aspects named 'text rendering'"),
         ({"add": [WOODCUT, WOODCUT]}, "two aspects named"),
         ({"add": [WOODCUT | {"aliases": ["文字渲染"]}]}, "two aspects named '文字渲染'"),
         ({"name": "m", "aspects": []}, "at least one aspect"),
-        ({"name": "m", "aspects": [WOODCUT], "worst": True}, "'worst' must be a number"),
+        (
+            {"name": "m", "aspects": [WOODCUT], "worst": True},
+            "profile.worst must be a finite number, not True",
+        ),
         ({"name": "m", "aspects": [WOODCUT], "worst": 5, "best": 5}, "must lie below best"),
+        ('{"name": "m", "aspects": [], "best": 1e999}', "profile.best must be a finite number, not inf"),
+        ('{"name": "m", "aspects": [], "best": NaN}', "profile.best must be a finite number, not nan"),
+        ('{"name": "m", "aspects": [], "best": 1' + "0" * 400 + "}", "profile.best must be a finite number"),
+        ('{"name": "m", "aspects": [], "best": 1' + "0" * 5000 + "}", "is not JSON"),
+        ("[" * 100_000, "it is nested too deeply"),
     ],
 )
 def test_bad_aspects_are_named(data, said: str):
@@ -188,7 +199,7 @@ def test_a_file_of_aspects(tmp_path):
     with pytest.raises(ValueError, match="mine.json cannot be read"):
         aspects_json.read(file)
     file.write_text('\ufeff{"add": 1}', encoding="utf-8")
-    with pytest.raises(ValueError, match="mine.json: aspects: 'add' must be a list"):
+    with pytest.raises(ValueError, match="mine.json: aspects.add must be a list"):
         aspects_json.read(file)
     file.write_text(json.dumps({"profile": "viescore"}), encoding="utf-8")
     assert aspects_json.read(file) == VIESCORE

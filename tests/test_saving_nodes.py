@@ -55,7 +55,7 @@ def test_the_file_is_core_s_own_with_the_critique_besides(core):
             assert set(a.text) - set(b.text) == {"rational_rewards", "parameters"}
         (record,) = records.read(ours)
         seen = run.value("judge")[index]
-        assert record.found.to_dict() == seen.to_dict()
+        assert record.content.to_dict() == seen.to_dict()
         assert (record.prompt, record.seed, record.batch_index) == ("a request", None, index)
     assert torch.equal(run.value("save", 0), run.value("paint", 0))
     assert run.value("save", 1).splitlines() == [str(file) for file in files_of(core, run)]
@@ -111,7 +111,7 @@ def test_a_loop_is_saved_with_its_history_and_gone_on_with(core):
     assert (record.prompt, record.seed, record.batch_index) == ("grey brighter brighter", 0, None)
     assert run.value("save", 1).splitlines()[1] == str(file.with_suffix(".json"))
     (told,) = records.read(file.with_suffix(".json"))
-    assert told.found.to_dict() == run.value("end", HISTORY).to_dict()
+    assert told.content.to_dict() == run.value("end", HISTORY).to_dict()
 
     name = file.with_suffix(".json").relative_to(core.base / "output").as_posix()
     again = core.run(
@@ -119,7 +119,7 @@ def test_a_loop_is_saved_with_its_history_and_gone_on_with(core):
     )
     assert again.success, again.complaint
     assert again.value("load", 3) == "grey brighter brighter" and again.value("load", 4) == 0
-    assert again.value("load", 8).to_dict() == told.found.to_dict()
+    assert again.value("load", 8).to_dict() == told.content.to_dict()
     assert "Best: round 3" in again.value("load", 7)
 
 
@@ -173,8 +173,8 @@ def test_logs_have_a_line_per_picture(core):
     assert [line["file"] for line in lines] == [row["file"] for row in rows] == names
     assert [row["seed"] for row in rows] == [str(2**62)] * 3
     assert lines[0]["scores"]["text_faithfulness"] == float(rows[0]["text_faithfulness"])
-    assert [record.found for record in records.read(folder / "critiques.jsonl")] == [
-        record.found for file in files_of(core, run) for record in records.read(file)
+    assert [record.content for record in records.read(folder / "critiques.jsonl")] == [
+        record.content for file in files_of(core, run) for record in records.read(file)
     ]
 
 
@@ -266,7 +266,7 @@ def test_a_wrong_file_is_refused_before_anything_runs(core, inputs, complaint):
 def test_a_picture_without_a_critique_is_told(core):
     Image.new("RGB", (8, 8)).save(core.base / "input" / "plain.png")
     run = core.run({"load": node("RationalRewardsLoadCritique", file="plain.png"), **kept_by("load")})
-    assert not run.success and "no critique in this picture" in run.complaint
+    assert not run.success and "no critique in this image" in run.complaint
 
 
 def test_pictures_and_critiques_must_be_as_many(core):

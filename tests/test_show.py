@@ -22,7 +22,7 @@ def show(capsys, *arguments) -> tuple[int, str, str]:
 
 
 def saved(folder, record: Record, name: str = "a.png"):
-    records.save_picture(Image.new("RGB", (8, 8)), folder / name, record)
+    records.save_image(Image.new("RGB", (8, 8)), folder / name, record)
     return folder / name
 
 
@@ -77,7 +77,7 @@ def test_what_is_incomplete_exits_with_1(capsys, tmp_path):
 def test_a_file_without_a_record_exits_with_2(capsys, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     status, out, err = show(capsys, tmp_path / "plain.png")
-    assert status == 2 and not out and "plain.png" in err and "no critique in this picture" in err
+    assert status == 2 and not out and "plain.png" in err and "no critique in this image" in err
 
 
 def test_a_scorecard_is_drawn_of_a_picture_a_folder_and_a_history(capsys, tmp_path):

@@ -89,40 +89,44 @@ def user(content: str, role: str = "user") -> list[dict]:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON that can be read: it is nested too deeply"),
         ("[]", "must be an object with one or more of t2i, edit, t2i-pair, edit-pair"),
         ({}, "must be an object"),
         ({"video": user("{request}{image}")}, "there is no task 'video'. The tasks are t2i"),
         ({"t2i": "{request}{image}"}, "mine.json, t2i: this must be a list of turns"),
         ({"t2i": []}, "list of turns"),
-        ({"t2i": ["{request}{image}"]}, "turn 1: it must be an object"),
-        ({"t2i": [{"role": "user"}]}, "turn 1: it must be an object"),
+        ({"t2i": ["{request}{image}"]}, "mine.json, t2i: turn 1 must be an object"),
+        ({"t2i": [{"role": "user"}]}, "turn 1.content is missing"),
+        (
+            {"t2i": [user("{request}{image}")[0] | {"name": "x"}]},
+            "turn 1 has no field 'name'; its fields are: role, content",
+        ),
         (
             {"t2i": [{"role": "user", "content": ["{request}{image}"]}]},
-            "turn 1: role and content must be texts",
+            "turn 1.content must be a text, not ['{request}{image}']",
         ),
-        ({"t2i": user("{image}")}, "mine.json, t2i: {request} must stand in it once, not 0 times"),
-        ({"t2i": user("{image}{request}{request}")}, "{request} must stand in it once, not 2 times"),
-        ({"t2i": user("{request}{image}{image}")}, "{image} must stand in it once, not 2 times"),
+        ({"t2i": user("{image}")}, "mine.json, t2i: {request} must appear once, not 0 times"),
+        ({"t2i": user("{image}{request}{request}")}, "{request} must appear once, not 2 times"),
+        ({"t2i": user("{request}{image}{image}")}, "{image} must appear once, not 2 times"),
         ({"t2i": user("{request}{image}{source}")}, "{source} belongs to another task"),
         ({"t2i": user("{request}{image}{image_a}")}, "{image_a} belongs to another task"),
-        ({"edit": user("{request}{image}")}, "edit: {source} must stand in it once"),
+        ({"edit": user("{request}{image}")}, "edit: {source} must appear once"),
         ({"edit": user("{request}{image}{source}")}, "in the order {source}, {image}"),
-        ({"t2i-pair": user("{request}{image}")}, "{image_a} must stand in it once"),
+        ({"t2i-pair": user("{request}{image}")}, "{image_a} must appear once"),
         ({"edit-pair": user("{request}{source}{image_b}{image_a}")}, "{source}, {image_a}, {image_b}"),
         (
             {"t2i": user("{request}{image}", "tool")},
-            "role must be one of system, user, assistant, not 'tool'",
+            "turn 1.role must be one of system, user, assistant, not 'tool'",
         ),
-        ({"t2i": user("{request}{image}", "system")}, "pictures belong into a user turn"),
+        ({"t2i": user("{request}{image}", "system")}, "images belong in a user turn"),
         ({"t2i": [*user("{request}{image}"), *user("hm", "assistant")]}, "the last turn must be the user's"),
         (
             {"t2i": [*user("{request}{image}"), *user("x", "system"), *user("y")]},
             "system turn must be the first",
         ),
-        (" " * 1_000_001, "1000000 bytes at most"),
+        (" " * 1_000_001, "it may hold 1000000 bytes"),
     ],
 )
 def test_a_wrong_template_file_is_explained(tmp_path: Path, data: object, why: str):
@@ -131,8 +135,8 @@ def test_a_wrong_template_file_is_explained(tmp_path: Path, data: object, why: s
     assert "mine.json" in str(error.value)
 
 
-def test_a_missing_template_file_is_said(tmp_path: Path):
-    with pytest.raises(ValueError, match="none.json: the template file cannot be read"):
+def test_a_missing_template_file_is_an_error(tmp_path: Path):
+    with pytest.raises(ValueError, match="none.json cannot be read"):
         templates.read_file(tmp_path / "none.json")
 
 

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from ..judgement import aspects_json
+from ..judgement import aspect_numbers
 from ..judgement.ranking import OVERALL, RankBy
 
 OK, UNJUDGED = 0, 1
@@ -40,7 +40,7 @@ def run(options: Namespace, load: Callable, asked: Callable) -> int:
     from ..critics.cached import CachedCritic
     from ..judgement.critique import COMPLETE
 
-    order = RankBy(options.by, aspects_json.weights(",".join(options.weight)))
+    order = RankBy(options.by, aspect_numbers.weights(",".join(options.weight)))
     if options.source:
         raise ValueError("--source: rank judges pictures of a request, not edits.")
     if not options.folder.is_dir():

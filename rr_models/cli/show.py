@@ -53,23 +53,23 @@ def _card(found: list[tuple[Path, Record]], theme: str):
 
     if len(found) == 1:
         (file, record) = found[0]
-        return scorecard.draw(record.found, _pictures_of(file, record), theme=theme)
+        return scorecard.draw(record.content, _pictures_of(file, record), theme=theme)
     records = [record for _, record in found]
-    if any(not isinstance(record.found, Critique) for record in records):
+    if any(not isinstance(record.content, Critique) for record in records):
         raise ValueError(
             "--card: one file, or several critiques; a comparison or a history is drawn by itself."
         )
     pictures = [_open(file) for file, _ in found]
     seeds = ["" if record.seed is None else f"seed {record.seed}" for record in records]
-    return scorecard.draw([record.found for record in records], pictures, seeds=seeds, theme=theme)
+    return scorecard.draw([record.content for record in records], pictures, seeds=seeds, theme=theme)
 
 
 def _pictures_of(file: Path, record: Record):
-    if not isinstance(record.found, State):
-        return [_open(file)] if isinstance(record.found, Critique) else []
+    if not isinstance(record.content, State):
+        return [_open(file)] if isinstance(record.content, Critique) else []
     # as Refine End writes them beside history.json
     beside = {
-        past.number: _open(file.with_name(f"round_{past.number:02}.png")) for past in record.found.history
+        past.number: _open(file.with_name(f"round_{past.number:02}.png")) for past in record.content.history
     }
     return {number: picture for number, picture in beside.items() if picture}
 
@@ -85,13 +85,13 @@ def _open(file: Path):
 
 
 def _judged(record: Record) -> bool:
-    found = record.critique if isinstance(record.found, State) else record.found
+    found = record.critique if isinstance(record.content, State) else record.content
     return found is not None and found.status == COMPLETE
 
 
 def _told(file: Path, record: Record) -> str:
     """One record for people: what it is of, then what the critic said."""
-    found = record.found
+    found = record.content
     facts = {"request": found.request}
     if record.prompt and record.prompt != found.request:
         facts["prompt"] = record.prompt
@@ -99,12 +99,12 @@ def _told(file: Path, record: Record) -> str:
         number = "" if record.batch_index is None else f", picture {record.batch_index + 1} of its batch"
         facts["seed"] = f"{record.seed}{number}"
     source = {} if isinstance(found, State) else found.source
-    facts |= {name: source[name] for name in ("critic", "wording") if source.get(name)}
+    facts |= {name: source[name] for name in ("critic", "prompt_id") if source.get(name)}
     if record.saved:
         facts["saved"] = record.saved
     lines = [f"{file}", *(f"  {name}: {' '.join(str(fact).split())}" for name, fact in facts.items())]
-    if record.changed:
-        lines.append("  The picture was changed after it was judged.")
+    if record.image_changed:
+        lines.append("  The image was changed after it was judged.")
     if isinstance(found, State):
         lines += ["", found.report()]
     judged = record.critique if isinstance(found, State) else found

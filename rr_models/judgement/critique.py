@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from .answer_format import NOT_APPLICABLE_TEXT, AnswerFormat, Key, score_text
 from .aspects import BEST, WORST, Aspect
-from .from_data import from_data
+from .from_data import Number, Text, from_data
 from .task import Task
 
 SCORED, NOT_APPLICABLE, MISSING = "scored", "not_applicable", "missing"
@@ -30,14 +30,14 @@ class AspectScore:
     the score, and how sure it was.
     """
 
-    key: str
-    name: str
-    status: str = MISSING
-    score: float | None = None
-    justification: str = ""
-    written: float | None = None
-    expected: float | None = None
-    std: float | None = None
+    key: Text
+    name: Text
+    status: Text = MISSING
+    score: Number | None = None
+    justification: Text = ""
+    written: Number | None = None
+    expected: Number | None = None
+    std: Number | None = None
 
     def __post_init__(self):
         if (self.status == SCORED) != (self.score is not None):
@@ -57,16 +57,16 @@ class Judgement:
     SCORES: ClassVar[tuple[str, ...]] = ()  # the scores of an aspect
 
     task: Task
-    request: str
+    request: Text
     aspects: tuple[Any, ...]
-    status: str
-    analysis: str = ""
-    summary: str = ""
-    text: str = field(default="", kw_only=True)
-    notes: tuple[str, ...] = field(default=(), kw_only=True)
-    source: dict[str, Any] = field(default_factory=dict, kw_only=True)
-    scale: tuple[float, float] = field(default=(WORST, BEST), kw_only=True)
-    weights: dict[str, float] = field(default_factory=dict, kw_only=True)
+    status: Text
+    analysis: Text = ""
+    summary: Text = ""
+    text: Text = field(default="", kw_only=True)
+    notes: tuple[Text, ...] = field(default=(), kw_only=True)
+    source: dict[Text, Any] = field(default_factory=dict, kw_only=True)
+    scale: tuple[Number, Number] = field(default=(WORST, BEST), kw_only=True)
+    weights: dict[Text, Number] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self):
         object.__setattr__(self, "task", Task.parse(self.task))
@@ -131,8 +131,8 @@ class Critique(Judgement):
     SCORES = ("score",)
 
     aspects: tuple[AspectScore, ...]
-    refinement_comments: str = ""
-    refined_request: str = ""
+    refinement_comments: Text = ""
+    refined_request: Text = ""
 
     @property
     def overall(self) -> float | None:

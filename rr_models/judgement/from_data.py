@@ -1,80 +1,86 @@
-"""Plain data, as read from JSON -> dataclasses, by their type hints: no unknown field, no wrong type.
+"""Plain data, as read from JSON -> dataclasses, checked by pydantic: no unknown field, no wrong type.
 
-pydantic would do this, but refuses a text with half a surrogate pair, which a browser's prompt may hold and
-records must keep.
+pydantic reads lists as tuples and objects as dataclasses only if it may also convert scalars, so dataclasses
+that are read from data declare their scalars with the types below, which are not converted: a text never
+becomes a number.
 """
 
 from __future__ import annotations
 
-import math
+import reprlib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from enum import Enum
+from dataclasses import fields
 from functools import lru_cache
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, Strict, ValidationError, create_model
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    Text, Filled, Whole, Number, Flag = str, str, int, float, bool
+else:
+    Text = Annotated[str, Strict()]
+    Filled = Annotated[str, Strict(), Field(pattern=r"\S")]  # holds more than blanks
+    Whole = Annotated[int, Strict()]
+    Number = Annotated[float, Strict()]
+    Flag = Annotated[bool, Strict()]
 
 T = TypeVar("T")
 
-_KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a finite number"}
-_KINDS |= {tuple: "a list", dict: "an object"}
-
 
 def from_data(cls: type[T], data: object, name: str) -> T:
-    """`data` as an object of the dataclass `cls`. ValueError names the field that is wrong, within `name`.
-
-    Hints may be str, bool, int, float, an Enum, a dataclass, Any; tuples, dicts and None of these.
-    """
+    """`data` as an object of the dataclass `cls`. ValueError with the first fault: the field within `name`,
+    the rule, and what was given instead."""
     if not isinstance(data, Mapping):
-        raise ValueError(f"{name} must be an object, not {_short(data)}.")
-    hints = _hints(cls)
-    known = {field.name: field for field in fields(cls) if field.init}
-    if unknown := [key for key in data if key not in known]:
-        raise ValueError(f"{name} has no field {_short(unknown[0])}; its fields are: {', '.join(known)}.")
-    for field in known.values():
-        if field.name not in data and field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{name}.{field.name} is missing.")
-    values = {key: _value(value, hints[key], f"{name}.{key}") for key, value in data.items()}
+        raise ValueError(f"{name} must be an object, not {reprlib.repr(data)}.")
     try:
-        return cls(**values)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _value(value: Any, hint: Any, name: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (Union, UnionType):
-        (hint,) = (argument for argument in arguments if argument is not NoneType)
-        return None if value is None else _value(value, hint, name)
-    if is_dataclass(hint):
-        return from_data(hint, value, name)
-    if origin is tuple and isinstance(value, (list, tuple)):
-        kinds = arguments[:1] * len(value) if arguments[-1] is ... else arguments
-        if len(kinds) != len(value):
-            raise ValueError(f"{name} must hold {len(kinds)} values, not {len(value)}.")
-        items = zip(value, kinds, strict=True)
-        return tuple(_value(item, kind, f"{name}[{index}]") for index, (item, kind) in enumerate(items))
-    if origin is dict and isinstance(value, Mapping):
-        return {key: _value(item, arguments[1], f"{name}.{key}") for key, item in value.items()}
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return value
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        if value not in list(hint):
-            raise ValueError(f"{name} must be one of {', '.join(map(str, hint))}, not {_short(value)}.")
-        return hint(value)
-    elif hint in (str, bool, int) and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
-        return value
-    raise ValueError(f"{name} must be {_KINDS[origin or hint]}, not {_short(value)}.")
+        return _model(cls)(value=data).value
+    except ValidationError as error:
+        raise ValueError(_sentence(error.errors()[0], cls, name)) from error
 
 
 @lru_cache(None)
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+def _model(cls: type) -> Any:
+    """A model around `cls`, since that is how a plain dataclass gets a configuration."""
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return create_model(cls.__name__, __config__=config, value=(cls, ...))
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def _sentence(fault: ErrorDetails, cls: type, name: str) -> str:
+    """A fault that pydantic found, in this library's words."""
+    path = fault["loc"][1:]
+    field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    given, context = reprlib.repr(fault["input"]), fault.get("ctx", {})
+    match fault["type"]:
+        case "missing":
+            return f"{field} is missing."
+        case "unexpected_keyword_argument":
+            parent, _, unknown = field.rpartition(".")
+            known = f"; its fields are: {', '.join(f.name for f in fields(cls))}" if len(path) == 1 else ""
+            return f"{parent} has no field {unknown!r}{known}."
+        case "literal_error" | "enum":
+            choices = context["expected"].replace("'", "").replace(" or ", ", ")
+            return f"{field} must be one of {choices}, not {given}."
+        case "too_long":
+            return f"{field} must hold {context['max_length']} values, not {context['actual_length']}."
+        case "value_error":
+            return f"{field}: {context['error']}"
+        case kind:
+            rule = _RULES.get(kind) or fault["msg"].removeprefix("Input should be ")
+            return f"{field} must be {rule}, not {given}."
+
+
+_RULES = {
+    "string_type": "a text",
+    "string_pattern_mismatch": "a text that is not empty",
+    "string_unicode": "a text without halves of surrogate pairs",
+    "int_type": "a whole number",
+    "float_type": "a finite number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "dataclass_type": "an object",
+}

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .aspects_json import numbers_by_aspect
 from .critique import COMPLETE, Critique
 
 OFF = 0.0
@@ -91,9 +90,3 @@ class Thresholds:
 def _exact(score: float) -> str:
     """2.8 or 2.9604: never rounded up to the threshold that it misses."""
     return f"{score:.1f}" if round(score, 1) == score else f"{score:.5g}"
-
-
-def parse(text: str) -> dict[str, float]:
-    """Thresholds by aspect key, from "text_faithfulness=3.5, physical_quality=2"; line ends also separate."""
-    example = "a score, such as text_faithfulness=3.5"
-    return numbers_by_aspect(text.replace("，", ","), "aspect_thresholds", example)

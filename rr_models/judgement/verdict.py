@@ -12,6 +12,7 @@ from typing import Any
 
 from .answer_format import NOT_APPLICABLE_TEXT, TIE, WINNERS, A, B, Key
 from .critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE, SCORED, Critique, Judgement
+from .from_data import Number, Text
 
 _WRITTEN_WINNERS = {winner: text for text, winner in WINNERS.items()} | {None: NOT_APPLICABLE_TEXT}
 
@@ -21,13 +22,13 @@ class PairScore:
     """What the critic said about one aspect of both images. Scores and `winner` ("A", "B" or "tie") are
     there when `status` is "scored", else None."""
 
-    key: str
-    name: str
-    status: str = MISSING
-    score_a: float | None = None
-    score_b: float | None = None
-    winner: str | None = None
-    justification: str = ""
+    key: Text
+    name: Text
+    status: Text = MISSING
+    score_a: Number | None = None
+    score_b: Number | None = None
+    winner: Text | None = None
+    justification: Text = ""
 
     def __post_init__(self):
         given = (self.score_a, self.score_b, self.winner)
@@ -56,7 +57,7 @@ class Verdict(Judgement):
     SCORES = ("score_a", "score_b")
 
     aspects: tuple[PairScore, ...]
-    tie: float = field(default=0.0, kw_only=True)
+    tie: Number = field(default=0.0, kw_only=True)
     orders: tuple[Verdict, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self):

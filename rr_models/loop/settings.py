@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..judgement.from_data import Number, Text, Whole
 from ..judgement.thresholds import OFF, Thresholds
 
 SEED_POLICIES = ("fixed", "new", "new on stall")
@@ -32,18 +33,18 @@ class LoopSettings:
     ValueError for a value out of range.
     """
 
-    rounds: int = 4
-    threshold: float = 3.0
-    seed_policy: str = "new on stall"
-    patience: int = 3
-    min_gain: float = 0.05
-    refine_from: str = "best"
-    aspect_thresholds: Mapping[str, float] = field(default_factory=dict)
-    min_overall: float = OFF
-    target_count: int = 1
-    prompt_policy: str = "refined"
-    time_limit_seconds: float = 0.0
-    max_failed_rounds: int = 0
+    rounds: Whole = 4
+    threshold: Number = 3.0
+    seed_policy: Text = "new on stall"
+    patience: Whole = 3
+    min_gain: Number = 0.05
+    refine_from: Text = "best"
+    aspect_thresholds: Mapping[Text, Number] = field(default_factory=dict)
+    min_overall: Number = OFF
+    target_count: Whole = 1
+    prompt_policy: Text = "refined"
+    time_limit_seconds: Number = 0.0
+    max_failed_rounds: Whole = 0
 
     def __post_init__(self):
         for name in ("rounds", "target_count"):

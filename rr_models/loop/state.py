@@ -11,10 +11,13 @@ that does not; next, the higher overall score counts, then the earlier round. A 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from ..judgement.critique import COMPLETE, Critique, known
+from ..judgement.critique import COMPLETE, Critique
+from ..judgement.from_data import Text, Whole, from_data
 from ..judgement.ranking import rank
+from .rounds import Accepted, Round, short
 from .settings import LoopSettings
 from .stop_reason import Stop, StopReason
 
@@ -23,81 +26,6 @@ SEED_STEP = 1_000_003
 """Distance between new seeds: odd, so that no seed repeats, and wider than any batch, since generators count
 up by one from image to image."""
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Round:
-    """One finished round.
-
-    `chosen` is the index of its best candidate, `next_prompt` the prompt proposed for that one, `changed`
-    what differs from the round before ("prompt", "seed", both or nothing), `seconds` the time from the
-    loop's start to the round's end. `thumbnail` is the caller's small stand-in for the best image; it is not
-    written to JSON.
-    """
-
-    number: int
-    prompt: str
-    seed: int
-    critiques: tuple[Critique, ...]
-    chosen: int
-    next_prompt: str = ""
-    changed: str = ""
-    seconds: float = 0.0
-    thumbnail: object = field(default=None, compare=False, repr=False)
-
-    @property
-    def critique(self) -> Critique:
-        return self.critiques[self.chosen]
-
-    def line(self) -> str:
-        """The round in one line."""
-        candidates, count = "", len(self.critiques)
-        if count > 1:
-            candidates = f", candidate {self.chosen + 1} of {count}"
-            if failed := sum(critique.status != COMPLETE for critique in self.critiques):
-                candidates += f"; {failed} of {count} could not be judged"
-        new = f"; new {self.changed}" if self.changed else ""
-        scores = self.critique.scores_line()
-        return f"Round {self.number} (seed {self.seed}{new}{candidates}): {scores} | {_short(self.prompt)}"
-
-    def to_dict(self) -> dict:
-        return {
-            "number": self.number,
-            "prompt": self.prompt,
-            "seed": self.seed,
-            "status": self.critique.status,
-            "overall": self.critique.overall,
-            "scores": {a.name: a.score for a in self.critique.aspects},
-            "chosen": self.chosen,
-            "candidates": [c.overall for c in self.critiques],
-            "next_prompt": self.next_prompt,
-            "critique": self.critique.to_dict(),
-            "others": [c.to_dict() for i, c in enumerate(self.critiques) if i != self.chosen],
-            "changed": self.changed,
-            "seconds": self.seconds,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict) -> Round:
-        """Inverse of `to_dict`; derived values are computed again."""
-        critiques = [Critique.from_dict(other) for other in data["others"]]
-        critiques.insert(data["chosen"], Critique.from_dict(data["critique"]))
-        return cls(**known(cls, data), critiques=tuple(critiques))
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """An image that reaches the thresholds: where it came from, and its payload."""
-
-    number: int
-    candidate: int
-    prompt: str
-    seed: int
-    critique: Critique
-    payload: object = None
-
-    def line(self) -> str:
-        return f"Accepted: round {self.number}, candidate {self.candidate + 1} (seed {self.seed})"
 
 
 @dataclass(frozen=True)
@@ -158,30 +86,68 @@ class State:
         }
 
     @classmethod
-    def from_dict(cls, data: dict) -> State:
+    def from_dict(cls, data: object) -> State:
         """Inverse of `to_dict`, without payloads. Takes the decisions as they are written; `replay` checks
-        them."""
-        rounds = {past["number"]: Round.from_dict(past) for past in data["rounds"]}
+        them. ValueError names the field that is unknown, missing or wrong."""
+        form = from_data(_HistoryForm, data, "history")
+        history = form.history()
+        rounds = {past.number: past for past in history}
+        if missing := {form.best, *(image.round for image in form.accepted)} - {None, *rounds}:
+            raise ValueError(f"history: there is no round {missing.pop()}.")
         accepted = []
-        for image in data["accepted"]:
-            past, candidate = rounds[image["round"]], image["candidate"]
-            critique = past.critiques[candidate]
-            accepted.append(Accepted(past.number, candidate, past.prompt, past.seed, critique))
+        for image in form.accepted:
+            past = rounds[image.round]
+            if not 0 <= image.candidate < len(past.critiques):
+                raise ValueError(f"history: round {past.number} has no candidate {image.candidate}.")
+            critique = past.critiques[image.candidate]
+            accepted.append(Accepted(past.number, image.candidate, past.prompt, past.seed, critique))
         return cls(
-            **known(cls, data)
-            | known(cls, data["next"])
-            | {
-                "settings": LoopSettings(**known(LoopSettings, data["settings"])),
-                "history": tuple(rounds.values()),
-                "best": rounds.get(data["best"]),
-                "accepted": tuple(accepted),
-                "stop": Stop.from_dict(data["stop"]) if data["stop"] else None,
-            }
+            request=form.request,
+            settings=form.settings,
+            prompt=form.next.prompt,
+            seed=form.next.seed,
+            number=form.next.number,
+            history=history,
+            best=rounds[form.best] if form.best is not None else None,
+            rounds_without_gain=form.rounds_without_gain,
+            accepted=tuple(accepted),
+            stop=Stop.from_dict(form.stop) if form.stop is not None else None,
         )
 
     def __repr__(self):
         best = f", best {self.best.number}" if self.best else ""
         return f"State(round {self.number}{best}{', done' if self.done else ''})"
+
+
+@dataclass(frozen=True)
+class _AcceptedForm:
+    round: Whole
+    candidate: Whole
+
+
+@dataclass(frozen=True)
+class _NextForm:
+    number: Whole
+    prompt: Text
+    seed: Whole
+
+
+@dataclass(frozen=True)
+class _HistoryForm:
+    """A state in JSON."""
+
+    request: Text
+    settings: LoopSettings
+    rounds: tuple[Any, ...]
+    best: Whole | None
+    accepted: tuple[_AcceptedForm, ...]
+    next: _NextForm
+    rounds_without_gain: Whole
+    stop: Any
+
+    def history(self) -> tuple[Round, ...]:
+        names = (f"history.rounds[{index}]" for index in range(len(self.rounds)))
+        return tuple(Round.from_dict(past, name) for past, name in zip(self.rounds, names, strict=True))
 
 
 def start(request: str, seed: int, settings: LoopSettings | None = None) -> State:
@@ -215,8 +181,8 @@ def observe(
     for critique in critiques:
         if critique.request != state.request:
             raise ValueError(
-                f"Round {state.number}: the critique judges by {_short(critique.request)}, but the loop's "
-                f"request is {_short(state.request)}; connect the critic to the request of the loop's "
+                f"Round {state.number}: the critique judges by {short(critique.request)}, but the loop's "
+                f"request is {short(state.request)}; connect the critic to the request of the loop's "
                 "start, not to the round's prompt."
             )
     if payloads and len(payloads) != len(critiques):
@@ -275,32 +241,30 @@ def end(state: State, reason: StopReason, details: str = "") -> State:
     return replace(state, stop=Stop(reason, {"round": state.number}, details))
 
 
-def replay(data: dict) -> State:
+def replay(data: object) -> State:
     """The state of a history (`State.to_dict`, read back from JSON), without payloads.
 
     Makes every decision again; ValueError where one differs from the history.
     """
-    settings = LoopSettings(**known(LoopSettings, data["settings"]))
-    rounds = data["rounds"]
-    state = start(data["request"], (rounds[0] if rounds else data["next"])["seed"], settings)
-    for recorded in rounds:
-        _agree(state, recorded, f"round {recorded['number']}")
-        past = Round.from_dict(recorded)
+    recorded = State.from_dict(data)
+    first = recorded.history[0] if recorded.history else recorded
+    state = start(recorded.request, first.seed, recorded.settings)
+    for past in recorded.history:
+        _agree(state, past, f"round {past.number}")
         # the round's own proposal may have come from elsewhere, such as Revise Prompt
         state = observe(state, past.critiques, (), past.next_prompt, past.seconds)
-    stop = Stop.from_dict(data["stop"]) if data["stop"] else None
-    if stop and stop.reason.is_external:
-        state = end(state, stop.reason, stop.details)
-    _agree(state, data["next"], "the next round")
-    if stop != state.stop:
-        raise _differs("the end", "stop", str(stop), str(state.stop))
+    if recorded.stop and recorded.stop.reason.is_external:
+        state = end(state, recorded.stop.reason, recorded.stop.details)
+    _agree(state, recorded, "the next round")
+    if recorded.stop != state.stop:
+        raise _differs("the end", "stop", recorded.stop_text, state.stop_text)
     return state
 
 
-def _agree(state: State, recorded: dict, where: str) -> None:
+def _agree(state: State, recorded: Round | State, where: str) -> None:
     for name in ("number", "prompt", "seed"):
-        if recorded[name] != getattr(state, name):
-            raise _differs(where, name, recorded[name], getattr(state, name))
+        if getattr(recorded, name) != getattr(state, name):
+            raise _differs(where, name, getattr(recorded, name), getattr(state, name))
 
 
 def _differs(where: str, name: str, recorded: object, computed: object) -> ValueError:
@@ -389,8 +353,3 @@ def _seeds(state: State) -> tuple[int, ...]:
     if policy == "new" or state.rounds_without_gain:
         return (new,)
     return (state.seed, new)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return f'"{line}"' if len(line) <= 200 else f'"{line[:199]}…"'

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..judgement.from_data import Text, Whole, from_data
+
 
 class StopReason(str, Enum):
     """The code of a stop reason. It goes into JSON; user interfaces translate by it."""
@@ -79,11 +81,22 @@ class Stop:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping) -> Stop:
+    def from_dict(cls, data: object) -> Stop:
         """Inverse of `to_dict`. ValueError for an unknown code or a parameter that is missing."""
+        form = from_data(_StopForm, data, "stop")
+        stop = cls(form.code, form.parameters, form.details)
         try:
-            stop = cls(StopReason(data["code"]), dict(data["parameters"]), data["details"])
             str(stop)
         except KeyError as error:
-            raise ValueError(f"stop: {error} is missing.") from None
+            raise ValueError(f"stop.parameters.{error.args[0]} is missing.") from None
         return stop
+
+
+@dataclass(frozen=True)
+class _StopForm:
+    """A stop in JSON."""
+
+    code: StopReason
+    parameters: dict[Text, Text | Whole]
+    details: Text
+    text: Text

@@ -3,9 +3,9 @@
 Every append holds a lock, so that processes and threads wait for each other, on Linux, macOS and Windows; a
 line is written whole or not at all. Knows nothing of images or ComfyUI.
 
-The lock is a hidden, empty file beside the log (".log.csv.lock" for "log.csv"), which stays there. Whoever may
-write a new log may write it too, and on a network folder all machines see the same one. A file in the system's
-temporary folder would do neither: users and machines have different ones.
+The lock is a hidden, empty file beside the log (".log.csv.lock" for "log.csv"), which stays there. Whoever
+may write a new log may write it too, and on a network folder all machines see the same one. A file in the
+system's temporary folder would do neither: users and machines have different ones.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def _add(log: int, start: bytes, line: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[int]:
-    """The log as an open file descriptor that no one else writes to. TimeoutError if others hold it too long."""
+    """The log as an open file descriptor that no one else writes to. TimeoutError if others hold it too
+    long."""
     file = file.resolve()  # a link to the log must lead to the same lock
     file.parent.mkdir(parents=True, exist_ok=True)
     # other users write the same log where its folder lets them, so they must be able to open the lock
@@ -126,8 +127,8 @@ def _locked(file: Path) -> Iterator[int]:
         lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.002)
     except Timeout:
         raise TimeoutError(
-            f"{file} is being written by another program for more than {LOCK_TIMEOUT:.0f} seconds. Close that "
-            "program, or choose another log."
+            f"{file} is being written by another program for more than {LOCK_TIMEOUT:.0f} seconds. "
+            "Close that program, or choose another log."
         ) from None
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND

@@ -1,19 +1,20 @@
-"""What is kept of a judgement, to be read again later: one JSON object, in a picture, a file or a log.
+"""Records of judgements: one JSON object each, saved in an image, a file or a log, and read back.
 
-The form is told in docs/records.md. Knows nothing of ComfyUI.
+docs/records.md describes the format. Knows nothing of ComfyUI.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..files import first_line, parse_json, read_json, replacing
 from ..judgement.critique import Critique
+from ..judgement.from_data import Text, Whole, from_data
 from ..judgement.task import Task
 from ..judgement.verdict import Verdict
 from ..loop.state import State
@@ -23,25 +24,26 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SCHEMA = 1
-"""Rises when a reader of the version before could misread a record; new fields alone do not raise it."""
+"""The version of the format; it rises with every change, since fields that a version does not know are
+errors."""
 KEY = "rational_rewards"
-"""The name of the text that holds a record in a picture."""
+"""The name of the text that holds a record in an image."""
 
 _KINDS = {"critique": Critique, "verdict": Verdict, "history": State}
-_PICTURES = (".png", ".webp", ".jpg", ".jpeg")
-SUFFIXES = (*_PICTURES, ".json", ".jsonl")
+_IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
+SUFFIXES = (*_IMAGE_SUFFIXES, ".json", ".jsonl")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A critique, a verdict or the state of a refine loop, with what is needed to find or make the picture
-    again.
+    """A critique, a verdict or the state of a refine loop (`content`), with what is needed to find its image
+    or make it again.
 
-    `prompt` and `seed` made the picture, which was number `batch_index` (from 0) of its batch;
-    `image_hash` is `images.image_hash` of its pixels when it was saved. `saved` is the time in UTC, ISO 8601.
+    `prompt` and `seed` made the image, which was number `batch_index` (from 0) of its batch. `image_hash` is
+    `images.image_hash` of its pixels when it was saved. `saved` is the time in UTC, ISO 8601.
     """
 
-    found: Critique | Verdict | State
+    content: Critique | Verdict | State
     prompt: str = ""
     seed: int | None = None
     batch_index: int | None = None
@@ -50,23 +52,23 @@ class Record:
 
     @property
     def kind(self) -> str:
-        return next(name for name, kind in _KINDS.items() if isinstance(self.found, kind))
+        return next(name for name, cls in _KINDS.items() if isinstance(self.content, cls))
 
     @property
     def critique(self) -> Critique | None:
-        """The critique, or that of the best round of a loop; None of a verdict or a loop without rounds."""
-        if isinstance(self.found, State):
-            return self.found.best.critique if self.found.best else None
-        return self.found if isinstance(self.found, Critique) else None
+        """The critique, or that of a loop's best round; None for a verdict or a loop without rounds."""
+        if isinstance(self.content, State):
+            return self.content.best.critique if self.content.best else None
+        return self.content if isinstance(self.content, Critique) else None
 
     @property
-    def changed(self) -> bool:
-        """Whether the picture that was saved is known to be another than the one that was judged."""
-        judged = self.critique.source.get("images", ()) if isinstance(self.found, Critique) else ()
+    def image_changed(self) -> bool:
+        """Whether the saved image is known to differ from the judged one."""
+        judged = self.critique.source.get("images", ()) if isinstance(self.content, Critique) else ()
         return bool(judged and self.image_hash) and self.image_hash not in judged
 
     def now(self) -> Record:
-        """The same, saved at this second."""
+        """The same record with the current time as `saved`."""
         return replace(self, saved=datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def to_dict(self) -> dict:
@@ -79,65 +81,60 @@ class Record:
             "batch_index": self.batch_index,
             "image_hash": self.image_hash,
             "saved": self.saved,
-            self.kind: self.found.to_dict(),
+            self.kind: self.content.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping) -> Record:
-        """Inverse of `to_dict`. Takes a bare critique, verdict or history too. ValueError if it is none of
-        these."""
+    def from_dict(cls, data: object) -> Record:
+        """Inverse of `to_dict`; also takes a bare critique, verdict or history. ValueError names the field
+        that is unknown, missing or wrong."""
         if not isinstance(data, Mapping):
             raise ValueError("it holds no record: a record is a JSON object.")
+        data = {name: value for name, value in data.items() if name not in _LABELS}
         if "schema" not in data:
             return cls(_bare(data))
-        if type(data["schema"]) is not int or data["schema"] < 1:
-            raise ValueError(f"its schema is {data['schema']!r}, which is none: they are counted from 1.")
-        later = f" It has schema {data['schema']}; update this pack." if data["schema"] > SCHEMA else ""
-        kind = data.get("kind")
-        if not isinstance(kind, str) or kind not in _KINDS:
-            raise ValueError(f"its kind is {kind!r}, not one of {', '.join(_KINDS)}.{later}")
-        names = ("prompt", "seed", "batch_index", "image_hash", "saved")
         try:
-            record = cls(_found(kind, data[kind]), **{name: data[name] for name in names if name in data})
+            form = from_data(_RecordForm, data, "record")
+            if form.schema < 1:
+                raise ValueError(f"record.schema must be 1 or more, not {form.schema}.")
+            if form.kind not in data:
+                raise ValueError(f"record.{form.kind} is missing.")
+            content = _KINDS[form.kind].from_dict(data[form.kind])
         except ValueError as error:
-            raise ValueError(f"{error}{later}") from error
-        except KeyError as error:
-            raise ValueError(f"its {error} is missing.{later}") from error
-        if not all(isinstance(number, int | None) for number in (record.seed, record.batch_index)):
-            raise ValueError("its seed and batch_index must be whole numbers or null.")
-        if not all(isinstance(text, str) for text in (record.prompt, record.image_hash, record.saved)):
-            raise ValueError("its prompt, image_hash and saved must be text.")
-        return record
+            later = type(data["schema"]) is int and data["schema"] > SCHEMA
+            advice = f" It has schema {data['schema']}; update this pack." if later else ""
+            raise ValueError(f"{error}{advice}") from error
+        return cls(content, form.prompt, form.seed, form.batch_index, form.image_hash, form.saved)
 
     def row(self, file: str = "") -> dict[str, object]:
-        """The record as one row of a table, for CSV. A verdict's or a loop's own numbers are not in it."""
-        found = self.critique or self.found
-        scores = {a.key: a.score for a in found.aspects} if isinstance(found, Critique) else {}
-        source = getattr(found, "source", {})
+        """The record as one row of a CSV table, without the numbers that only a verdict or a loop has."""
+        content = self.critique or self.content
+        scores = {a.key: a.score for a in content.aspects} if isinstance(content, Critique) else {}
+        source = getattr(content, "source", {})
         return {
             "saved": self.saved,
             "file": file,
-            "task": getattr(found, "task", ""),
-            "request": found.request,
+            "task": getattr(content, "task", ""),
+            "request": content.request,
             "prompt": self.prompt,
             "seed": self.seed,
             "batch_index": self.batch_index,
-            "status": getattr(found, "status", ""),
-            "overall": getattr(found, "overall", None),
-            "reward": getattr(found, "reward", None),
+            "status": getattr(content, "status", ""),
+            "overall": getattr(content, "overall", None),
+            "reward": getattr(content, "reward", None),
             **{key: scores.get(key) for key in _COLUMNS},
-            # aspects of the user's own must not change the columns of a log that goes on
+            # aspects of the user's own must not change the columns of an existing log
             "other_scores": "; ".join(f"{key}={s}" for key, s in scores.items() if key not in _COLUMNS),
-            "summary": getattr(found, "summary", ""),
-            "refined_request": getattr(found, "refined_request", ""),
+            "summary": getattr(content, "summary", ""),
+            "refined_request": getattr(content, "refined_request", ""),
             "critic": source.get("critic"),
-            "wording": source.get("wording"),
+            "prompt_id": source.get("prompt_id"),
             "image_hash": self.image_hash,
         }
 
     def line(self, file: str = "") -> dict[str, object]:
-        """The record as one line of a JSONL log: what one would look for on top, the record below."""
-        names = ("saved", "file", "request", "prompt", "seed", "status", "overall", "critic", "wording")
+        """The record as one line of a JSONL log: first what people search for, then the record itself."""
+        names = ("saved", "file", "request", "prompt", "seed", "status", "overall", "critic", "prompt_id")
         row = self.row(file)
         scores = {a.key: a.score for a in self.critique.aspects} if self.critique else {}
         top = {name: row[name] for name in (*names, "image_hash")}
@@ -147,44 +144,43 @@ class Record:
 _COLUMNS = ("text_faithfulness", "image_faithfulness", "physical_quality", "text_rendering")
 
 
-def save_picture(
-    picture: Image.Image,
+def save_image(
+    image: Image.Image,
     file: Path,
     record: Record,
     workflow: Mapping[str, object] | None = None,
     details: Mapping[str, object] | None = None,
     quality: int = 90,
 ) -> tuple[str, ...]:
-    """Write a picture (.png, .webp, .jpg) with its record, the `parameters` text and ComfyUI's own texts.
+    """Write an image (.png, .webp, .jpg) with its record, the `parameters` text and ComfyUI's own texts.
 
-    `workflow` holds ComfyUI's data by name ("prompt", "workflow"), `details` what else is known of how the
-    picture was made (see `parameters`). Returns the names of what a JPEG had no room for; ValueError if the
-    record itself does not fit, and nothing is written.
+    `workflow`: ComfyUI's data by name ("prompt", "workflow"). `details`: how else the image was made, see
+    `parameters`. Returns the names of the texts that a JPEG had no room for. ValueError if the record itself
+    does not fit; then nothing is written.
     """
     texts = {
         KEY: json.dumps(record.to_dict()),
-        image_metadata.PARAMETERS: parameters(record, picture.size, details or {}),
+        image_metadata.PARAMETERS: parameters(record, image.size, details or {}),
         **image_metadata.as_texts(workflow or {}),
     }
-    return image_metadata.save(picture, file, texts, quality, needed=(KEY,))
+    return image_metadata.save(image, file, texts, quality, needed=(KEY,))
 
 
 def save_json(data: dict, file: Path) -> None:
-    """Write plain data; an old file is replaced as a whole, so that whoever reads it never meets a half."""
-    part = file.with_name(f"{file.name}.part")
+    """Write plain data. An old file is replaced as a whole, so that readers never see half a file."""
     text = json.dumps(data, ensure_ascii=False, indent=1)
-    # half a surrogate pair has no UTF-8, but JSON has a way to write it
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")
-    part.replace(file)
+    with replacing(file) as part:
+        # half a surrogate pair has no UTF-8, but JSON has a way to write it
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def parameters(record: Record, size: tuple[int, int], details: Mapping[str, object]) -> str:
-    """The text that galleries and other programs read: prompt, then "Name: value" with commas between.
+    """The text that galleries and other programs read: the prompt, then "Name: value" pairs.
 
     `details` by the names that galleries use: "Negative prompt", "Steps", "Sampler", "CFG scale", "Model" ...
     """
     details = dict(details)
-    prompt = record.prompt or record.found.request
+    prompt = record.prompt or record.content.request
     negative = details.pop("Negative prompt", "")
     facts = {**details, "Seed": record.seed, "Size": f"{size[0]}x{size[1]}"}
     if critique := record.critique:
@@ -197,116 +193,96 @@ def parameters(record: Record, size: tuple[int, int], details: Mapping[str, obje
 
 
 def read(file: Path) -> list[Record]:
-    """All records in a picture, a .json or a .jsonl; ValueError that names the file if there is none.
+    """All records in an image, a .json or a .jsonl; ValueError that names the file if there is none.
 
-    A JSON may be a record, a bare critique, verdict or history, a list of these, or what the command line's
-    --json prints. A line of a log that cannot be read is an error too: better none than a wrong count.
+    A JSON may be a record, a bare critique, verdict or history, a list of these, or the output of the command
+    line's --json. A line of a log that cannot be read is an error too: better no result than a wrong count.
     """
+    suffix = file.suffix.lower()
+    reader = _of_image if suffix in _IMAGE_SUFFIXES else _of_log if suffix == ".jsonl" else _of_json
+    data = read_json(file) if reader is _of_json else file
     try:
-        if file.suffix.lower() in _PICTURES:
-            return [_of_picture(file)]
-        text = file.read_text("utf-8-sig")
-        if file.suffix.lower() == ".jsonl":
-            # not splitlines, which also splits at signs that stand inside a text
-            lines = enumerate(text.split("\n"), 1)
-            return [_of_line(number, line) for number, line in lines if line.strip()]
-        return _of_json(json.loads(text))
+        return reader(data)
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is neither a picture nor text in UTF-8.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{file} is no JSON: {error}.") from error
+        raise ValueError(f"{file} is not text in UTF-8.") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 
 
-def _of_picture(file: Path) -> Record:
+def _of_image(file: Path) -> list[Record]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as picture:
-            texts = image_metadata.load(picture)
+        with Image.open(file) as image:
+            texts = image_metadata.load(image)
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError(f"it cannot be read as a picture ({error}).") from error
+        raise ValueError(f"it cannot be read as an image ({first_line(error)}).") from error
     if KEY not in texts:
         also = f" It does hold {', '.join(sorted(texts))}." if texts else ""
         raise ValueError(
-            "there is no critique in this picture. Save it with Save Image with Critique; other programs, "
-            f"chats and websites take such texts out.{also}"
+            "there is no critique in this image. Save it with Save Image with Critique; other programs, "
+            f"chats and websites remove such texts.{also}"
         )
-    try:
-        return Record.from_dict(json.loads(texts[KEY]))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"its critique is damaged ({error}).") from error
+    return [_of_text(texts[KEY], "its critique")]
 
 
-def _of_line(number: int, line: str) -> Record:
+def _of_log(file: Path) -> list[Record]:
+    # not splitlines, which also splits at characters that may stand inside a text
+    lines = enumerate(file.read_text("utf-8-sig").split("\n"), 1)
+    return [_of_text(line, f"line {number}") for number, line in lines if line.strip()]
+
+
+def _of_text(text: str, name: str) -> Record:
     try:
-        data = json.loads(line)
+        data = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
+    try:
         return Record.from_dict(data.get(KEY, data) if isinstance(data, dict) else data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"line {number}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _of_json(data: object) -> list[Record]:
     if isinstance(data, dict) and isinstance(data.get("images"), list):
         data = data["images"]
-    found = [Record.from_dict(one) for one in (data if isinstance(data, list) else [data])]
-    if not found:
+    records = [Record.from_dict(item) for item in (data if isinstance(data, list) else [data])]
+    if not records:
         raise ValueError("it holds no record: the list is empty.")
-    return found
+    return records
+
+
+_LABELS = ("file", "image", "a", "b")
+"""What the command line's --json adds to a record or a bare judgement: the files that it is of."""
+
+
+@dataclass(frozen=True)
+class _RecordForm:
+    """A record in JSON. Its content is read by the class of its kind."""
+
+    schema: Whole
+    kind: Literal["critique", "verdict", "history"]
+    prompt: Text = ""
+    seed: Whole | None = None
+    batch_index: Whole | None = None
+    image_hash: Text = ""
+    saved: Text = ""
+    critique: Any = None
+    verdict: Any = None
+    history: Any = None
 
 
 def _bare(data: Mapping) -> Critique | Verdict | State:
     if "rounds" in data:
-        return _found("history", data)
+        return State.from_dict(data)
     if "aspects" in data:
-        data = {key: value for key, value in data.items() if key not in _IMAGE_NAMES}
-        return _found("verdict" if Task.parse(data.get("task", "")).is_pair else "critique", data)
+        return (Verdict if Task.parse(data.get("task", "")).is_pair else Critique).from_dict(data)
     raise ValueError("it holds neither a critique nor a verdict nor the history of a refine loop.")
-
-
-def _found(kind: str, data: object) -> Critique | Verdict | State:
-    try:
-        found = _KINDS[kind].from_dict(data)
-        _check_forms(found)
-        if isinstance(found, State) and not all(0 <= p.chosen < len(p.critiques) for p in found.history):
-            raise ValueError("one of its rounds has chosen a candidate that is not there.")
-        return found
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"its {kind} is damaged ({type(error).__name__}: {error}).") from error
-
-
-# the command line prints them beside a critique ("image") or a verdict ("a", "b")
-_IMAGE_NAMES = ("image", "a", "b")
-
-_FORMS = {
-    "str": lambda value: isinstance(value, str),
-    "int": lambda value: isinstance(value, int),
-    "float": lambda value: isinstance(value, int | float) and math.isfinite(value),
-    "dict": lambda value: isinstance(value, dict),
-    "tuple[str, ...]": lambda value: all(isinstance(text, str) for text in value),
-    "tuple[float, float]": lambda value: (
-        len(value) == 2 and all(map(math.isfinite, value)) and value[0] < value[1]
-    ),
-}
-"""What a field may hold, by how its class declares it."""
-
-
-def _check_forms(found: object) -> None:
-    """ValueError where a field holds something of another kind, in `found` and all that it is made of."""
-    for one in fields(found):
-        value = getattr(found, one.name)
-        right = _FORMS.get(str(one.type), lambda value: True)
-        if not right(value):
-            raise ValueError(f"its {one.name} must be {one.type}, not {value!r}.")
-        for part in value if isinstance(value, tuple) else (value,):
-            if is_dataclass(part):
-                _check_forms(part)
 
 
 def _quoted(value: object) -> str:
     text = " ".join(str(value).split())
-    # galleries split at commas and colons, save in quotes
+    # galleries split at commas and colons outside quotes
     return json.dumps(text, ensure_ascii=False) if any(sign in text for sign in ',:"') else text
