@@ -44,7 +44,7 @@ def from_data(cls: type[T], data: object, name: str) -> T:
 def _model(cls: type) -> Any:
     """A model around `cls`, since that is how a plain dataclass gets a configuration."""
     config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    return create_model(cls.__name__, __config__=config, value=(cls, ...))
+    return create_model(f"{cls.__name__}Data", __config__=config, value=(cls, ...))
 
 
 def _sentence(fault: ErrorDetails, cls: type, name: str) -> str:
