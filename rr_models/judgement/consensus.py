@@ -41,7 +41,7 @@ def _aspect(several: Sequence[AspectScore]) -> AspectScore:
     first = several[0]
     if 2 * len(scored) < len(several):
         return AspectScore(first.key, first.name, NOT_APPLICABLE)
-    scores = [one.score for one in scored]
+    scores = [one.score for one in scored if one.score is not None]
     expected = [one.expected for one in scored if one.expected is not None]
     return AspectScore(
         first.key,

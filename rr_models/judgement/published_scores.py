@@ -64,4 +64,6 @@ def published_winner(verdict: Verdict) -> str:
 
 
 def _number(aspect: AspectScore, clamped: bool) -> float:
-    return aspect.score if clamped or aspect.written is None else aspect.written
+    number = aspect.score if clamped or aspect.written is None else aspect.written
+    assert number is not None, "a scored aspect has a score"
+    return number

@@ -92,8 +92,9 @@ def rank(
     finer: list[int] = []
     for equals in _runs(ranked, place):
         means = {index: order.expected(critiques[index]) for index in equals}
-        if None not in means.values():
-            equals = sorted(equals, key=lambda index: -means[index])
+        known = {index: mean for index, mean in means.items() if mean is not None}
+        if len(known) == len(equals):
+            equals = sorted(equals, key=lambda index, known=known: -known[index])
         finer += equals
     return tuple(finer)
 

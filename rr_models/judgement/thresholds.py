@@ -77,10 +77,11 @@ class Thresholds:
             for a in critique.aspects
             if a.score is not None and a.score < self.of(a.key)
         ]
-        if self.min_overall != OFF and critique.overall is None:
+        overall = critique.overall
+        if self.min_overall != OFF and overall is None:
             low.append("there is no overall score")
-        elif self.min_overall != OFF and critique.overall < self.min_overall:
-            low.append(f"overall {_exact(critique.overall)} (minimum {self.min_overall:g})")
+        elif self.min_overall != OFF and overall is not None and overall < self.min_overall:
+            low.append(f"overall {_exact(overall)} (minimum {self.min_overall:g})")
         return tuple(low)
 
     def reached(self, critique: Critique) -> bool:

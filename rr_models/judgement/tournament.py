@@ -97,7 +97,7 @@ class Tournament:
         while len(placed) < min(self.places, self.count):
             due: list[Pair] = []
             best = self._best(bracket, set(placed), due)
-            if due:
+            if due or best is None:
                 return tuple(placed), tuple(due)
             placed.append(best)
         return tuple(placed), ()

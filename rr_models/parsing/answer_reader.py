@@ -44,7 +44,7 @@ class _Title(NamedTuple):
 
     reading: AspectReading
     kept_in: list[str]
-    index: int
+    line: int
 
 
 class AnswerReader:
@@ -110,8 +110,12 @@ class AnswerReader:
         if line.cells and self._row(line):
             return
         heading = line.heading
-        alone = awaiting and self.reading and (not heading or heading.name == UNKNOWN)
-        if alone and self.headings.states(line.text, awaiting.name, self._side(awaiting), alone=True):
+        alone = self.reading and (not heading or heading.name == UNKNOWN)
+        if (
+            alone
+            and awaiting
+            and self.headings.states(line.text, awaiting.name, self._side(awaiting), alone=True)
+        ):
             self._take(line.text, awaiting, line.is_last)
         elif not (heading and self._follow(heading, title, line)):
             self._keep(line.text)
@@ -136,7 +140,7 @@ class AnswerReader:
         has_value = heading.name != "side" or self.headings.states(heading.rest, "side", heading.side)
         # "It reads:" before "## Score" ends a justification; in the same dress it is a heading
         if title and has_value and (title.reading.aspect or not (heading.marked and self._awaits_score())):
-            del title.kept_in[title.index :]
+            del title.kept_in[title.line :]
             self._open(title.reading)
         if self._leaves_refined(heading):
             return True
@@ -284,8 +288,9 @@ class AnswerReader:
     def _awaits_score(self) -> bool:
         """Whether an aspect under a real heading still awaits its score, so that others' are quoted."""
         reading = self.reading
-        at_aspect = self.place is Place.ASPECT and reading is not None
-        return at_aspect and reading.certainty is Certainty.MARKED and not reading.judged
+        if self.place is not Place.ASPECT or reading is None:
+            return False
+        return reading.certainty is Certainty.MARKED and not reading.judged
 
     def _may_quote(self) -> bool:
         """Whether an aspect without a real heading may be one that the request or the image mentions."""

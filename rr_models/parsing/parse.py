@@ -151,7 +151,11 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
     # what stands before a loop was written to its end
     reader = AnswerReader(profile, task, truncated=truncated and not loop)
     reader.walk(lines)
-    if reader.place is Place.PREAMBLE and not truncated and (data := json_within(answer)):
+    if (
+        reader.place is Place.PREAMBLE
+        and not truncated
+        and isinstance(data := json_within(answer), (dict, list))
+    ):
         within = read_json(data, profile, task)
         if within.readings.complete:
             return within, notes  # words around it, none of them a heading
@@ -190,7 +194,7 @@ def _aspect_score(reading: AspectReading, notes: list[str]) -> AspectScore:
         aspect.key,
         aspect.name,
         slot.status,
-        slot.value if slot.status == SCORED else None,
+        slot.score if slot.status == SCORED else None,
         "\n".join(reading.lines).strip(),
         written=slot.written,
     )
@@ -205,14 +209,14 @@ def _pair_score(reading: AspectReading, told: list[str]) -> PairScore:
     result = PairScore(aspect.key, aspect.name, justification=words)
     statuses = {a.status, b.status}
     if statuses == {SCORED}:
-        by_scores = winner_of(a.value - b.value, 0.0)
-        named = winner.value if winner.status == SCORED else by_scores
+        by_scores = winner_of(a.score - b.score, 0.0)
+        named = winner.winner if winner.status == SCORED else by_scores
         if winner.status != SCORED:
             notes += [note for note in winner.notes if note != CUT_OFF]
             notes.append(f"no winner could be read; by the scores it is {by_scores}")
         elif named != by_scores:
             notes.append(f"the winner is named as {named}; by the scores it is {by_scores}")
-        result = PairScore(aspect.key, aspect.name, SCORED, a.value, b.value, named, words)
+        result = PairScore(aspect.key, aspect.name, SCORED, a.score, b.score, named, words)
     elif statuses == {NOT_APPLICABLE} or (
         aspect.optional and winner.status == NOT_APPLICABLE and not (a.judged or b.judged)
     ):

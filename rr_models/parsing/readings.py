@@ -39,6 +39,18 @@ class ScoreSlot:
     judged: bool = False  # something stood here, readable or not
     marked: bool = False  # its heading had a "#", bold type or a number
 
+    @property
+    def score(self) -> float:
+        """The value of a slot with a score, if its status is SCORED."""
+        assert isinstance(self.value, (int, float))
+        return self.value
+
+    @property
+    def winner(self) -> str:
+        """The value of a winner's slot, if its status is SCORED."""
+        assert isinstance(self.value, str)
+        return self.value
+
     def discard(self, note: str) -> None:
         """Count as missing, for the reason in `note`."""
         self.status, self.value, self.written, self.notes = MISSING, None, None, [note]
@@ -63,15 +75,16 @@ class ScoreSlot:
 
     def _on_scale(self, numbers: tuple[float, ...], scale: tuple[float, float]) -> float:
         """One score on the scale for what was written, with a note if it is another number."""
+        first, last = numbers[0], numbers[-1]
         mean = sum(numbers) / len(numbers)
         value = min(max(mean, scale[0]), scale[1])
         if len(numbers) > 1:
-            self.notes.append(f"{numbers[0]:g} to {numbers[1]:g} was read as the mean of both, {mean:g}")
+            self.notes.append(f"{first:g} to {last:g} was read as the mean of both, {mean:g}")
         if value != mean:
             edges = f"{scale[0]:g} to {scale[1]:g}"
             self.notes.append(f"{mean:g} lies outside {edges} and was brought to its edge")
         if len(numbers) > 1 or value != mean:
-            self.written = numbers[0]
+            self.written = first
         return value
 
 

@@ -200,7 +200,7 @@ def pair_values(
 
 def comment(text: str) -> str:
     """The words behind a value: "legs are missing" of "2.5 - legs are missing"."""
-    return text[_NO_WORD.match(text).end() :].strip(" *_)")
+    return _NO_WORD.sub("", text, count=1).strip(" *_)")
 
 
 def strip_markup(text: str) -> str:
