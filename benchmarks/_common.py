@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+if "rr_models" not in sys.modules:  # as in the tests, where nodes/ must not be importable
+    sys.path.insert(0, str(ROOT))
+
+
+def load_test_helper(name: str) -> ModuleType:
+    """A helper module of the tests, loaded from its file, as tests/ on the path would add all of them."""
+    spec = spec_from_file_location(name, ROOT / "tests" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def progress(what: str, total: int):

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import random
 import re
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import torch
+from _common import ROOT, load_test_helper
 from _reference import generate
 
 from rr_models.critics import answer_program
@@ -22,11 +21,7 @@ from rr_models.critics.local import LocalCritic
 from rr_models.images import Preprocessing, pixel_values
 from rr_models.judgement.answer_format import AnswerFormat, Kind
 
-ROOT = Path(__file__).resolve().parents[1]
-# by its file: a folder on the path would bring all helpers of the tests with it
-_spec = spec_from_file_location("tiny", ROOT / "tests" / "tiny.py")
-tiny = module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
+tiny = load_test_helper("tiny")
 
 SHAPES = {
     #        hidden, inner, layers, heads, groups, vocabulary | vision: depth, hidden, inner, deepstack

@@ -28,15 +28,13 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 
-from _common import close
+from _common import close, load_test_helper
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from rr_models.prompting import model_card
 
-from cards import LAYOUTS, PUBLISHED, PUBLISHED_EDIT  # noqa: E402
-
-from rr_models.prompting import model_card  # noqa: E402
+cards = load_test_helper("cards")
+LAYOUTS, PUBLISHED, PUBLISHED_EDIT = cards.LAYOUTS, cards.PUBLISHED, cards.PUBLISHED_EDIT
 
 MAX_MS, MAX_MB = 50, 20
 CARDS = [f"# A model\n\n```python\n{code}\n```\n" for code in (*LAYOUTS.values(), PUBLISHED_EDIT)]

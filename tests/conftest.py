@@ -1,9 +1,10 @@
 """What all tests share: import paths as in real use, the pack as ComfyUI loads it, real ComfyUI cores, and
 the rule that CI skips nothing but tests that need a GPU.
 
-Helper modules in tests/ are imported as `rr_tests.<name>` (`from rr_tests.comfy import Run`), the library as
-`rr_models`. Fixtures: `load_pack`; `comfy_core`, a real core in this process with our pack; `core_folder` and
-`floor_folder`, the folders of the cores; `serve`, a real core as a separate server; `running_browser`.
+Helper modules in tests/ are imported as `rr_tests.<name>` (`from rr_tests.in_process import Run`), the
+library as `rr_models`. Fixtures: `load_pack`; `comfy_core`, a real core in this process with our pack;
+`core_folder` and `floor_folder`, the folders of the cores; `serve`, a real core as a separate server;
+`running_browser`.
 """
 
 from __future__ import annotations
@@ -178,8 +179,8 @@ def floor_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def comfy_core(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
-    """A real ComfyUI core in this process, our pack loaded into it: an `rr_tests.comfy.Core`."""
-    from rr_tests.comfy import Core
+    """A real ComfyUI core in this process, our pack loaded into it: an `rr_tests.in_process.Core`."""
+    from rr_tests.in_process import Core
 
     core = Core(core_folder, tmp_path_factory.mktemp("comfyui"))
     core.load_our_pack(ROOT)

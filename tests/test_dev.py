@@ -157,3 +157,9 @@ def test_in_ci_only_tests_that_need_a_gpu_may_be_skipped(tmp_path: Path, ci: str
     summary = process.stdout.splitlines()[-1]
     assert (f"{failed} failed, 1 skipped" if failed else "2 skipped") in summary and "1 deselected" in summary
     assert "the moon is not full" in process.stdout
+
+
+def test_no_test_module_extends_the_import_path():
+    """With the repository or tests/ on it, our nodes/ and helpers would hide modules of ComfyUI."""
+    folders = {Path(entry or ".").resolve() for entry in sys.path}
+    assert not folders & {TESTS, TESTS.parent}

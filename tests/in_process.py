@@ -1,7 +1,6 @@
 """A real ComfyUI core in this process: its own loader loads the pack, its own executor runs prompts.
 
-Tests get it from the fixtures in conftest.py. Import its types with `from rr_tests.comfy import Core, Run`;
-a plain `comfy` is core's own package.
+Tests get it from the fixtures in conftest.py. Its types are `rr_tests.in_process.Core` and `Run`.
 """
 
 from __future__ import annotations
