@@ -6,6 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +16,9 @@ from .kv_cache import KVCache, cells
 from .model_runner import ModelRunner
 from .scheduler import Scheduler
 from .sequence import Request
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
 
 CPU_IDLE_BYTES = 256 * 2**20
 """The largest cache that is kept between runs in main memory. On a GPU the owner of the weights can reclaim
@@ -30,7 +34,7 @@ batches of different sizes can alternate without an allocation each."""
 class _Buffers:
     """What is kept between runs: a cache, the runner over it, and the graphs that hold its addresses."""
 
-    def __init__(self, model: torch.nn.Module, rows: int, width: int):
+    def __init__(self, model: Qwen3VLForConditionalGeneration, rows: int, width: int):
         self.cache = KVCache(model, rows, width)
         self.runner = ModelRunner(model, self.cache)
         self.graphs = CudaGraphCache(self.runner.forward)
@@ -41,7 +45,7 @@ class _Buffers:
     def nbytes(self) -> int:
         return self.cache.nbytes + self.graphs.nbytes
 
-    def belong_to(self, model: torch.nn.Module) -> bool:
+    def belong_to(self, model: Qwen3VLForConditionalGeneration) -> bool:
         """Whether the model still has the same weights in the same place; graphs hold their addresses."""
         return self.weight() is model.lm_head.weight and self.cache.device == model.device
 
@@ -58,7 +62,7 @@ class Engine:
     CPU_IDLE_BYTES in main memory.
     """
 
-    def __init__(self, model: torch.nn.Module, max_idle_bytes: int | None = None):
+    def __init__(self, model: Qwen3VLForConditionalGeneration, max_idle_bytes: int | None = None):
         self.model, self.max_idle_bytes = model, max_idle_bytes
         self.forwards = self.allocations = self.captures = 0
         self._kept: _Buffers | None = None
@@ -123,6 +127,7 @@ class Engine:
                 self.release()  # first, or both would be in memory at once
                 self._kept = _Buffers(self.model, rows, width)
                 self.allocations += 1
+            assert self._kept is not None
             yield self._kept
         except BaseException as error:
             if out_of_memory(error):
@@ -145,4 +150,4 @@ class Engine:
     def _idle_limit(self) -> float:
         if self.max_idle_bytes is not None:
             return self.max_idle_bytes
-        return CPU_IDLE_BYTES if self._kept.cache.device.type == "cpu" else float("inf")
+        return CPU_IDLE_BYTES if self.model.device.type == "cpu" else float("inf")

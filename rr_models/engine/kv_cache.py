@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
 
 CACHE_BUCKET = 512
 """The width of a cache is a multiple of this, so that images of similar sizes give equal widths."""
@@ -26,7 +31,7 @@ class KVCache:
     The extra row, `prefix_row`, holds the prefix that the prompts of neighbouring requests share.
     """
 
-    def __init__(self, model: torch.nn.Module, rows: int, width: int):
+    def __init__(self, model: Qwen3VLForConditionalGeneration, rows: int, width: int):
         config = model.config.get_text_config()
         kv_heads = config.num_key_value_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from .kv_cache import SCRATCH_COLUMNS
 from .scheduler import PADDED_BATCH_SIZE, TOKEN_BUCKETS
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
 
 OUT_OF_MEMORY_HINT = (
     "Lower max_pixels, choose a lighter precision (int8, 4-bit) in Load Critic, or set its device to cpu."
@@ -40,7 +42,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: torch.nn.Module,
+    model: Qwen3VLForConditionalGeneration,
     prompt_tokens: int,
     largest_image_tokens: int,
     all_image_tokens: int,
@@ -54,7 +56,8 @@ def estimate_memory(
     The cache has a row for each answer and one for the shared prefix. On top comes the largest of what exists
     one at a time: an image in the vision tower, a prompt in a layer, or the logits of a step.
     """
-    text, vision = model.config.get_text_config(), model.config.vision_config
+    text: Any = model.config.get_text_config()
+    vision: Any = model.config.vision_config
     itemsize = model.dtype.itemsize
     heads, kv_heads = text.num_attention_heads, text.num_key_value_heads
     head_size = getattr(text, "head_dim", None) or text.hidden_size // heads

@@ -8,17 +8,21 @@ step does no work per row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
 from .kv_cache import KVCache
 
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
+
 
 class ModelRunner:
     """Runs `model` (Qwen3VLForConditionalGeneration) over `cache`."""
 
-    def __init__(self, model: torch.nn.Module, cache: KVCache):
+    def __init__(self, model: Qwen3VLForConditionalGeneration, cache: KVCache):
         self.model, self.cache, self.device = model, cache, model.device
         config = model.config.get_text_config()
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -26,7 +30,7 @@ class ModelRunner:
         self.epsilon = config.rms_norm_eps
 
     @property
-    def text(self) -> torch.nn.Module:
+    def text(self):
         # looked up at every call: the modules change when weights are dropped and read again
         return self.model.model.language_model
 
@@ -140,7 +144,7 @@ class ModelRunner:
                 hidden[0, is_image] += features.to(hidden.dtype)
         return self._norm(hidden, self.text.norm)
 
-    def _norm(self, x: torch.Tensor, norm: torch.nn.Module) -> torch.Tensor:
+    def _norm(self, x: torch.Tensor, norm: Any) -> torch.Tensor:
         return F.rms_norm(x, (x.shape[-1],), norm.weight, self.epsilon)
 
 

@@ -95,19 +95,19 @@ class Scheduler:
         """Carry out every Sample whose logits are known."""
         while True:
             ready = [
-                sequence
+                (sequence, sequence.instruction)
                 for sequence in self.sequences
                 if isinstance(sequence.instruction, Sample) and not sequence.pending and not sequence.finished
             ]
             if not ready:
                 return
-            logits = torch.stack([sequence.logits for sequence in ready])
-            logits += torch.stack([self._mask(sequence.instruction, logits) for sequence in ready])
+            logits = torch.stack([sequence.logits for sequence, _ in ready])
+            logits += torch.stack([self._mask(sample, logits) for _, sample in ready])
             # one copy from the device per step: every further one would wait for it again
             highest = torch.stack([x.double() for x in logits.max(-1)]).cpu()  # values, indices
             if not torch.isfinite(highest).all():
                 raise NonFiniteLogits
-            for scores, sequence, token in zip(logits, ready, highest[1].tolist(), strict=True):
+            for scores, (sequence, _), token in zip(logits, ready, highest[1].tolist(), strict=True):
                 sampler = sequence.request.sampler
                 sequence.sampled(sampler(scores) if sampler else int(token))
 
@@ -141,10 +141,11 @@ class Scheduler:
 
     def _shape(self, sequence: Sequence) -> tuple[int, int, bool]:
         """Tokens of a sequence's next step, tokens whose logits are wanted, and whether it is a chain."""
-        sizes = len(sequence.step.token_ids), len(sequence.step.wanted)
+        step = sequence.step
+        tokens, wanted = len(step.token_ids), len(step.wanted)
         if not self._unpadded:
-            sizes = tuple(next((n for n in TOKEN_BUCKETS if n >= size), size) for size in sizes)
-        return *sizes, sequence.step.is_chain
+            tokens, wanted = _bucket(tokens), _bucket(wanted)
+        return tokens, wanted, step.is_chain
 
     def _step(self, group: list[Sequence]) -> None:
         """One forward pass for these sequences, which all have the same shape."""
@@ -159,7 +160,7 @@ class Scheduler:
         inputs = torch.zeros(3, batch, tokens, dtype=torch.long)  # token ids, positions, columns
         inputs[2] = torch.arange(self.cache.width, self.cache.width + tokens)  # scratch
         wanted = torch.zeros(batch, wanted_tokens, dtype=torch.long)
-        visible = None if is_chain else torch.zeros(rows, tokens, read, dtype=torch.bool)
+        visible = torch.zeros(rows, tokens, 0 if is_chain else read, dtype=torch.bool)
         if not is_chain:
             visible[:, :, 0] = True  # padding must attend to something
         for sequence in group:
@@ -195,3 +196,7 @@ class Scheduler:
                 self.cache.copy(sequence.row, lowest, sequence.cached + len(sequence.drafted))
                 used = used - {sequence.row} | {lowest}
                 sequence.row = lowest
+
+
+def _bucket(count: int) -> int:
+    return next((size for size in TOKEN_BUCKETS if size >= count), count)

