@@ -55,13 +55,14 @@ def _card(found: list[tuple[Path, Record]], theme: str):
         (file, record) = found[0]
         return scorecard.draw(record.content, _pictures_of(file, record), theme=theme)
     records = [record for _, record in found]
-    if any(not isinstance(record.content, Critique) for record in records):
+    critiques = [record.content for record in records if isinstance(record.content, Critique)]
+    if len(critiques) < len(records):
         raise ValueError(
             "--card: one file, or several critiques; a comparison or a history is drawn by itself."
         )
     pictures = [_open(file) for file, _ in found]
     seeds = ["" if record.seed is None else f"seed {record.seed}" for record in records]
-    return scorecard.draw([record.content for record in records], pictures, seeds=seeds, theme=theme)
+    return scorecard.draw(critiques, pictures, seeds=seeds, theme=theme)
 
 
 def _pictures_of(file: Path, record: Record):

@@ -82,7 +82,7 @@ class Judgement:
 
     def values(self) -> dict[Key, str]:
         """The texts and scores by their sections in an answer. A missing score is left out."""
-        values = {("analysis",): self.analysis, ("summary",): self.summary}
+        values: dict[Key, str] = {("analysis",): self.analysis, ("summary",): self.summary}
         for aspect in self.aspects:
             values[aspect.key, "justification"] = aspect.justification
             if aspect.status != MISSING:
@@ -157,8 +157,9 @@ class Critique(Judgement):
         """Whether the critique is complete and every aspect that applies stands at `bar` or above (paper,
         section 5). Bars by key hold for those aspects only."""
         bars = bar if isinstance(bar, Mapping) else {a.key: bar for a in self.aspects}
-        scored = (a for a in self.aspects if a.score is not None)
-        return self.status == COMPLETE and all(a.score >= bars.get(a.key, -math.inf) for a in scored)
+        return self.status == COMPLETE and all(
+            a.score >= bars.get(a.key, -math.inf) for a in self.aspects if a.score is not None
+        )
 
     def scores_line(self) -> str:
         """All scores in one line: "Text Faithfulness 2.8, Text Rendering N/A; overall 3.4"."""
@@ -183,7 +184,9 @@ def unjudged(
 ) -> Critique:
     """The critique of an image that the critic could not judge: no score, and `why` in its notes."""
     missing = tuple(AspectScore(aspect.key, aspect.name) for aspect in aspects)
-    return Critique(task, request, missing, INCOMPLETE, notes=(why,), source={"critic": critic}, scale=scale)
+    return Critique(
+        Task.parse(task), request, missing, INCOMPLETE, notes=(why,), source={"critic": critic}, scale=scale
+    )
 
 
 def report(judgement: Judgement) -> str:

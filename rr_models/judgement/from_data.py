@@ -18,13 +18,11 @@ from pydantic import ConfigDict, Field, Strict, ValidationError, create_model
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    Text, Filled, Whole, Number, Flag = str, str, int, float, bool
-else:
-    Text = Annotated[str, Strict()]
-    Filled = Annotated[str, Strict(), Field(pattern=r"\S")]  # holds more than blanks
-    Whole = Annotated[int, Strict()]
-    Number = Annotated[float, Strict()]
-    Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict()]
+Filled = Annotated[str, Strict(), Field(pattern=r"\S")]  # holds more than blanks
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
 
 T = TypeVar("T")
 

@@ -39,7 +39,7 @@ class PairScore:
 
     def swapped(self) -> PairScore:
         """The same with A and B called by each other's name."""
-        other = {A: B, B: A}.get(self.winner, self.winner)
+        other = self.winner and {A: B, B: A}.get(self.winner, self.winner)
         return PairScore(
             self.key, self.name, self.status, self.score_b, self.score_a, other, self.justification
         )
@@ -90,8 +90,8 @@ class Verdict(Judgement):
     def position_bias(self) -> float | None:
         """How many points an image gains by being shown first, on average: 0 for a fair critic.
         None unless both orders were judged completely."""
-        margins = [order.margin for order in self.orders]
-        return None if not margins or None in margins else (margins[0] - margins[1]) / 2
+        margins = [order.margin for order in self.orders if order.margin is not None]
+        return (margins[0] - margins[1]) / 2 if len(margins) == 2 else None
 
     @property
     def agreed(self) -> bool | None:
@@ -148,7 +148,7 @@ def of_critiques(a: Critique, b: Critique, tie: float = 0.0) -> Verdict:
         said = ((A, one.justification), (B, other.justification))
         words = "\n".join(f"{name}: {text}" for name, text in said if text)
         statuses = {one.status, other.status}
-        if statuses == {SCORED}:
+        if one.score is not None and other.score is not None:
             winner = winner_of(one.score - other.score, tie)
             aspects.append(PairScore(one.key, one.name, SCORED, one.score, other.score, winner, words))
             continue

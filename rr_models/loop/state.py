@@ -332,7 +332,7 @@ def _propose(state: State, latest: Round) -> State:
     """The state with the next round's prompt and seed, or stopped if nothing new is left to try."""
     settings = state.settings
     sources = (state.best, latest) if settings.refine_from == "best" else (latest, state.best)
-    prompts = [source.next_prompt for source in sources if source.next_prompt]
+    prompts = [source.next_prompt for source in sources if source and source.next_prompt]
     # "New on stall" also means: nothing untried is left for this seed.
     for seed in _seeds(state):
         tried = {(past.prompt, past.seed) for past in state.history}

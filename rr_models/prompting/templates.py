@@ -32,7 +32,7 @@ MAX_BYTES = 1_000_000
 Role = Literal["system", "user", "assistant"]
 ROLES = get_args(Role)
 
-_IMAGE_SLOTS = {
+_IMAGE_SLOTS: dict[str, tuple[str, ...]] = {
     Task.T2I: ("image",),
     Task.EDIT: ("source", "image"),
     Task.T2I_PAIR: ("image_a", "image_b"),

@@ -66,7 +66,9 @@ def as_texts(workflow: Mapping[str, object]) -> dict[str, str]:
 
 def load(picture: Image.Image) -> dict[str, str]:
     """All texts of an open picture by name; nothing of an EXIF that is damaged."""
-    if picture.format == "PNG":
+    from PIL.PngImagePlugin import PngImageFile
+
+    if isinstance(picture, PngImageFile):
         picture.load()  # texts may stand behind the picture
         return {name: str(text) for name, text in picture.text.items()}
     exif = picture.getexif()

@@ -64,7 +64,7 @@ class Record:
     @property
     def image_changed(self) -> bool:
         """Whether the saved image is known to differ from the judged one."""
-        judged = self.critique.source.get("images", ()) if isinstance(self.content, Critique) else ()
+        judged = self.content.source.get("images", ()) if isinstance(self.content, Critique) else ()
         return bool(judged and self.image_hash) and self.image_hash not in judged
 
     def now(self) -> Record:
@@ -181,7 +181,7 @@ def parameters(record: Record, size: tuple[int, int], details: Mapping[str, obje
     """
     details = dict(details)
     prompt = record.prompt or record.content.request
-    negative = details.pop("Negative prompt", "")
+    negative = str(details.pop("Negative prompt", ""))
     facts = {**details, "Seed": record.seed, "Size": f"{size[0]}x{size[1]}"}
     if critique := record.critique:
         scores = {a.name: a.score for a in critique.aspects}
@@ -199,10 +199,11 @@ def read(file: Path) -> list[Record]:
     line's --json. A line of a log that cannot be read is an error too: better no result than a wrong count.
     """
     suffix = file.suffix.lower()
-    reader = _of_image if suffix in _IMAGE_SUFFIXES else _of_log if suffix == ".jsonl" else _of_json
-    data = read_json(file) if reader is _of_json else file
+    data = None if suffix in (*_IMAGE_SUFFIXES, ".jsonl") else read_json(file)
     try:
-        return reader(data)
+        if suffix in _IMAGE_SUFFIXES:
+            return _of_image(file)
+        return _of_log(file) if suffix == ".jsonl" else _of_json(data)
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

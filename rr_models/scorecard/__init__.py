@@ -50,8 +50,8 @@ def draw(
     if isinstance(found, State):
         if not found.history:
             raise ValueError("The loop has no round yet, so there is no story to tell.")
-        shown = pictures if isinstance(pictures, Mapping) else dict(enumerate(pictures, 1))
-        return paint(story(found, _thumbnails(found) | dict(shown)), WIDTH, how)
+        numbered = dict(pictures.items() if isinstance(pictures, Mapping) else enumerate(pictures, 1))
+        return paint(story(found, _thumbnails(found) | numbered), WIDTH, how)
     shown = list(pictures.values() if isinstance(pictures, Mapping) else pictures)
     if isinstance(found, Verdict):
         a, b = _as_many(shown, 2)

@@ -18,9 +18,11 @@ class Block(Protocol):
 
     def height(self, width: int) -> int:
         """In pixels, if it may be `width` pixels wide."""
+        ...
 
     def draw(self, canvas: Canvas, x: int, y: int, width: int) -> None:
         """Paint at `x`, `y`; stays within `width` and `height(width)`."""
+        ...
 
 
 class Text:

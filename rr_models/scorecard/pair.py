@@ -46,10 +46,12 @@ def pair(
     for name, picture, score in (("A", a, verdict.overall_a), ("B", b, verdict.overall_b)):
         number = "" if score is None else f"{score:.2f}"
         shots.append(_shot(name, picture, number, verdict.winner == name))
-    won = {A: "A is better", B: "B is better", TIE: "A tie"}.get(
-        verdict.winner, f"Not decided: {verdict.status}"
-    )
-    margin = f", by {abs(verdict.margin):.2f}" if verdict.winner in (A, B) else ""
+    won = {A: "A is better", B: "B is better", TIE: "A tie", None: f"Not decided: {verdict.status}"}[
+        verdict.winner
+    ]
+    margin = ""
+    if verdict.margin is not None and verdict.winner in (A, B):
+        margin = f", by {abs(verdict.margin):.2f}"
     told = [_bias(verdict)] if verdict.position_bias is not None else []
     return Column(
         heading("Comparison", verdict.request, most=6),

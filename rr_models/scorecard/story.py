@@ -56,8 +56,8 @@ class Curve:
             canvas, right + 8, round(up(threshold)) - 10, self.RIGHT
         )
 
-        scored = [past for past in rounds if past.critique.overall is not None]
-        canvas.curve([(across(past.number), up(past.critique.overall)) for past in scored], theme.soft, 2)
+        scored = [(past.number, score) for past in rounds if (score := past.critique.overall) is not None]
+        canvas.curve([(across(number), up(score)) for number, score in scored], theme.soft, 2)
         for past in rounds:
             where, winner = across(past.number), past is self.state.best
             if past.critique.overall is None:
@@ -81,7 +81,7 @@ class Curve:
         return [n for n in numbers if abs(n - best) >= every] + ([best] if best else [])
 
 
-def story(state: State, pictures: Mapping[int, Image.Image]) -> Block:
+def story(state: State, pictures: Mapping[int, Image.Image | None]) -> Block:
     thresholds, rounds = state.settings.thresholds, state.history
     last = rounds[-1]
     top = heading(_kind(state), state.request, most=4)
