@@ -1,10 +1,10 @@
-"""Rank a folder of small pictures with the Shapes critic, killed half way and started again: what is judged
+"""Rank a folder of small images with the Shapes critic, killed half way and started again: what is judged
 twice, what is lost, and how much memory it takes.
 
-    python benchmarks/rank_folder.py            2,000 pictures
-    python benchmarks/rank_folder.py --quick    40 pictures
+    python benchmarks/rank_folder.py            2,000 images
+    python benchmarks/rank_folder.py --quick    40 images
 
-The first process gets SIGKILL (on Windows TerminateProcess) as soon as half of the pictures are on disk; the
+The first process gets SIGKILL (on Windows TerminateProcess) as soon as half of the images are on disk; the
 script fails where the kill came later than a batch or two after that, or where the process had ended by
 itself. What was judged twice is told from outside: a critique written again is another file (inode) than the
 one that lay there at the kill. The last line is one JSON object. Memory is the resident size in /proc, null
@@ -31,17 +31,17 @@ from rr_models.shapes.generator import generate
 ROOT = Path(__file__).resolve().parents[1]
 REQUEST = "a large red circle on the left and a small blue star on the right"
 SLACK = 16
-"""Pictures: two batches."""
+"""Images: two batches."""
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--quick", action="store_true", help="40 pictures instead of 2,000")
-    options.add_argument("--n", type=int, default=2000, help="pictures (default: 2000)")
+    options.add_argument("--quick", action="store_true", help="40 images instead of 2,000")
+    options.add_argument("--n", type=int, default=2000, help="images (default: 2000)")
     args = options.parse_args()
     n = 40 if args.quick else args.n
     with tempfile.TemporaryDirectory() as home:
-        folder, out = Path(home, "pictures"), Path(home, "out")
+        folder, out = Path(home, "images"), Path(home, "out")
         draw(folder, n)
         begin = time.monotonic()
         first = Watched(folder, out, kill_at=n // 2)
@@ -52,7 +52,7 @@ def main() -> None:
         second = Watched(folder, out)
         seconds = time.monotonic() - begin
         after = entries(out)
-        said = re.search(r"(\d+) judged now, (\d+) remembered", second.said)
+        said = re.search(r"(\d+) judged now, (\d+) cached", second.said)
         with (out / "ranking.csv").open(encoding="utf-8-sig", newline="") as table:
             ranked = Counter(row["file"] for row in csv.DictReader(table) if row["overall"])
         names = {file.name for file in folder.iterdir()}
@@ -61,7 +61,7 @@ def main() -> None:
             "n": n,
             "judged_before_kill": len(kept),
             "judged_after": int(said[1]),
-            "remembered_after": int(said[2]),
+            "cached_after": int(said[2]),
             "judged_twice": sum(after.get(name) != inode for name, inode in kept.items()),
             "critiques_on_disk": len(after),
             "lost": len(names - set(ranked)),
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def draw(folder: Path, n: int) -> None:
-    """`n` pictures, no two of the same content."""
+    """`n` images, all of different content."""
     folder.mkdir()
     seen, seed = set(), 0
     while len(seen) < n:
@@ -88,7 +88,7 @@ def draw(folder: Path, n: int) -> None:
 
 def entries(out: Path) -> dict[str, int]:
     """The critiques kept on disk, and which file (inode) each is."""
-    return {file.name: file.stat().st_ino for file in out.glob("remembered/??/*.json")}
+    return {file.name: file.stat().st_ino for file in out.glob("cache/??/*.json")}
 
 
 class Watched:
@@ -109,7 +109,7 @@ class Watched:
             text=True,
         ) as job:
             while job.poll() is None:
-                there = sum(1 for _ in out.glob("remembered/??/*.json"))
+                there = sum(1 for _ in out.glob("cache/??/*.json"))
                 if (mb := resident(job.pid)) is not None:
                     self.samples.append((there, mb))
                 if kill_at is not None and there >= kill_at:
@@ -121,7 +121,7 @@ class Watched:
             self.said = job.stdout.read()
 
     def memory(self, start: int, end: int) -> list[float] | None:
-        """MB when a twentieth of this process's pictures were judged, when half were, and at its end."""
+        """MB when a twentieth of this process's images were judged, when half were, and at its end."""
         if not self.samples:
             return None
         marks = [start + (end - start) * share for share in (0.05, 0.5)]

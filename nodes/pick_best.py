@@ -13,7 +13,7 @@ from ..rr_models.errors import CriticError
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import Critique
-from ..rr_models.judgement.ranking import DUEL, EARLIER, OVERALL, TIES, RankBy, pick, rank, tied
+from ..rr_models.judgement.ranking import DUEL, EARLIER, OVERALL, TIE_BREAKS, RankBy, pick, rank, tied
 from .common.image_items import (
     ImageItem,
     aligned_outputs,
@@ -87,7 +87,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "tie_break",
-                    options=list(TIES),
+                    options=list(TIE_BREAKS),
                     default=EARLIER,
                     optional=True,
                     tooltip="Which of equals is better. earlier first: the one that came first. expected "
@@ -185,7 +185,7 @@ class RationalRewardsPickBest(io.ComfyNode):
             aspect_numbers.weights(single_value(weights, "weights")),
             single_value(tie_break, "tie_break"),
         )
-        if order.ties == DUEL and critic is None:
+        if order.tie_break == DUEL and critic is None:
             raise ValueError("tie_break: for a duel the critic has to see the pictures; connect critic.")
         every = collect(image, critiques, latent, mask, prompts, seeds)
         pools = [every]
@@ -198,7 +198,7 @@ class RationalRewardsPickBest(io.ComfyNode):
         for pool in pools:
             judged = [entry.critique for entry in pool]
             ranked, notes = rank(judged, order), []
-            if order.ties == DUEL:
+            if order.tie_break == DUEL:
                 ring = (critic[0], sources, cls.hidden.unique_id)
                 ranked, notes = _settled(pool, ranked, single_value(count, "count"), order, *ring)
             least = single_value(threshold, "threshold") or None

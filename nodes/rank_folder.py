@@ -62,7 +62,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
                 io.Int.Input("count", default=4, min=1, max=1000, tooltip="How many are the best."),
                 io.Combo.Input(
                     "best_files",
-                    options=list(rank_folder.BEST),
+                    options=list(rank_folder.BEST_FILES),
                     default=rank_folder.NONE,
                     tooltip="The best in a folder of their own, numbered. link: without taking up disk "
                     "space.",
@@ -112,7 +112,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
                 io.String.Output(display_name="csv", tooltip="The file of the table, ranking.csv."),
                 io.String.Output(
                     display_name="report",
-                    tooltip="The best twenty, how many were judged, and what was passed over.",
+                    tooltip="The best twenty, how many were judged, and what was skipped.",
                 ),
             ],
         )
@@ -143,36 +143,36 @@ class RationalRewardsRankFolder(io.ComfyNode):
         out = home / (results.strip() or f"RationalRewards/ranking_{name}")
         move = progress_watch()
 
-        def told(done: int, total: int, left: float | None) -> None:
+        def on_progress(done: int, total: int, left: float | None) -> None:
             move(done, total)
             tell(f"{done} of {total}{rank_folder.time_left(left)}", cls.hidden.unique_id)
 
         def watch(*_: object) -> None:
             management.throw_exception_if_processing_interrupted()
 
-        judge = with_memory(critic, rank_folder.memory(out))
-        found = rank_folder.rank_folder(
+        judge = with_memory(critic, rank_folder.cache_in(out))
+        ranking = rank_folder.rank_folder(
             place,
             judge,
             out,
             request,
             RankBy(rank_by, aspect_numbers.weights(weights)),
             recursive=recursive,
-            best=best_files,
+            best_files=best_files,
             count=count,
-            told=told,
+            on_progress=on_progress,
             watch=watch,
             detail=detail,
             max_new_tokens=2048,
         )
-        rows = [row for row in found.rows if row.status == COMPLETE][:count]
-        files = [place / row.file for row in rows]
-        report = found.report()
+        best = [image for image in ranking.images if image.status == COMPLETE][:count]
+        files = [place / image.file for image in best]
+        report = ranking.report()
         nothing = [ExecutionBlocker(None)]
         return io.NodeOutput(
             [images.load_image(file)[None] for file in files] or nothing,
             [str(file) for file in files] or nothing,
-            [float("nan") if row.score is None else row.score for row in rows] or nothing,
+            [float("nan") if image.score is None else image.score for image in best] or nothing,
             str(out / "ranking.csv"),
             report,
             ui={"text": [report]},

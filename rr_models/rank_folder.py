@@ -1,9 +1,9 @@
-"""Rank a folder of pictures, streamed: one batch in memory at a time, every critique kept as soon as it is
-there.
+"""Rank a folder of images as a stream: one batch in memory at a time, every critique saved as soon as it
+exists.
 
-The folder of results holds ranking.csv, ranking.jsonl, the critiques in `remembered` and, if asked for, the
-best pictures. A second run judges only what is new or changed, by content; a run that was stopped has lost
-nothing but the batch under way.
+The results folder holds ranking.csv, ranking.jsonl, the critiques in `cache` and, on request, the best
+images. A second run judges only images that are new or changed, by content; a run that was stopped has lost
+no more than its current batch.
 """
 
 from __future__ import annotations
@@ -19,211 +19,233 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from PIL import Image
 
-from .critics.cached import CACHED, CachedCritic
+from .critics.cached import CACHED
 from .critics.disk_cache import DiskCache
+from .files import first_line, replacing
 from .images import from_pil
 from .judgement.critique import COMPLETE, Critique
-from .judgement.ranking import RankBy
+from .judgement.ranking import RankBy, sort_key
 from .records import image_metadata
 from .records.append_log import guarded
 from .records.prompt_lookup import request_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 NONE, COPY, LINK = "none", "copy", "link"
-BEST = (NONE, COPY, LINK)
-REMEMBERED = "remembered"
-_EVERYTHING = 1 << 60  # bytes: what was judged for this folder is kept for good
+BEST_FILES = (NONE, COPY, LINK)
+CACHE = "cache"
+"""The folder of the critiques, in the results folder."""
+_UNLIMITED = 1 << 60  # bytes: a folder's critiques are never evicted
 
-Told = Callable[[int, int, float | None], None]
+OnProgress = Callable[[int, int, "float | None"], None]
+"""(images done, all images, seconds left or None)"""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One picture judged: its file, the scores that rank it, and where its line stands in the journal."""
+class RankedImage:
+    """One judged image: its file, its scores, and where its line begins in the journal."""
 
     file: str
     status: str
     score: float | None
+    """The score that ranks it."""
     overall: float | None
     scores: tuple[tuple[str, float | None], ...]
     offset: int
 
 
 @dataclass
-class Ranked:
-    """What became of a folder. `rows` are best first; `passed_over` are (file, why)."""
+class FolderRanking:
+    """The result of ranking a folder: `images` best first; `skipped` holds (file, reason); `judged` and
+    `cached` count the images judged now and those whose critique was in the cache."""
 
-    rows: list[Row] = field(default_factory=list)
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    images: list[RankedImage] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     judged: int = 0
-    remembered: int = 0
+    cached: int = 0
 
     def report(self, count: int = 20) -> str:
+        """The `count` best, and as many of the skipped files with the reasons."""
         lines = [
-            f"{len(self.rows)} picture(s) ranked: {self.judged} judged now, {self.remembered} remembered, "
-            f"{len(self.passed_over)} passed over."
+            f"{len(self.images)} image(s) ranked: {self.judged} judged now, {self.cached} cached, "
+            f"{len(self.skipped)} skipped."
         ]
-        for place, row in enumerate(self.rows[:count], 1):
-            score = row.status if row.score is None else f"{row.score:.2f}"
-            lines.append(f"{place}. {row.file}: {score}")
-        lines += [f"Passed over: {file}: {why}" for file, why in self.passed_over[:count]]
+        for rank, image in enumerate(self.images[:count], 1):
+            score = image.status if image.score is None else f"{image.score:.2f}"
+            lines.append(f"{rank}. {image.file}: {score}")
+        lines += [f"Skipped: {file}: {reason}" for file, reason in self.skipped[:count]]
         return "\n".join(lines)
 
 
 def time_left(seconds: float | None) -> str:
-    """For people, behind how far it is: ", 2 min 5 s left"; "" where it is not known yet."""
+    """Text to append to a progress message: ", 2 min 5 s left"; empty while the time is unknown."""
     return "" if seconds is None else f", {seconds / 60:.0f} min {seconds % 60:.0f} s left"
 
 
-def memory(out: Path) -> DiskCache:
-    """The critiques of a folder of results."""
-    return DiskCache(Path(out) / REMEMBERED, _EVERYTHING)
+def cache_in(out: Path) -> DiskCache:
+    """The cache of critiques in a results folder."""
+    return DiskCache(Path(out) / CACHE, _UNLIMITED)
 
 
 def rank_folder(
     folder: Path,
-    critic: CachedCritic,
+    critic: Any,
     out: Path,
     request: str = "",
     order: RankBy | None = None,
     *,
     recursive: bool = False,
-    best: str = NONE,
+    best_files: str = NONE,
     count: int = 10,
-    batch: int = 8,
-    told: Told | None = None,
-    **options,
-) -> Ranked:
-    """Judge all pictures in `folder` and write what came of it to `out`.
+    chunk_size: int = 8,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> FolderRanking:
+    """Judge all images in `folder` and write the ranking to `out`.
 
-    A picture's request is `request`, or if that is empty a .txt beside it, or what its own metadata say.
-    `best` copies or links the `count` best. `told(done, total, seconds left)` hears of every picture; what it
-    raises ends the work, after the results so far are written. `options` go to the critic.
+    An image's request is `request` or, if that is empty, a .txt beside it or its own metadata. `best_files`
+    copies or links the `count` best into `out`/best. `on_progress` is called after every `chunk_size`
+    images, which are in memory at once; if it raises, the work ends, after the results so far are written.
+    `options` go to the critic. ValueError for a folder that does not exist or holds no image, and for
+    options out of range.
     """
     folder, out, order = Path(folder), Path(out), order or RankBy()
     if not folder.is_dir():
         raise ValueError(f"folder: there is no folder {folder}.")
-    if best not in BEST or count < 1 or batch < 1:
-        raise ValueError(f"best must be one of {', '.join(BEST)}; count and batch must be 1 or more.")
-    files = pictures(folder, out, recursive)
+    if best_files not in BEST_FILES:
+        raise ValueError(f"best_files must be one of {', '.join(BEST_FILES)}, not {best_files!r}.")
+    if count < 1 or chunk_size < 1:
+        raise ValueError(f"count and chunk_size must be 1 or more, not {count} and {chunk_size}.")
+    files = image_files(folder, out, recursive)
     if not files:
-        raise ValueError(f"folder: there is no picture ({', '.join(SUFFIXES)}) in {folder}.")
+        raise ValueError(f"folder: there is no image ({', '.join(SUFFIXES)}) in {folder}.")
     out.mkdir(parents=True, exist_ok=True)
-    found = Ranked()
+    ranking = FolderRanking()
     with tempfile.TemporaryFile(dir=out) as journal:
+        readable = _readable(files, folder, request, ranking.skipped)
         try:
-            _judge(files, folder, critic, request, order, found, journal, batch, told, options)
+            _judge(readable, len(files), critic, order, ranking, journal, chunk_size, on_progress, options)
         finally:
-            found.rows.sort(key=lambda row: (row.status != COMPLETE, row.score is None, -(row.score or 0.0)))
-            _write(found, out, journal)
-    if best != NONE:
-        _hand_out([row for row in found.rows if row.status == COMPLETE][:count], folder, out, best)
-    return found
+            ranking.images.sort(key=lambda image: sort_key(image.status, image.score))
+            _write(ranking, out, journal)
+    if best_files != NONE:
+        best = [image for image in ranking.images if image.status == COMPLETE][:count]
+        _write_best(best, folder, out / "best", best_files)
+    return ranking
 
 
-def pictures(folder: Path, out: Path, recursive: bool) -> list[Path]:
-    """The pictures of a folder, by name; those of the results are not among them."""
-    every = folder.rglob("*") if recursive else folder.iterdir()
-    own = (out / "best").resolve()
+def image_files(folder: Path, out: Path, recursive: bool) -> list[Path]:
+    """The image files of a folder, sorted by name, without those in the results' `best`."""
+    best = (out / "best").resolve()
     return sorted(
         file
-        for file in every
-        if file.suffix.lower() in SUFFIXES and file.is_file() and own not in file.resolve().parents
+        for file in (folder.rglob("*") if recursive else folder.iterdir())
+        if file.suffix.lower() in SUFFIXES and file.is_file() and best not in file.resolve().parents
     )
 
 
-def _judge(files, folder, critic, request, order, found, journal, batch, told, options) -> None:
-    start, done = time.monotonic(), 0
-    tell = told or (lambda done, total, left: None)
-    tell(0, len(files), None)
-    for asked, group in groupby(_readable(files, folder, request, found), key=lambda one: one[1]):
-        while several := list(islice(group, batch)):
-            images = [image for _, _, image in several]
-            critiques = critic.critique(images, asked, **options)
-            for (name, _, _), critique in zip(several, critiques, strict=True):
-                remembered = CACHED in critique.source
-                found.remembered += remembered
-                found.judged += not remembered
-                found.rows.append(_row(name, critique, order, journal))
-            done = len(found.rows) + len(found.passed_over)
-            each = (time.monotonic() - start) / max(1, done)
-            tell(done, len(files), each * (len(files) - done))
-    tell(len(files), len(files), 0.0)
+def _judge(
+    readable: Iterator[tuple[str, str, torch.Tensor]],
+    total: int,
+    critic: Any,
+    order: RankBy,
+    ranking: FolderRanking,
+    journal: BinaryIO,
+    chunk_size: int,
+    on_progress: OnProgress | None,
+    options: dict,
+) -> None:
+    start = time.monotonic()
+    on_progress = on_progress or (lambda done, total, left: None)
+    on_progress(0, total, None)
+    for request, group in groupby(readable, key=lambda image: image[1]):
+        while batch := list(islice(group, chunk_size)):
+            critiques = critic.critique([pixels for _, _, pixels in batch], request, **options)
+            for (file, _, _), critique in zip(batch, critiques, strict=True):
+                cached = CACHED in critique.source
+                ranking.cached += cached
+                ranking.judged += not cached
+                ranking.images.append(_ranked(file, critique, order, journal))
+            done = len(ranking.images) + len(ranking.skipped)
+            seconds_per_image = (time.monotonic() - start) / done
+            on_progress(done, total, seconds_per_image * (total - done))
+    on_progress(total, total, 0.0)
 
 
-def _readable(files, folder, request, found) -> Iterator[tuple[str, str, torch.Tensor]]:
-    """(name, request, picture) of all that can be read and have a request; the others are passed over."""
-    for file in files:
-        name = file.relative_to(folder).as_posix()
+def _readable(
+    files: Sequence[Path], folder: Path, request: str, skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, str, torch.Tensor]]:
+    """(file, request, pixels) of all images that can be read and have a request; the others go to
+    `skipped`."""
+    for path in files:
+        file = path.relative_to(folder).as_posix()
         try:
-            with Image.open(file) as picture:
-                asked = request.strip() or request_of(file, image_metadata.load(picture))
-                if not asked:
-                    found.passed_over.append((name, "no request: none given, beside it or in its metadata"))
+            with Image.open(path) as image:
+                own_request = request.strip() or request_of(path, image_metadata.load(image))
+                if not own_request:
+                    skipped.append((file, "no request: none given, beside it or in its metadata"))
                     continue
-                image = from_pil(picture)
+                pixels = from_pil(image)
         except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-            found.passed_over.append((name, f"cannot be read as a picture ({error})"))
+            skipped.append((file, f"cannot be read as an image ({first_line(error)})"))
             continue
-        yield name, asked, image
+        yield file, own_request, pixels
 
 
-def _row(name: str, critique: Critique, order: RankBy, journal) -> Row:
+def _ranked(file: str, critique: Critique, order: RankBy, journal: BinaryIO) -> RankedImage:
+    """The image with its critique, which goes to the journal: memory holds only the scores."""
     order.check([critique])
-    offset = journal.tell()
-    line = {"file": name, "score": order.score(critique), "critique": critique.to_dict()}
+    offset, score = journal.tell(), order.score(critique)
+    line = {"file": file, "score": score, "critique": critique.to_dict()}
     journal.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-    scores = tuple((a.key, a.score) for a in critique.aspects)
-    return Row(name, critique.status, order.score(critique), critique.overall, scores, offset)
+    scores = tuple((aspect.key, aspect.score) for aspect in critique.aspects)
+    return RankedImage(file, critique.status, score, critique.overall, scores, offset)
 
 
-def _write(found: Ranked, out: Path, journal) -> None:
-    """ranking.csv and ranking.jsonl, each replaced as a whole."""
-    keys = list(dict.fromkeys(key for row in found.rows for key, _ in row.scores))
-    csv_part, json_part = out / "ranking.csv.part", out / "ranking.jsonl.part"
+def _write(ranking: FolderRanking, out: Path, journal: BinaryIO) -> None:
+    """Write ranking.csv and ranking.jsonl, each replaced as a whole."""
+    keys = list(dict.fromkeys(key for image in ranking.images for key, _ in image.scores))
     with (
-        csv_part.open("w", encoding="utf-8-sig", newline="", errors="replace") as table,
-        json_part.open("wb") as lines,
+        replacing(out / "ranking.csv") as csv_file,
+        replacing(out / "ranking.jsonl") as jsonl_file,
+        csv_file.open("w", encoding="utf-8-sig", newline="", errors="replace") as table,
+        jsonl_file.open("wb") as lines,
     ):
         sheet = csv.writer(table)
         sheet.writerow(["rank", "file", "score", "overall", *keys, "status", "request", "summary"])
-        for place, row in enumerate(found.rows, 1):
-            journal.seek(row.offset)
+        for rank, image in enumerate(ranking.images, 1):
+            journal.seek(image.offset)
             data = json.loads(journal.readline())
-            lines.write(json.dumps({"rank": place, **data}, ensure_ascii=True).encode() + b"\n")
-            scores = dict(row.scores)
-            texts = (row.status, data["critique"]["request"], data["critique"]["summary"])
-            cells = [place, row.file, row.score, row.overall, *(scores.get(key) for key in keys), *texts]
+            lines.write(json.dumps({"rank": rank, **data}, ensure_ascii=True).encode() + b"\n")
+            scores = dict(image.scores)
+            texts = (image.status, data["critique"]["request"], data["critique"]["summary"])
+            cells = [rank, image.file, image.score, image.overall, *(scores.get(key) for key in keys), *texts]
             sheet.writerow([guarded(cell) for cell in cells])
-        for name, why in found.passed_over:
-            sheet.writerow(
-                [guarded(cell) for cell in ["", name, None, None, *[None] * len(keys), why, "", ""]]
-            )
-    csv_part.replace(out / "ranking.csv")
-    json_part.replace(out / "ranking.jsonl")
+        for file, reason in ranking.skipped:
+            cells = ["", file, None, None, *[None] * len(keys), f"skipped: {reason}", "", ""]
+            sheet.writerow([guarded(cell) for cell in cells])
 
 
-def _hand_out(rows: Sequence[Row], folder: Path, out: Path, how: str) -> None:
-    """The best pictures in `best`, numbered; those of an earlier run make way."""
-    place = out / "best"
-    place.mkdir(exist_ok=True)
-    for old in place.iterdir():
+def _write_best(images: Sequence[RankedImage], folder: Path, best: Path, mode: str) -> None:
+    """Copy or link the images into `best`, numbered; those of an earlier run are deleted."""
+    best.mkdir(exist_ok=True)
+    for old in best.iterdir():
         if re.match(r"\d{4,}_", old.name):
             old.unlink()
-    for number, row in enumerate(rows, 1):
-        source = folder / row.file
-        target = place / f"{number:04}_{source.name}"
-        if how == COPY:
+    for rank, image in enumerate(images, 1):
+        source = folder / image.file
+        target = best / f"{rank:04}_{source.name}"
+        if mode == COPY:
             shutil.copy2(source, target)
             continue
         try:
             os.link(source, target)
         except OSError as error:
             raise ValueError(
-                f"best: {source} cannot be linked to {target} ({error.strerror or error}): they lie on "
-                "different disks, or the disk knows no links. Choose copy."
+                f"best_files: {source} cannot be linked to {target} ({error.strerror or error}): they are on "
+                "different disks, or the file system has no links. Choose copy."
             ) from error

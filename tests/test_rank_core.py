@@ -58,7 +58,7 @@ def test_stop_loses_nothing_and_the_next_run_goes_on(comfy_core, folder):
         on_event=lambda name, data: told.append(data["text"]) if name == "progress_text" else None,
     )
     assert run.success, run.complaint
-    assert f"{9 - kept} judged now, {kept} remembered" in run.value("rank", 4)
+    assert f"{9 - kept} judged now, {kept} cached" in run.value("rank", 4)
     told = [text for text in told if " of 9" in text]  # loading has its own words
     assert told[0] == "0 of 9" and told[-1] == "9 of 9, 0 min 0 s left"
     assert [file[-5:] for file in run.slot("rank", 1)][0] == "3.png"
@@ -71,7 +71,7 @@ def test_stop_loses_nothing_and_the_next_run_goes_on(comfy_core, folder):
 def test_what_is_no_folder_of_pictures_is_an_error(comfy_core, tmp_path):
     for folder, said in (
         (" ", "folder is empty"),
-        (tmp_path, "there is no picture"),
+        (tmp_path, "there is no image"),
         ("none", "there is no folder"),
     ):
         run = comfy_core.run(ranked(folder))

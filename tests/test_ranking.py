@@ -1,4 +1,5 @@
-"""Ranking a folder: requests from where they are, nothing judged twice, nothing lost, bad files named."""
+"""Ranking a folder: requests from text files and metadata, nothing judged twice, nothing lost, bad files
+named."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from rr_models.checkpoints.model_folder import SHAPES_CRITIC
 from rr_models.critics.cached import CachedCritic
 from rr_models.critics.local import load
 from rr_models.judgement.ranking import RankBy
-from rr_models.rank_folder import memory, rank_folder
+from rr_models.rank_folder import cache_in, rank_folder
 from rr_models.records.prompt_lookup import of_critique, of_parameters, of_workflow
 from rr_models.records.record import Record, save_image
 from rr_models.shapes.generator import generate
@@ -48,14 +49,14 @@ def folder(drawn, tmp_path):
     return shutil.copytree(drawn, tmp_path / "pictures")
 
 
-def rank(critic, folder, out, told=None, request=REQUEST, **options):
+def rank(critic, folder, out, on_progress=None, request=REQUEST, **options):
     return rank_folder(
         folder,
-        CachedCritic(critic, memory(out)),
+        CachedCritic(critic, cache_in(out)),
         out,
         request,
-        told=told,
-        batch=2,
+        on_progress=on_progress,
+        chunk_size=2,
         detail="scores",
         **options,
     )
@@ -64,27 +65,27 @@ def rank(critic, folder, out, told=None, request=REQUEST, **options):
 @pytest.mark.slow
 def test_a_folder_is_ranked_and_a_second_run_judges_only_what_is_new(critic, folder, tmp_path):
     out = tmp_path / "out"
-    first = rank(critic, folder, out, best="copy", count=2)
-    assert (first.judged, first.remembered, len(first.rows)) == (6, 0, 6)
-    assert [name for name, _ in first.passed_over] == ["broken.png"]
-    assert first.rows[0].file == "3.png" and first.rows[0].score > first.rows[-1].score
+    first = rank(critic, folder, out, best_files="copy", count=2)
+    assert (first.judged, first.cached, len(first.images)) == (6, 0, 6)
+    assert [name for name, _ in first.skipped] == ["broken.png"]
+    assert first.images[0].file == "3.png" and first.images[0].score > first.images[-1].score
     table = list(csv.DictReader((out / "ranking.csv").open(encoding="utf-8-sig", newline="")))
     assert [row["rank"] for row in table] == ["1", "2", "3", "4", "5", "6", ""]
     assert "'=wrong.png" in [row["file"] for row in table], "a spreadsheet would take it for a formula"
-    assert "cannot be read as a picture" in table[-1]["status"]
+    assert "skipped: cannot be read as an image" in table[-1]["status"]
     lines = [json.loads(line) for line in (out / "ranking.jsonl").read_text("utf-8").splitlines()]
-    assert [line["file"] for line in lines] == [row.file for row in first.rows]
+    assert [line["file"] for line in lines] == [row.file for row in first.images]
     assert lines[0]["critique"]["request"] == REQUEST
     assert sorted(file.name for file in (out / "best").iterdir())[0] == "0001_3.png"
 
     os.rename(folder / "3.png", folder / "renamed.png")
     shutil.copy(folder / "0.png", folder / "twin.png")
     generate(REQUEST, seed=90).save(folder / "1.png")
-    again = rank(critic, folder, out, best="link", count=1)
-    assert (again.judged, again.remembered) == (1, 6), "only the changed one; twins and names do not matter"
+    again = rank(critic, folder, out, best_files="link", count=1)
+    assert (again.judged, again.cached) == (1, 6), "only the changed one; twins and names do not matter"
     assert [file.name for file in (out / "best").iterdir()] == ["0001_renamed.png"]
     weighed = rank(critic, folder, out, order=RankBy(weights={"physical_quality": 0.0}))
-    assert weighed.judged == 0 and weighed.rows[0].score == 4.0
+    assert weighed.judged == 0 and weighed.images[0].score == 4.0
 
 
 class Enough(Exception):
@@ -97,12 +98,12 @@ def test_a_run_that_is_stopped_loses_nothing(critic, folder, tmp_path):
             raise Enough
 
     with pytest.raises(Enough):
-        rank(critic, folder, tmp_path / "out", told=stop)
+        rank(critic, folder, tmp_path / "out", on_progress=stop)
     so_far = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
     assert 0 < len(so_far) < 6
     told = []
-    rest = rank(critic, folder, tmp_path / "out", told=lambda *said: told.append(said))
-    assert (rest.judged, rest.remembered) == (6 - len(so_far), len(so_far))
+    rest = rank(critic, folder, tmp_path / "out", on_progress=lambda *progress: told.append(progress))
+    assert (rest.judged, rest.cached) == (6 - len(so_far), len(so_far))
     assert told[0] == (0, 7, None) and told[-1] == (7, 7, 0.0) and all(left >= 0 for _, _, left in told[1:])
 
 
@@ -116,8 +117,8 @@ def test_each_picture_has_its_own_request(critic, folder, tmp_path):
     with Image.open(folder / "1.png") as picture:
         picture.save(folder / "1.png", pnginfo=info)
     found = rank(critic, folder, tmp_path / "out", request="")
-    assert sorted(row.file for row in found.rows) == ["0.png", "1.png"]
-    assert found.passed_over == [("2.png", "no request: none given, beside it or in its metadata")]
+    assert sorted(row.file for row in found.images) == ["0.png", "1.png"]
+    assert found.skipped == [("2.png", "no request: none given, beside it or in its metadata")]
     lines = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
     assert {json.loads(line)["critique"]["request"] for line in lines} == {REQUEST}
 
@@ -130,7 +131,7 @@ def test_what_was_saved_with_its_critique_keeps_its_request(critic, folder, tmp_
     with Image.open(folder / "3.png") as picture:
         judged = critique(3.0, 3.0, request=f" {REQUEST} ")
         save_image(picture, saved / f"3.{suffix}", Record(judged), {"prompt": graph("something else")})
-    (row,) = rank(critic, saved, tmp_path / "out", request="").rows
+    (row,) = rank(critic, saved, tmp_path / "out", request="").images
     (line,) = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
     assert row.file == f"3.{suffix}" and json.loads(line)["critique"]["request"] == REQUEST
 
@@ -184,22 +185,33 @@ def test_no_metadata_make_it_fail(text):
 
 def test_the_command(capsys, folder, tmp_path):
     out = tmp_path / "out"
-    command = ["rank", str(folder), "--out", str(out), "--request", REQUEST, "--best", "copy", "--count", "1"]
+    command = [
+        "rank",
+        str(folder),
+        "--out",
+        str(out),
+        "--request",
+        REQUEST,
+        "--best-files",
+        "copy",
+        "--count",
+        "1",
+    ]
     assert main(command) == 1, "one file is no picture"
     said = capsys.readouterr().out
-    assert "6 picture(s) ranked: 6 judged now, 0 remembered, 1 passed over" in said
-    assert "1. 3.png: 4.00" in said and "Passed over: broken.png" in said
+    assert "6 image(s) ranked: 6 judged now, 0 cached, 1 skipped" in said
+    assert "1. 3.png: 4.00" in said and "Skipped: broken.png" in said
     (folder / "broken.png").unlink()
-    assert main(command) == 0 and "0 judged now, 6 remembered" in capsys.readouterr().out
+    assert main(command) == 0 and "0 judged now, 6 cached" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["{}/none"], "is no folder"),
-        (["{}"], "there is no picture"),
-        (["{folder}", "--by", "mood", "--request", "x"], "has no aspect 'mood'"),
-        (["{folder}", "--count", "0", "--request", "x"], "count and batch must be 1 or more"),
+        (["{}"], "there is no image"),
+        (["{folder}", "--rank-by", "mood", "--request", "x"], "has no aspect 'mood'"),
+        (["{folder}", "--count", "0", "--request", "x"], "count and chunk_size must be 1 or more"),
         (["{folder}", "--source", "a.png"], "not edits"),
     ],
 )

@@ -38,7 +38,7 @@ def test_where_an_aspect_does_not_apply_comes_after_those_it_applies_to():
     ) == (1, 0, 2)
 
 
-def test_with_a_bar_the_accepted_come_first():
+def test_with_thresholds_the_accepted_come_first():
     uneven, even = critique(4.0, 4.0, 2.0), critique(3.0, 3.0, 3.0)
     assert rank([uneven, even]) == (0, 1)
     assert rank([uneven, even], thresholds=3.0) == (1, 0)
@@ -86,7 +86,7 @@ def test_weights_rank_without_changing_the_critiques():
     assert rank([critique(4.0, 1.0, weights={"text_faithfulness": 0.0}), critique(2.0, 2.0)]) == (1, 0)
     with pytest.raises(ValueError, match="'mood' is not judged"):
         rank(both, RankBy(weights={"mood": 1}))
-    with pytest.raises(ValueError, match="set by to 'overall'"):
+    with pytest.raises(ValueError, match="set rank_by to 'overall'"):
         RankBy("text_faithfulness", {"text_faithfulness": 2})
 
 
@@ -104,11 +104,11 @@ def likely(score: float, expected: float | None, request: str = "r") -> Critique
 def test_ties_by_the_expected_score():
     three = [likely(3.0, 2.6), likely(3.0, 3.2), likely(3.5, 1.0)]
     assert rank(three) == (2, 0, 1)
-    assert rank(three, RankBy(ties=EXPECTED)) == (2, 1, 0)
+    assert rank(three, RankBy(tie_break=EXPECTED)) == (2, 1, 0)
     # where one of the equals has none, it would be unjust to ask the others
-    assert rank([*three, likely(3.0, None)], RankBy(ties=EXPECTED)) == (2, 0, 1, 3)
-    with pytest.raises(ValueError, match="ties must be one of"):
-        RankBy(ties="dice")
+    assert rank([*three, likely(3.0, None)], RankBy(tie_break=EXPECTED)) == (2, 0, 1, 3)
+    with pytest.raises(ValueError, match="tie_break must be one of"):
+        RankBy(tie_break="dice")
 
 
 def test_only_ties_that_bear_on_what_is_kept_are_named():

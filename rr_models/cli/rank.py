@@ -1,4 +1,4 @@
-"""rational-rewards rank: judge a folder of pictures, best first, as a table; go on where it was stopped."""
+"""rational-rewards rank: rank a folder of images, as a table; a run that was stopped can be continued."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def add(commands, asking: Callable, load: Callable, asked: Callable) -> None:
     is told."""
     rank = commands.add_parser(
         "rank",
-        help="rank a folder of pictures",
-        description="Rank a folder of pictures. A second run judges only what is new or changed.",
+        help="rank a folder of images",
+        description="Rank a folder of images. A second run judges only what is new or changed.",
     )
     rank.add_argument("folder", type=Path, metavar="FOLDER")
     rank.add_argument("--out", type=Path, help="folder of the results (default: FOLDER/ranking)")
     rank.add_argument("--recursive", action="store_true", help="the folders in it too")
-    rank.add_argument("--by", default=OVERALL, help="overall (default) or the key of one aspect")
+    rank.add_argument("--rank-by", default=OVERALL, help="overall (default) or the key of one aspect")
     rank.add_argument("--weight", action="append", default=[], metavar="ASPECT=NUMBER")
     rank.add_argument(
-        "--best", choices=("none", "copy", "link"), default="none", help="what to do with the best"
+        "--best-files", choices=("none", "copy", "link"), default="none", help="copy or link the best images"
     )
     rank.add_argument("--count", type=int, default=10, help="how many are the best (default 10)")
     asking(rank, ("scores", "critique", "full"), request=False)
@@ -35,37 +35,37 @@ def add(commands, asking: Callable, load: Callable, asked: Callable) -> None:
 
 
 def run(options: Namespace, load: Callable, asked: Callable) -> int:
-    """Prints the best and what was passed over; 1 if a picture could not be judged."""
+    """Prints the best and what was skipped; 1 if an image could not be judged."""
     from .. import rank_folder  # torch takes seconds to import
     from ..critics.cached import CachedCritic
     from ..judgement.critique import COMPLETE
 
-    order = RankBy(options.by, aspect_numbers.weights(",".join(options.weight)))
+    order = RankBy(options.rank_by, aspect_numbers.weights(",".join(options.weight)))
     if options.source:
-        raise ValueError("--source: rank judges pictures of a request, not edits.")
+        raise ValueError("--source: rank judges images of a request, not edits.")
     if not options.folder.is_dir():
         raise ValueError(f"{options.folder} is no folder.")
     out = options.out or options.folder / "ranking"
     said = {name: value for name, value in asked(options).items() if name != "watch"}
 
-    def told(done: int, total: int, left: float | None) -> None:
+    def on_progress(done: int, total: int, left: float | None) -> None:
         if sys.stderr.isatty():
             rest, end = rank_folder.time_left(left), "" if done < total else "\n"
             print(f"\r{done}/{total}{rest}    ", end=end, file=sys.stderr, flush=True)
 
-    found = rank_folder.rank_folder(
+    ranking = rank_folder.rank_folder(
         options.folder,
-        CachedCritic(load(options), rank_folder.memory(out)),
+        CachedCritic(load(options), rank_folder.cache_in(out)),
         out,
         options.request or "",
         order,
         recursive=options.recursive,
-        best=options.best,
+        best_files=options.best_files,
         count=options.count,
-        batch=options.batch_size,
-        told=told,
+        chunk_size=options.batch_size,
+        on_progress=on_progress,
         **said,
     )
-    print(f"{found.report()}\n{out / 'ranking.csv'}")
-    judged = all(row.status == COMPLETE for row in found.rows)
-    return OK if judged and not found.passed_over else UNJUDGED
+    print(f"{ranking.report()}\n{out / 'ranking.csv'}")
+    judged = all(image.status == COMPLETE for image in ranking.images)
+    return OK if judged and not ranking.skipped else UNJUDGED

@@ -12,15 +12,15 @@ import json
 import logging
 import os
 import time
-import uuid
 from pathlib import Path
+
+from ..files import PART, replacing
 
 log = logging.getLogger(__name__)
 
 LIMIT = 256_000_000
 """Bytes; a whole critique takes about 6,000."""
 _KEPT_SHARE = 0.8  # of the limit, when room is made: not to have to do so again at once
-_PART = ".part"
 _ABANDONED = 3600.0  # seconds after which a half-written file belongs to nobody
 
 
@@ -71,14 +71,10 @@ class DiskCache:
         """Keep `data`, plain data for JSON, under `key`."""
         entry = json.dumps({"key": key, "check": _check(data), "data": data}).encode()
         file = self._file(key)
-        part = file.with_name(f"{key}.{uuid.uuid4().hex}{_PART}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with replacing(file) as part:
                 part.write_bytes(entry)
-                os.replace(part, file)
-            finally:
-                part.unlink(missing_ok=True)
             self._unmeasured += len(entry)
             if self._unmeasured > self.limit // 10:
                 self._make_room()
@@ -97,7 +93,7 @@ class DiskCache:
                 found = file.stat()
             except OSError:
                 continue  # another process makes room too
-            if file.suffix == _PART:
+            if file.suffix == PART:
                 if now - found.st_mtime > _ABANDONED:
                     file.unlink(missing_ok=True)
                 continue
