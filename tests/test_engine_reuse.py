@@ -52,7 +52,8 @@ runs = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=runs)
 @example(runs=[([WIDE, CASE, SHARED], 3, 4), ([CASE], 1, 4), ([SHARED, SHARED], 2, 0), ([CASE], 1, 0)])
 def test_a_run_after_other_runs_is_bit_equal_to_one_on_a_new_engine(critic, runs):
@@ -86,6 +87,7 @@ def test_a_cache_that_stays_far_too_large_is_replaced_by_a_smaller_one(engine):
     assert engine.allocations == 2 and engine.nbytes < large / engines.OVERSIZE
 
 
+@pytest.mark.slow
 def test_alternating_batch_sizes_keep_the_larger_cache(engine):
     for _ in range(2 * engines.OVERSIZE_PATIENCE):
         run(engine, [WIDE] * 8, rows=8)
@@ -181,6 +183,7 @@ def fake_graphs(monkeypatch):
     monkeypatch.setattr(cuda_graphs, "CudaGraph", FakeGraph)
 
 
+@pytest.mark.slow
 def test_graphs_are_captured_once_and_replayed_in_later_runs(critic, engine, fake_graphs):
     work = [CASE, WIDE, SHARED]
     expected = run(Engine(critic.model), work, 3, 4)
@@ -216,6 +219,7 @@ def test_no_more_graphs_are_kept_than_the_limit(monkeypatch, fake_graphs):
     assert len(replay.graphs) == 2 and replay.captures > 2
 
 
+@pytest.mark.slow
 def test_what_is_kept_leaves_with_the_weights(tmp_path):
     critic = local.load(tiny.make(tmp_path / "tiny"))
     question = Question("t2i", "A red fox.", (torch.rand(64, 64, 3),))
