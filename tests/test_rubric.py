@@ -172,7 +172,7 @@ def test_a_family_of_ones_own():
         ({"add": [WOODCUT | {"levels": ["one"]}]}, "at least the worst and the best"),
         ({"add": [WOODCUT | {"levels": ["one", " "]}]}, r"levels\[1\] must be a text that is not empty"),
         ({"add": [WOODCUT | {"optional": "no"}]}, "optional must be true or false, not 'no'"),
-        ({"add": [WOODCUT | {"name": "# Score:"}]}, "cannot be told apart"),
+        ({"add": [WOODCUT | {"name": "# Score:"}]}, "cannot be used as a heading"),
         ({"add": [WOODCUT | {"name": "text rendering"}]}, "two aspects named 'text rendering'"),
         ({"add": [WOODCUT, WOODCUT]}, "two aspects named"),
         ({"add": [WOODCUT | {"aliases": ["文字渲染"]}]}, "two aspects named '文字渲染'"),

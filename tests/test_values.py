@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from rr_tests.answers import answer, scores
 
+from rr_models.judgement.answer_format import NOT_APPLICABLE_TEXT
 from rr_models.judgement.critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE
 from rr_models.judgement.verdict import TIE, A, B
 from rr_models.parsing.parse import parse
-from rr_models.parsing.scores import NOT_A_NUMBER, pair_values, score, winner
+from rr_models.parsing.scores import pair_values, score, winner
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_numbers_follow_the_scale(text: str, scale, numbers):
             for text in ("It's a tie", "It’s a tie.", "Tie", "Both equal", "Draw", "Neither", "A = B")
         ],
         *[(text, TIE) for text in ("a tie between A and B", "Both images are equally good", "平局", "Even")],
-        *[(text, NOT_A_NUMBER) for text in ("N/A", "Not applicable", "None", "不适用")],
+        *[(text, NOT_APPLICABLE_TEXT) for text in ("N/A", "Not applicable", "None", "不适用")],
         *[(text, None) for text in ("A/B", "A or B", "Image A, Image B, It's a tie", "Not A", "Image 1", "")],
         *[(text, None) for text in ("A slight edge to B", "A fox is missing", "Even though A is sharper")],
     ],
@@ -277,7 +278,7 @@ def test_a_winner_as_written(text: str, named):
         ("3.5 / 2.0", "ab", {"a": (3.5,), "b": (2.0,)}),
         ("3.5 vs 2.0", "", {"a": (3.5,), "b": (2.0,)}),
         ("图像A：3分，图像B：2分", "", {"a": (3.0,), "b": (2.0,)}),
-        ("N/A", "", {"a": NOT_A_NUMBER, "b": NOT_A_NUMBER}),
+        ("N/A", "", {"a": NOT_APPLICABLE_TEXT, "b": NOT_APPLICABLE_TEXT}),
         ("3.5 (B: 2.0 in comparison)", "a", {"a": None}),
         ("3.5 / 2.0", "", {}),
         ("3.5", "", {}),

@@ -1,14 +1,15 @@
-"""What pictures are judged on: aspects, and profiles that hold aspects and scale of a family of critics.
+"""What images are judged on: aspects, and profiles that hold the aspects and the scale of a critic family.
 
-A profile is all that the questions (rubric.py) and the reading of answers (parse.py) need to know of a
-family, so another family, or an aspect of the user's own, is data. Knows nothing of prompts or models.
+A profile is all that the prompt (rubric.py) and the parser (parse.py) need to know about a family, so another
+family, or a custom aspect, is data. Knows nothing of prompts or models.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .task import Task
@@ -21,11 +22,11 @@ WORST, BEST = 1.0, 4.0
 
 @dataclass(frozen=True)
 class Aspect:
-    """One thing a picture is judged on.
+    """One thing an image is judged on.
 
-    `levels` says what the scores mean, from the worst to the best, evenly spread over the scale; with four
-    levels on the scale 1-4: what 1, 2, 3 and 4 mean. An `optional` aspect may be answered N/A. `aliases` are
-    other names under which critics write about it.
+    `levels` describe the scores from the worst to the best, evenly spaced on the scale: four levels on the
+    scale 1-4 describe 1, 2, 3 and 4. An `optional` aspect may be answered N/A. `aliases` are other names that
+    critics use for it.
     """
 
     key: str
@@ -89,34 +90,30 @@ TEXT_RENDERING = Aspect(
 
 def _check(aspects: Sequence[Aspect], where: str) -> None:
     if not any(not a.optional for a in aspects):
-        raise ValueError(f"{where}: at least one aspect must always apply, or there may be nothing to score.")
+        raise ValueError(
+            f"{where}: at least one aspect must always apply, or there may be nothing to score. "
+            "Add an aspect that is not optional."
+        )
     for aspect in aspects:
         if len(aspect.levels) < 2:
-            raise ValueError(f"{aspect.name}: levels must hold at least the worst and the best.")
+            raise ValueError(f"{aspect.name}: levels must describe at least the worst and the best score.")
         if not re.match(r"[^\W\d_]", aspect.name) or not re.fullmatch(r"[\w &'-]{1,60}", aspect.name):
             raise ValueError(
-                f"{aspect.name!r} cannot be told apart as a heading. A name is 1 to 60 letters, digits, "
-                "blanks, &, ' or -, and begins with a letter."
+                f"{aspect.name!r} cannot be used as a heading. A name is 1 to 60 letters, digits, spaces, "
+                "&, ' or -, and begins with a letter."
             )
     names = [name.lower() for a in aspects for name in (a.name, *a.aliases)]
-    if twice := {name for name in names if names.count(name) > 1} | _twice(a.key for a in aspects):
-        raise ValueError(f"{where}: there are two aspects named {sorted(twice)[0]!r}. Rename one.")
+    if duplicates := _duplicates(names) or _duplicates([aspect.key for aspect in aspects]):
+        raise ValueError(f"{where}: there are two aspects named {duplicates[0]!r}. Rename one.")
 
 
-def _twice(keys: Iterable[str]) -> set[str]:
-    seen, again = set(), set()
-    for key in keys:
-        (again if key in seen else seen).add(key)
-    return again
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+def _duplicates(values: Sequence[str]) -> list[str]:
+    return sorted(value for value, count in Counter(values).items() if count > 1)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The aspects of each task, in the order the critic is asked for them, and the scale of their scores."""
+    """The aspects of each task, in the order in which the critic judges them, and the scale of the scores."""
 
     name: str
     t2i: tuple[Aspect, ...]
@@ -131,7 +128,7 @@ class Profile:
             _check(self.aspects(task), f"{self.name}, {task}")
 
     def aspects(self, task: str) -> tuple[Aspect, ...]:
-        """The aspects of a task; a pair is compared on those of its single pictures."""
+        """The aspects of a task; those of a pair are the same as those of one image."""
         return self.edit if Task.parse(task).has_source else self.t2i
 
     @property
@@ -139,10 +136,12 @@ class Profile:
         return self.worst, self.best
 
     def changed(self, add: Sequence[Aspect] = (), drop: Sequence[str] = ()) -> Profile:
-        """The same profile with aspects added at the end of every task, and others (by key) dropped."""
+        """This profile without the aspects in `drop` (keys), and with `add` at the end of every task."""
         keys = {a.key for task in _SINGLE for a in self.aspects(task)}
         if unknown := sorted(set(drop) - keys):
-            raise ValueError(f"drop: {unknown[0]!r} is no aspect of {self.name}. It has: {_listed(keys)}.")
+            raise ValueError(
+                f"drop: {unknown[0]!r} is no aspect of {self.name}. It has: {', '.join(sorted(keys))}."
+            )
         if not add and not drop:
             return self
         t2i, edit = ((*(a for a in self.aspects(task) if a.key not in drop), *add) for task in _SINGLE)

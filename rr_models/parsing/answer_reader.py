@@ -12,12 +12,13 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
+from ..judgement.answer_format import NOT_APPLICABLE_TEXT
 from ..judgement.aspects import Profile
 from ..judgement.task import Task
 from .headings import UNKNOWN, Heading, headings
 from .lines import Line, read_lines
 from .readings import CUT_OFF, AspectReading, Certainty, Readings, ScoreSlot, new_reading
-from .scores import NOT_A_NUMBER, comment, strip_markup
+from .scores import comment, strip_markup
 
 
 class Place(Enum):
@@ -303,7 +304,7 @@ class AnswerReader:
         return bool(listed) or self.place is Place.JUDGEMENT
 
     def _leaves_refined(self, heading: Heading) -> bool:
-        """Go behind the refined request, if a heading ends it."""
+        """Go past the refined request, if a heading ends it."""
         if self.place is not Place.REFINED or not heading.hashed:
             return False
         self.place = Place.AFTER
@@ -344,8 +345,8 @@ class AnswerReader:
         reading = self.reading
         assert reading is not None
         values = self.headings.values(text, heading.name, self._side(heading))
-        if set(values.values()) == {NOT_A_NUMBER} and heading.name == "aspect":
-            values = dict.fromkeys(reading.slots, NOT_A_NUMBER)
+        if set(values.values()) == {NOT_APPLICABLE_TEXT} and heading.name == "aspect":
+            values = dict.fromkeys(reading.slots, NOT_APPLICABLE_TEXT)
         slots = reading.take(values, text, self.scale, heading.marked)
         if is_last and slots:
             self.last_slot = slots[-1]

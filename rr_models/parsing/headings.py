@@ -217,10 +217,10 @@ class Headings:
         plain, line = bare[end:], line[end:]
         start = 0
         if aside := _ASIDE.match(plain):
-            said = aside["aside"]
-            if name == "aspect" and re.search("[.,/]", said) and self.states(said, alone=True):
-                return f"{said} - {line[aside.end() :].lstrip(' :：*_')}".strip(" -")  # "Name (3.5/4): words"
-            if name == "score" and not _SCORE_ASIDE.fullmatch(said.strip()):
+            note = aside["aside"]
+            if name == "aspect" and re.search("[.,/]", note) and self.states(note, alone=True):
+                return f"{note} - {line[aside.end() :].lstrip(' :：*_')}".strip(" -")  # "Name (3.5/4): words"
+            if name == "score" and not _SCORE_ASIDE.fullmatch(note.strip()):
                 return None  # "Score (Overall): 3.0"
             start = aside.end()
         if signed := _COLON.match(plain, start):

@@ -1,7 +1,7 @@
-"""A critic's answer as text -> Critique or Verdict. Knows nothing of models or pictures.
+"""A critic's answer as text -> Critique or Verdict. Knows nothing of models or images.
 
-Which value counts is decided in answers.py. Here an answer is freed of thinking, of loops and of JSON, and
-what was read becomes scores, a status and notes. No text makes it raise; time is linear in its length.
+cleanup.py removes thinking and loops, answer_reader.py decides which value counts; here the readings become
+scores, a status and notes. No text raises an error, and time is linear in its length.
 """
 
 from __future__ import annotations
@@ -25,18 +25,11 @@ from ..judgement.critique import (
 from ..judgement.task import Task
 from ..judgement.verdict import PairScore, Verdict, winner_of
 from .answer_reader import AnswerReader, Place
+from .cleanup import LINES, plain_lines, without_loop, without_quote_marks, without_thinking
 from .json_answer import json_within, read_json, whole_json
 from .readings import CUT_OFF, AspectReading, ScoreSlot
 from .refined_prompt import prompt, refuses
 
-_COPIES = 4  # so many copies of one thing at the end of an answer are a loop, not emphasis
-_LINES, _SIGNS = "lines", "signs"  # what a loop repeats
-_LONGEST_LOOP = 200  # lines or signs
-_SHORTEST_TAIL = 60  # signs; "......" is no loop
-
-_THINK = re.compile(r"(?P<opens>^[ \t]*<think(?:ing)?>)|</think(?:ing)?>", re.I | re.M)
-_ODD_LINE_ENDS = re.compile("[\v\f\x85\u2028\u2029]")
-_QUOTED_LINE = re.compile(r"^[ \t]*>[ \t]?", re.M)
 _FRACTION = re.compile(r"[0-9][.,][0-9]")
 _WHOLE_NUMBER_LAST = re.compile(r"(?<![0-9.,/])(?<!/ )(?<!of )[0-9]{1,9}[.,]?$")  # not the 4 of "3.5/4"
 _ENDED = ".!?。！？…)）]\"”'’」*`|"
@@ -111,20 +104,23 @@ def parse_answer(
     )
 
 
-def summary_dict(result: Critique | Verdict) -> dict[str, Any]:
-    """What was read, as plain data for JSON, without the answer's text and where it came from."""
-    if isinstance(result, Verdict):
-        worked_out, scores = ("overall_a", "overall_b", "winner"), ("score_a", "score_b", "winner")
-        words = ("summary",)
+def summary_dict(judgement: Critique | Verdict) -> dict[str, Any]:
+    """What was read, as plain data for JSON, without the answer's text and its source."""
+    if isinstance(judgement, Verdict):
+        names = ("overall_a", "overall_b", "winner")
+        scores = ("score_a", "score_b", "winner")
+        texts = ("summary",)
     else:
-        worked_out, scores = ("overall", "reward"), ("score",)
-        words = ("summary", "refinement_comments", "refined_request")
-    told = {name: getattr(result, name) for name in ("status", *worked_out)}
-    told["aspects"] = {
-        a.key: {name: getattr(a, name) for name in ("status", *scores, "justification")}
-        for a in result.aspects
+        names = ("overall", "reward")
+        scores = ("score",)
+        texts = ("summary", "refinement_comments", "refined_request")
+    summary = {name: getattr(judgement, name) for name in ("status", *names)}
+    summary["aspects"] = {
+        aspect.key: {name: getattr(aspect, name) for name in ("status", *scores, "justification")}
+        for aspect in judgement.aspects
     }
-    return told | {name: getattr(result, name) for name in words} | {"notes": list(result.notes)}
+    summary |= {name: getattr(judgement, name) for name in texts}
+    return summary | {"notes": list(judgement.notes)}
 
 
 def _check_task(task: Task | str, pair: bool) -> None:
@@ -134,11 +130,8 @@ def _check_task(task: Task | str, pair: bool) -> None:
 
 
 def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[AnswerReader, list[str]]:
-    """The walk through one answer, and notes about the answer as a whole."""
-    lined = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\n" not in lined:
-        lined = _ODD_LINE_ENDS.sub("\n", lined)
-    answer = _unquoted(_without_thinking(lined))
+    """The reader of one answer, and notes about the answer as a whole."""
+    answer = without_quote_marks(without_thinking(plain_lines(text)))
     notes = []
     if text.strip() and not answer.strip():
         notes.append("there is nothing but thinking")
@@ -147,8 +140,8 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
         answer = data  # the whole answer as one JSON text
     elif data:
         return read_json(data, profile, task), notes
-    lines, loop = _without_loop(answer.split("\n"))
-    # what stands before a loop was written to its end
+    lines, loop = without_loop(answer.split("\n"))
+    # what comes before a loop was written to its end
     reader = AnswerReader(profile, task, truncated=truncated and not loop)
     reader.walk(lines)
     if (
@@ -161,7 +154,7 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
             return within, notes  # words around it, none of them a heading
     reader.truncated = truncated or bool(loop)
     if reader.place is Place.REPEAT:
-        notes.append("a second answer behind the first is left out")
+        notes.append("a second answer after the first is left out")
     if loop:
         notes.append("the answer repeats itself at its end; the repetition is left out")
     if truncated:
@@ -169,7 +162,7 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
     elif not loop and (_half_a_number(reader) or _breaks_off(reader, lines)):
         notes.append("the answer breaks off")
         reader.truncated = True
-    if reader.place is Place.REFINED and reader.truncated and loop != _LINES:
+    if reader.place is Place.REFINED and reader.truncated and loop != LINES:
         if prompt(reader.text(Place.REFINED)):
             notes.append("the unfinished refined request is left out")
         reader.drop_text(Place.REFINED)
@@ -180,8 +173,8 @@ def _status(reader: AnswerReader, missing: list[str], notes: list[str]) -> str:
     if not missing:
         return COMPLETE
     notes.append(f"no score for: {', '.join(missing)}")
-    said = reader.text(Place.PREAMBLE) or reader.text(Place.ANALYSIS)
-    if not reader.readings.current and refuses(said):
+    opening = reader.text(Place.PREAMBLE) or reader.text(Place.ANALYSIS)
+    if not reader.readings.current and refuses(opening):
         return REFUSED
     return TRUNCATED if reader.truncated else INCOMPLETE
 
@@ -200,13 +193,13 @@ def _aspect_score(reading: AspectReading, notes: list[str]) -> AspectScore:
     )
 
 
-def _pair_score(reading: AspectReading, told: list[str]) -> PairScore:
+def _pair_score(reading: AspectReading, all_notes: list[str]) -> PairScore:
     aspect = reading.aspect
     assert aspect is not None
     a, b, winner = (reading.slots[name] for name in ("a", "b", "winner"))
-    notes = list(dict.fromkeys(f"{side}{n}" for side, s in _sides(a, b) for n in s.notes))
-    words = "\n".join(reading.lines).strip()
-    result = PairScore(aspect.key, aspect.name, justification=words)
+    notes = list(dict.fromkeys(f"{side}{note}" for side, slot in _sides(a, b) for note in slot.notes))
+    justification = "\n".join(reading.lines).strip()
+    score = PairScore(aspect.key, aspect.name, justification=justification)
     statuses = {a.status, b.status}
     if statuses == {SCORED}:
         by_scores = winner_of(a.score - b.score, 0.0)
@@ -216,27 +209,27 @@ def _pair_score(reading: AspectReading, told: list[str]) -> PairScore:
             notes.append(f"no winner could be read; by the scores it is {by_scores}")
         elif named != by_scores:
             notes.append(f"the winner is named as {named}; by the scores it is {by_scores}")
-        result = PairScore(aspect.key, aspect.name, SCORED, a.score, b.score, named, words)
+        score = PairScore(aspect.key, aspect.name, SCORED, a.score, b.score, named, justification)
     elif statuses == {NOT_APPLICABLE} or (
         aspect.optional and winner.status == NOT_APPLICABLE and not (a.judged or b.judged)
     ):
-        result = PairScore(aspect.key, aspect.name, NOT_APPLICABLE, justification=words)
+        score = PairScore(aspect.key, aspect.name, NOT_APPLICABLE, justification=justification)
         if winner.status == SCORED:
             notes.append(f"the winner is named as {winner.value}, but neither has a score")
     elif len(statuses) > 1:
         notes.append("its scores do not make a pair")
-    told += [f"{aspect.name}: {note}" for note in notes]
-    return result
+    all_notes += [f"{aspect.name}: {note}" for note in notes]
+    return score
 
 
 def _sides(a: ScoreSlot, b: ScoreSlot) -> list[tuple[str, ScoreSlot]]:
-    """Both, with what to put before their notes: nothing if the same happened to both."""
+    """Both slots, each with the prefix of its notes: none if both have the same notes."""
     return [("", a), ("", b)] if a.notes == b.notes else [("A: ", a), ("B: ", b)]
 
 
 def _half_a_number(reader: AnswerReader) -> bool:
-    """Whether the text ends in a number that may go on: a "3" in an answer that is not whole, or that else
-    writes "3.5"."""
+    """Whether the text ends in a number that may go on: a "3" in an answer that is incomplete, or that writes
+    "3.5" elsewhere."""
     if reader.last_slot is None or not _WHOLE_NUMBER_LAST.search(reader.last_slot.text):
         return False
     texts = (slot.text for reading in reader.readings.current for slot in reading.slots.values())
@@ -253,57 +246,3 @@ def _breaks_off(reader: AnswerReader, lines: Sequence[str]) -> bool:
         return False
     end = next((line for line in reversed(lines) if line.strip()), "")
     return not end.rstrip().endswith(tuple(_ENDED))
-
-
-def _without_thinking(text: str) -> str:
-    """The answer proper, without think blocks; nothing if the thinking never ends."""
-    kept: list[str] = []
-    start, thinking, thought = 0, False, False
-    first, closed = len(text) - len(text.lstrip()), text.lower().rfind("</think")
-    for tag in _THINK.finditer(text):
-        before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
-        if thinking:
-            if not tag["opens"]:
-                thinking, start = False, tag.end()
-        elif tag["opens"]:
-            behind = text[tag.end() : tag.end() + 40].partition("\n")[0]
-            if tag.start() > max(first, closed) and behind.strip():
-                continue  # somebody's words about a tag
-            kept.append(text[start : tag.start()])
-            thinking = thought = True
-        elif not thought and (before in ("", "\n") or after in ("", "\n")):
-            start, thought = tag.end(), True  # the opening tag stood in the prompt
-    return "".join(kept) + ("" if thinking else text[start:])
-
-
-def _unquoted(text: str) -> str:
-    """Without the marks of a Markdown quote, if every line of the answer has one."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    quoted = len(lines) > 1 and all(line.lstrip().startswith(">") for line in lines)
-    return _QUOTED_LINE.sub("", text) if quoted else text
-
-
-def _without_loop(lines: list[str]) -> tuple[list[str], str]:
-    """The lines up to the end of the first copy of what is repeated at the end, and what is repeated, if
-    anything: lines, or signs within the last one (which stay)."""
-    solid = [number for number, line in enumerate(lines) if line and not line.isspace()]
-    said = [lines[number].strip() for number in solid]
-    if end := _first_copy(said):
-        return lines[: solid[end - 1] + 1], _LINES
-    tail = said[-1][-12 * _LONGEST_LOOP :] if said else ""
-    return lines, _SIGNS if _first_copy(tail, _SHORTEST_TAIL) else ""
-
-
-def _first_copy(said: Sequence[str], shortest: int = 1) -> int:
-    """Where the first copy ends of what the end repeats (the last copy may be cut); 0 if nothing."""
-    for period in range(1, min(_LONGEST_LOOP, len(said) // _COPIES) + 1):
-        end = len(said)
-        if not said[end - 1 - period].startswith(said[end - 1]):
-            continue
-        start = end - 1
-        while start > period and said[start - 1] == said[start - 1 - period]:
-            start -= 1
-        start -= period
-        if end - start >= max(_COPIES * period, shortest):
-            return start + period
-    return 0

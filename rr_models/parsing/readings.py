@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from ..judgement.answer_format import NOT_APPLICABLE_TEXT
 from ..judgement.aspects import Aspect
 from ..judgement.critique import MISSING, NOT_APPLICABLE, SCORED
-from .scores import NOT_A_NUMBER, ParsedScore, strip_markup
+from .scores import ParsedScore, strip_markup
 
 CUT_OFF = "the answer was cut off at its score"
 _CONTRADICTION = "it was judged more than once, and differently"
@@ -60,14 +61,14 @@ class ScoreSlot:
         before, self.text = self.status, strip_markup(text)
         if value is None:
             self.discard(f"its {self.kind} cannot be read: {self.text[:60]!r}")
-        elif before != MISSING and (before == NOT_APPLICABLE) != (value == NOT_A_NUMBER):
+        elif before != MISSING and (before == NOT_APPLICABLE) != (value == NOT_APPLICABLE_TEXT):
             self.discard("it was answered with N/A and with a number")
-        elif value == NOT_A_NUMBER and not optional:
+        elif value == NOT_APPLICABLE_TEXT and not optional:
             self.discard("answered N/A, but it always applies")
         else:
             self.notes = ["more than one score stood here; the last was taken"] if before != MISSING else []
             self.written = None
-            if value == NOT_A_NUMBER:
+            if value == NOT_APPLICABLE_TEXT:
                 self.status, self.value = NOT_APPLICABLE, None
             else:
                 self.status = SCORED

@@ -1,4 +1,4 @@
-"""What a critic would ask for instead, freed of all that stands around it; and whether it refused.
+"""The refined request of an answer without everything around it; and whether a critic refused to judge.
 
 All patterns look at short, bounded stretches or go through the text once: time is linear in its length.
 """
@@ -83,7 +83,7 @@ _DECLINED = re.compile(
 def prompt(refined: str) -> str:
     """The request alone: no label, remark, quote, fence or bracket around it; "" if there is none."""
     refined = _own_lines(_TAG.sub("\n", refined).strip() if "<" in refined else refined.strip())
-    for _ in range(4):  # a bold quote in brackets behind a label is as deep as anyone goes
+    for _ in range(4):  # a bold quote in brackets after a label is the deepest nesting seen
         before = refined
         if label := _LABEL.match(refined):
             refined = refined[label.end() :].strip()
@@ -124,20 +124,20 @@ def _unmarked(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """The quote that it opens with, if what follows is talk about it: `"A fox." (adds detail)`."""
+    """The quote that it opens with, if what follows is a remark on it: `"A fox." (adds detail)`."""
     dress = len(text) - len(text.lstrip("*_"))
     closing = _QUOTES.get(text[dress : dress + 1])
     end = text.find(closing, dress + 1) if closing else -1
     if end < 0:
         return text
-    quote, behind = text[dress + 1 : end].strip(), text[end + 1 :].lstrip("*_.")
-    whole = len(quote.split()) > 3 or quote.endswith((".", "。"))  # rather than the words on a sign
-    ended = text.endswith((".", "。")) and not behind
-    return quote if whole and (ended or (behind.strip() and _ABOUT.match(behind))) else text
+    quote, rest = text[dress + 1 : end].strip(), text[end + 1 :].lstrip("*_.")
+    sentence = len(quote.split()) > 3 or quote.endswith((".", "。"))  # rather than the words on a sign
+    ended = text.endswith((".", "。")) and not rest
+    return quote if sentence and (ended or (rest.strip() and _ABOUT.match(rest))) else text
 
 
 def _unwrapped(text: str) -> str:
-    """Without one pair of marks around the whole of it, or half a pair."""
+    """The text without one pair of marks around all of it, or half a pair."""
     for opening, closing in _WRAPS:
         inner = text[len(opening) : -len(closing)]
         around = text.startswith(opening) and text.endswith(closing) and len(text) > len(opening + closing)
@@ -160,8 +160,8 @@ def _nested(inner: str, mark: str) -> bool:
         return False
     if mark == "'":
         inner = re.sub(r"(?<=\w)'(?=\w)", "", inner)
-    places = [n for n, sign in enumerate(inner) if sign == mark]
-    before = f" {inner}"  # before[n] stands in front of inner[n]
-    opens = all(before[n].isspace() or before[n] in "([" for n in places[::2])
-    closes = all(not before[n].isspace() for n in places[1::2])
-    return len(places) % 2 == 0 and opens and closes
+    positions = [index for index, character in enumerate(inner) if character == mark]
+    before = f" {inner}"  # before[n] is the character before inner[n]
+    opens = all(before[index].isspace() or before[index] in "([" for index in positions[::2])
+    closes = all(not before[index].isspace() for index in positions[1::2])
+    return len(positions) % 2 == 0 and opens and closes

@@ -1,6 +1,6 @@
-"""What stands behind a critic's headings: a score as written -> numbers, a winner as written -> its name.
+"""The values under a critic's headings: a score as written -> numbers, a winner as written -> its name.
 
-A score is read only where no other reading is sensible: a number with words right behind it ("2 legs are
+A score is read only if no other reading is sensible: a number with words right after it ("2 legs are
 wrong"), a second number, a sign, an arrow or a foreign scale make it unreadable (None), never a guess.
 All patterns look at short, bounded stretches, so time stays linear in the length of the text.
 """
@@ -11,12 +11,11 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from ..judgement.answer_format import NOT_APPLICABLE_TEXT, TIE, A, B
 from ..judgement.aspects import BEST, WORST
-from ..judgement.verdict import TIE, A, B
 
-NOT_A_NUMBER = "N/A"
 ParsedScore = tuple[float, ...] | str | None
-"""One number, a range of two, a word ("N/A", a winner), or None for what cannot be read."""
+"""One number, a range of two, a word ("N/A", a winner), or None if it cannot be read."""
 
 _NA = re.compile(
     r"(?:n\s?/\s?a\b|not (?:applicable|required|requested|relevant)\b|does(?: not|n['’]t) apply\b"
@@ -45,13 +44,13 @@ _COMMENT = re.compile(
     re.I,
 )
 _SECOND_SCORE = re.compile(r"(?<![0-9])[0-9][.,][0-9]|[0-9]\s*/\s*[0-9]|->|=|→|\bn/a\b", re.I)
-# behind N/A: a score right there, or as the last word
+# after N/A: a score right there, or as the last word
 _SCORED_AFTER_ALL = re.compile(
     r"\W*(?:(?:or|and|to|so|no|now|then|score|rating)\W+)*[0-9](?:[.,][0-9]|\s*/\s*[0-9])"
     r"|.*(?:->|=|→|(?<![0-9])[0-9](?:[.,]|\s*/\s*)[0-9]{1,2}\W*$)",
     re.I | re.S,
 )
-_UNSEEN = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
+_INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
 _DRESS = re.compile(r"</?(?:b|strong|em|i|u|code)>|[${}★☆⭐]|^\s*<(?=[^<>]*>\s*$)|(?<=[^<])>\s*$", re.I)
 _SHARE = re.compile(r"[(\[]\s*[0-9]{1,3}(?:\.[0-9]{1,3})?\s?%\s*[)\]]?")
 
@@ -125,26 +124,26 @@ def _written(edge: float) -> str:
 
 
 def score(text: str, *, alone: bool = False, scale: tuple[float, float] = (WORST, BEST)) -> ParsedScore:
-    """One number, a range of two, or "N/A"; None if `text` is nothing of the kind, or not beyond doubt.
+    """One number, a range of two, or "N/A"; None if `text` is none of these, or not beyond doubt.
 
-    `alone`: a number counts only if nothing stands behind it.
+    `alone`: a number counts only if nothing follows it.
     """
     known = _known(*scale)
     value = strip_markup(_DRESS.sub("", _plain(text)))
     for _ in range(4):
         if na := _NA.match(value):
-            behind = known.of_it.sub("", value[na.end() :])
-            return None if _SCORED_AFTER_ALL.match(behind) else NOT_A_NUMBER
+            rest = known.of_it.sub("", value[na.end() :])
+            return None if _SCORED_AFTER_ALL.match(rest) else NOT_APPLICABLE_TEXT
         if dress := known.whole.match(value) or _HEDGE.match(value) or _TYPE.match(value):
             value = strip_markup(value[dress.end() :])
     match = known.value.match(value)
     if not match or (match["scale"] and _float(match["scale"]) != known.best):
         return None
-    behind = known.of_it.sub("", value[match.end() :].lstrip("*_`\"'”’)]}\\"))
-    behind = _SHARE.sub("", behind).rstrip("()[] ")
-    if behind and alone:
+    rest = known.of_it.sub("", value[match.end() :].lstrip("*_`\"'”’)]}\\"))
+    rest = _SHARE.sub("", rest).rstrip("()[] ")
+    if rest and alone:
         return None
-    if behind not in ("", ".", "。") and (not _COMMENT.match(behind) or _SECOND_SCORE.search(behind)):
+    if rest not in ("", ".", "。") and (not _COMMENT.match(rest) or _SECOND_SCORE.search(rest)):
         return None
     numbers = tuple(_float(match[part]) for part in ("low", "high") if match[part])
     # below the scale stands 0 for the worst, but 0.875 is a share of something else
@@ -159,7 +158,7 @@ def winner(text: str) -> ParsedScore:
     if _TIED.match(value):
         return TIE
     if _NA.match(value):
-        return NOT_A_NUMBER
+        return NOT_APPLICABLE_TEXT
     found = _NAMED.match(value)
     return {"A": A, "B": B}[(found["named"] or found["side"]).upper()] if found else None
 
@@ -167,10 +166,10 @@ def winner(text: str) -> ParsedScore:
 def pair_values(
     text: str, side: str = "", *, alone: bool = False, scale: tuple[float, float] = (WORST, BEST)
 ) -> dict[str, ParsedScore]:
-    """What a line says of A and B: scores under "a" and "b", and under "winner" who wins, if it says that.
+    """What a line says about A and B: scores under "a" and "b", and under "winner" who wins, if it says so.
 
-    `side`: "a" or "b" if a heading in front of `text` has named it, "ab" if it has named both. A score that
-    is nobody's is left out.
+    `side`: "a" or "b" if a heading before `text` names it, "ab" if it names both. A score that belongs to
+    neither is left out.
     """
     line = _plain(text)
     found: dict[str, ParsedScore] = {}
@@ -194,23 +193,23 @@ def pair_values(
     parts = (_EITHER if side == "ab" else _VERSUS).split(line)
     if len(parts) == 2 and not ends:
         return {s: score(part, alone=alone, scale=scale) for s, part in zip("ab", parts, strict=True)} | found
-    na = score(line, alone=alone, scale=scale) == NOT_A_NUMBER
-    return dict.fromkeys(("a", "b"), NOT_A_NUMBER) if na else {}
+    na = score(line, alone=alone, scale=scale) == NOT_APPLICABLE_TEXT
+    return dict.fromkeys(("a", "b"), NOT_APPLICABLE_TEXT) if na else {}
 
 
 def comment(text: str) -> str:
-    """The words behind a value: "legs are missing" of "2.5 - legs are missing"."""
+    """The words after a value: "legs are missing" of "2.5 - legs are missing"."""
     return _NO_WORD.sub("", text, count=1).strip(" *_)")
 
 
 def strip_markup(text: str) -> str:
-    """Without blanks, emphasis, quotes and brackets around it."""
+    """The text without spaces, emphasis, quotes and brackets around it."""
     return text.strip().strip("*_`\"'“”‘’[]()（）【】 \t\u3000").strip()
 
 
 def _plain(text: str) -> str:
-    """The head of a line without full-width forms and without signs that nobody sees."""
-    return unicodedata.normalize("NFKC", text[:200]).translate(_UNSEEN)
+    """The beginning of a line without full-width forms and invisible characters."""
+    return unicodedata.normalize("NFKC", text[:200]).translate(_INVISIBLE)
 
 
 def _float(text: str) -> float:

@@ -1,7 +1,8 @@
-"""What the critic is asked: task, style and request -> chat messages with the pictures in their places.
+"""This project's own prompt: task, style and request -> chat messages with placeholders for the images.
 
-The wording is this project's own; aspects, scale, headings, styles and picture slots are the protocol's
-(paper, section 3 and appendix C). Knows nothing of models or of how an answer is read.
+The wording is ours; aspects, scale, headings, styles and image slots are the protocol's (paper, section 3 and
+appendix C). Every byte is fixed: the Shapes critic is trained on this prompt. Knows nothing of models or of
+how an answer is read.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ def messages(
     profile: Profile = RATIONAL_REWARDS,
     sources: int = 1,
 ) -> list[dict]:
-    """Chat messages for one question, in the form Hugging Face chat templates take.
+    """Chat messages for one question, in the format of Hugging Face chat templates.
 
-    Pictures stand as `{"type": "image"}` parts where the text names them: the generated image for "t2i"; the
-    `sources` (one or more), then the edited image for "edit"; A, then B for pairs. Whatever the request
-    holds, it adds no part and no turn.
+    Images are `{"type": "image"}` parts after their labels: the generated image for "t2i"; the `sources` (one
+    or more), then the edited image for "edit"; for pairs A, then B. The request is data: whatever it holds,
+    it adds no part and no turn. ValueError for an unknown task or style, or for no source.
     """
     task = Task.parse(task)
     if style not in STYLES:
@@ -99,18 +100,18 @@ def messages(
 
 
 def wording(task: str, style: str = CARD, profile: Profile = RATIONAL_REWARDS) -> str:
-    """Name and hash of what is asked for a task, recorded on every critique."""
+    """Name and hash of the prompt of a task, recorded on every critique."""
     return f"rational-rewards/{digest(messages(task, '', style=style, profile=profile))}"
 
 
-def digest(told: list[dict]) -> str:
-    """Twelve letters that stand for these messages."""
-    said = [f"{m['role']}:" + "".join(p.get("text", "<image>") for p in parts(m)) for m in told]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:12]
+def digest(messages: list[dict]) -> str:
+    """Twelve hexadecimal digits that identify these messages."""
+    turns = [f"{m['role']}:" + "".join(p.get("text", "<image>") for p in parts(m)) for m in messages]
+    return hashlib.sha256("\n".join(turns).encode()).hexdigest()[:12]
 
 
 def parts(message: dict) -> list[dict]:
-    """A message's content as a list, also where it is a plain string."""
+    """The content of a message as a list of parts, even if it is a plain string."""
     content = message["content"]
     return [_text(content)] if isinstance(content, str) else content
 

@@ -1,4 +1,4 @@
-"""Which words a critic is asked in: a user's file, the checkpoint's model card, or this project's own."""
+"""The prompt of a critic: from a user's template file, the checkpoint's model card, or this project's own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .templates import Template
 
 @dataclass(frozen=True)
 class Wording:
-    """How a critic is asked. `templates` holds the tasks that are asked in other words than this project's
-    own; `notices` are sentences for the user about what was chosen."""
+    """The prompts of a critic. `templates` replace this project's own prompt for some tasks; `notices` tell
+    the user what was chosen."""
 
     style: str = CARD
     profile: Profile = RATIONAL_REWARDS
@@ -27,14 +27,14 @@ class Wording:
             raise ValueError(f"style must be one of {', '.join(STYLES)}, not {self.style!r}.")
 
     def messages(self, task: str, request: str, sources: int = 1) -> list[dict]:
-        """Chat messages as rubric.messages makes them. ValueError for an unknown task, or for a number of
-        sources that a template has no place for."""
+        """Chat messages in the format of rubric.messages. ValueError for an unknown task, or for a number of
+        sources that the template does not support."""
         if task in self.templates:
             return self.templates[task].messages(request, sources)
         return rubric.messages(task, request, style=self.style, profile=self.profile, sources=sources)
 
     def name(self, task: str) -> str:
-        """Name and hash of what is asked for a task, recorded on every critique."""
+        """Name and hash of the prompt of a task, recorded on every critique."""
         if task in self.templates:
             return self.templates[task].name
         return rubric.wording(task, self.style, self.profile)
@@ -46,10 +46,10 @@ def choose(
     style: str = CARD,
     profile: Profile = RATIONAL_REWARDS,
 ) -> Wording:
-    """The wording for a critic, task by task.
+    """The prompts for a critic, task by task.
 
-    A user's template `file` wins. Then comes the model card in the model's `folder`, for the style "card" and
-    the aspects that it was written for. Everything else is asked in this project's own words.
+    A user's template `file` comes first, then the model card in the model's `folder` (only for the style
+    "card" and the aspects that it was written for), then this project's own prompt.
     """
     own = templates.read_file(file) if file is not None else {}
     card = model_card.read(folder) if folder is not None and style == CARD else model_card.Card()
