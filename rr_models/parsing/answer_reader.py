@@ -60,7 +60,7 @@ class AnswerReader:
         self.truncated = truncated
         self.readings = Readings(profile.aspects(task), self.headings.pair)
         self.place = Place.PREAMBLE
-        self.reading: AspectReading | None = None  # where the place is an aspect
+        self.reading: AspectReading | None = None  # if the place is an aspect
         self.last_slot: ScoreSlot | None = None  # a value in the very last line
         self._texts: dict[Place, list[str]] = {place: [] for place in _TEXTS}
         self._has_preamble = False  # there was text before the first heading
@@ -73,7 +73,7 @@ class AnswerReader:
         """Read all lines of an answer."""
         for line in read_lines(lines, self.headings):
             self._read(line)
-        if self.truncated and self.place is Place.ASPECT and self.reading and not self.reading.score_first:
+        if self.truncated and self.reading and not self.reading.score_first:
             self.reading.discard(CUT_OFF)
 
     def text(self, place: Place) -> str:
@@ -112,11 +112,7 @@ class AnswerReader:
             return
         heading = line.heading
         alone = self.reading and (not heading or heading.name == UNKNOWN)
-        if (
-            alone
-            and awaiting
-            and self.headings.states(line.text, awaiting.name, self._side(awaiting), alone=True)
-        ):
+        if alone and awaiting and self._states_value(line.text, awaiting):
             self._take(line.text, awaiting, line.is_last)
         elif not (heading and self._follow(heading, title, line)):
             self._keep(line.text)
@@ -145,7 +141,7 @@ class AnswerReader:
             self._open(title.reading)
         if self._leaves_refined(heading):
             return True
-        if self.place is not Place.ASPECT or self.reading is None:
+        if self.reading is None:
             return False
         if heading.name == "justification":
             self._keep(heading.rest)
@@ -199,7 +195,7 @@ class AnswerReader:
         """A heading that the protocol does not know ends the aspect: a score under it is not the aspect's."""
         if self._leaves_refined(heading):
             return True
-        if self.place is not Place.ASPECT or self.reading is None:
+        if self.reading is None:
             return False
         if not heading.marked:
             self._hold(new_reading(None, self.headings.pair, Certainty.BARE), line)
@@ -215,13 +211,12 @@ class AnswerReader:
 
     def _follow_section(self, heading: Heading) -> bool:
         place = Place(heading.name)
-        handlers = {
-            Place.ANALYSIS: self._enters_analysis,
-            Place.JUDGEMENT: self._enters_judgement,
-            Place.REFINED: self._enters_refined,
-        }
-        if place in handlers:
-            enters = handlers[place](heading)
+        if place is Place.ANALYSIS:
+            enters = self._enters_analysis(heading)
+        elif place is Place.JUDGEMENT:
+            enters = self._enters_judgement(heading)
+        elif place is Place.REFINED:
+            enters = self._enters_refined()
         else:  # "Summary: profits" may be part of a refined request
             enters = self.place is not Place.REFINED or heading.marked or place is not Place.SUMMARY
         if enters and self.place is not Place.REPEAT:
@@ -233,7 +228,7 @@ class AnswerReader:
         if self.place in _AFTER_JUDGEMENT and self.readings.begun:
             self.place = Place.REPEAT
             return True
-        if self.place is Place.ASPECT and not heading.marked:
+        if self.reading and not heading.marked:
             return False
         return not self._texts[Place.ANALYSIS]
 
@@ -250,9 +245,8 @@ class AnswerReader:
             self.drop_text(place)
         return True
 
-    def _enters_refined(self, heading: Heading) -> bool:
-        unjudged = self.place is Place.ASPECT and self.reading and not self.reading.judged
-        if not self.readings.current or unjudged:
+    def _enters_refined(self) -> bool:
+        if not self.readings.current or (self.reading and not self.reading.judged):
             return False  # quoted from the request or the image
         self.drop_text(Place.REFINED)  # of a draft and the final one, the last counts
         return True
@@ -283,15 +277,12 @@ class AnswerReader:
 
     def _is_under(self, heading: Heading) -> bool:
         """Whether the walk is under the aspect that a heading names."""
-        reading = self.reading
-        return self.place is Place.ASPECT and reading is not None and reading.aspect is heading.aspect
+        return self.reading is not None and self.reading.aspect is heading.aspect
 
     def _awaits_score(self) -> bool:
         """Whether an aspect under a real heading still awaits its score, so that others' are quoted."""
         reading = self.reading
-        if self.place is not Place.ASPECT or reading is None:
-            return False
-        return reading.certainty is Certainty.MARKED and not reading.judged
+        return reading is not None and reading.certainty is Certainty.MARKED and not reading.judged
 
     def _may_quote(self) -> bool:
         """Whether an aspect without a real heading may be one that the request or the image mentions."""
@@ -299,9 +290,9 @@ class AnswerReader:
 
     def _in_list(self) -> bool:
         """Whether a plain line with a name, a score and words is one of a list of such lines."""
-        reading = self.reading
-        listed = self.place is Place.ASPECT and reading and reading.certainty is Certainty.INLINE
-        return bool(listed) or self.place is Place.JUDGEMENT
+        if self.reading:
+            return self.reading.certainty is Certainty.INLINE
+        return self.place is Place.JUDGEMENT
 
     def _leaves_refined(self, heading: Heading) -> bool:
         """Go past the refined request, if a heading ends it."""
@@ -321,12 +312,10 @@ class AnswerReader:
         self.reading, self.place = reading, Place.ASPECT
 
     def _lines(self) -> list[str]:
-        if self.place is Place.ASPECT and self.reading is not None:
-            return self.reading.lines
-        return self._texts.get(self.place, [])
+        return self.reading.lines if self.reading else self._texts.get(self.place, [])
 
     def _keep(self, line: str) -> None:
-        if self.place is Place.ASPECT and self.reading is not None:
+        if self.reading:
             self.reading.keep(line)
             return
         self._lines().append(line)
@@ -337,6 +326,10 @@ class AnswerReader:
 
     def _side(self, heading: Heading) -> str:
         return heading.side or (self.reading.side if self.reading else "")
+
+    def _states_value(self, text: str, heading: Heading) -> bool:
+        """Whether a line is nothing but the value of the heading above it."""
+        return self.headings.states(text, heading.name, self._side(heading), alone=True)
 
     def _take(self, text: str, heading: Heading, is_last: bool = False) -> bool:
         """Take what `text` says as values of the current aspect; False if it is talk and no value."""

@@ -242,7 +242,7 @@ def _half_a_number(reader: AnswerReader) -> bool:
 def _breaks_off(reader: AnswerReader, lines: Sequence[str]) -> bool:
     """Whether the answer stops in the middle of an aspect, so that something must have cut it off."""
     reading = reader.reading
-    if reader.place is not Place.ASPECT or reading is None or not reading.aspect or reading.judged:
+    if reading is None or not reading.aspect or reading.judged:
         return False
     end = next((line for line in reversed(lines) if line.strip()), "")
     return not end.rstrip().endswith(tuple(_ENDED))
