@@ -1,4 +1,4 @@
-"""Scorecards: what stands on them, that any text fits, and that 100 rounds stay a picture to look at."""
+"""Scorecards: what they show, that any text fits, and that 100 rounds stay a readable image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rr_models.loop.settings import LoopSettings
 from rr_models.loop.state import observe, start
 from rr_models.scorecard import canvas, faces, layout, typeset
 from rr_models.scorecard.changes import changes
-from rr_models.scorecard.story import MOST, chosen
+from rr_models.scorecard.story import MAX_IMAGES, chosen
 from rr_models.scorecard.theme import THEMES
 from rr_models.scorecard.typeset import ADDED, REMOVED
 
@@ -83,11 +83,11 @@ def test_a_contact_sheet_has_the_best_first_and_dims_what_is_below_the_threshold
     card = scorecard.draw(judged, [RED, BLUE, RED, green], seeds=["seed 1", "seed 2", "seed 3", "seed 4"])
     places = [said for said in words if said.startswith(("1.", "2.", "3.", "4.")) and said[2:3] in ("", " ")]
     assert places == ["1. best", "2.", "3.", "4."]
-    assert [said for said in words if said.startswith("picture")] == [
-        "picture 2, seed 2",
-        "picture 4, seed 4",
-        "picture 1, seed 1",
-        "picture 3, seed 3",
+    assert [said for said in words if said.startswith("image")] == [
+        "image 2, seed 2",
+        "image 4, seed 4",
+        "image 1, seed 1",
+        "image 3, seed 3",
     ]
     assert any("2 of 4 reach the threshold" in said and "1 could not be judged" in said for said in words)
     colors = {color for _, color in card.getcolors(1 << 24)}
@@ -103,7 +103,7 @@ def test_none_is_best_where_none_could_be_judged(words):
 def test_many_candidates_are_cut_and_it_is_said(words):
     scorecard.draw([critique(3.0, 3.0)] * 60)
     assert any("The best 24 of 60 are shown." in said for said in words)
-    assert words.count("no picture kept") == 24
+    assert words.count("no image") == 24
 
 
 def test_a_pair_tells_who_is_better(words):
@@ -173,26 +173,26 @@ def test_a_hundred_rounds_stay_bounded_and_it_is_said(words):
 
 
 @given(st.lists(st.sampled_from([None, 1.0, 2.0, 2.9, 4.0]), min_size=1, max_size=60), st.integers(1, 9))
-def test_the_rounds_shown_are_few_and_hold_first_best_and_last(scores, want):
+def test_the_rounds_shown_are_few_and_include_first_best_and_last(scores, want):
     rounds = [[critique(score, 3.0, refined=f"try {number}")] for number, score in enumerate(scores)]
     state = told_loop(rounds, max_failed_rounds=100, target_count=want, threshold=4.0)
     shown = chosen(state)
     numbers = [past.number for past in shown]
-    assert len(shown) == min(MOST, len(state.history)) and numbers == sorted(set(numbers))
+    assert len(shown) == min(MAX_IMAGES, len(state.history)) and numbers == sorted(set(numbers))
     assert {1, state.history[-1].number, state.best.number} <= set(numbers)
 
 
 def test_the_story_has_the_loop_s_own_thumbnails():
     state = start("a request", 1, LoopSettings(rounds=2))
-    for picture in (RED, BLUE):
+    for image in (RED, BLUE):
         judged = [critique(2.0, 2.0, refined="better")]
-        state = observe(state, judged, thumbnails=[thumbnail(from_pil(picture))])
+        state = observe(state, judged, thumbnails=[thumbnail(from_pil(image))])
     colors = {color for _, color in scorecard.draw(state).getcolors(1 << 24)}
     assert any(r > 240 and g < 15 and b < 15 for r, g, b in colors)
     assert any(b > 240 and g < 15 and r < 15 for r, g, b in colors)
 
 
-def test_a_thumbnail_is_small_whatever_the_picture():
+def test_a_thumbnail_is_small_for_any_image():
     noise = Image.effect_noise((2048, 1024), 90).convert("RGB")
     assert len(thumbnail(from_pil(noise))) < 60_000
 
@@ -219,11 +219,11 @@ def test_no_line_is_wider_than_it_may_be_and_nothing_is_lost(text, width, size, 
 
 
 @given(TEXT, st.integers(150, 400), st.integers(1, 4))
-def test_what_is_left_out_is_counted(text, width, most):
+def test_what_is_left_out_is_counted(text, width, max_lines):
     whole = typeset.lines([(text, typeset.SAME)], 13, width)
-    cut = typeset.lines([(text, typeset.SAME)], 13, width, most=most)
-    assert len(cut) == min(most, len(whole))
-    if len(whole) > most:
+    cut = typeset.lines([(text, typeset.SAME)], 13, width, max_lines=max_lines)
+    assert len(cut) == min(max_lines, len(whole))
+    if len(whole) > max_lines:
         last = "".join(run.text for run in cut[-1])
         assert last.endswith("more)") and "…" in last
 
@@ -304,10 +304,10 @@ def test_blocks_paint_no_further_than_they_say():
     ("found", "more", "complaint"),
     [
         ([], {}, "no critique"),
-        (critique(3.0, 3.0), {"pictures": [RED, RED]}, "2 pictures but 1 judgements"),
+        (critique(3.0, 3.0), {"images": [RED, RED]}, "2 images but 1 judgements"),
         (critique(3.0, 3.0), {"theme": "neon"}, "light, dark"),
         (critique(3.0, 3.0), {"seeds": ["1", "2"]}, "2 seeds"),
-        (verdict(), {"pictures": [RED]}, "1 pictures but 2"),
+        (verdict(), {"images": [RED]}, "1 images but 2"),
         (start("a request", 1), {}, "no round yet"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Paint: smooth boxes, pictures, lines and typeset text on a Pillow image."""
+"""Paint: smooth boxes, images, lines and typeset text on a Pillow image."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .theme import Theme
 from .typeset import ADDED, REMOVED, Line
 
 _FINE = 4
-"""Curves are painted this much larger and scaled down, since Pillow draws them with steps."""
+"""Curves are painted this many times larger and scaled down, since Pillow does not smooth them."""
 
 Box = tuple[int, int, int, int]
-"""left, top, right, bottom; the last two lie outside."""
+"""left, top, right, bottom; right and bottom are exclusive."""
 
 
 class Canvas:
-    """A picture to be painted on, in the colours of a theme."""
+    """An image to paint on, in the colours of a theme."""
 
     def __init__(self, width: int, height: int, theme: Theme):
         self.image = Image.new("RGB", (width, height), theme.paper)
@@ -30,21 +30,22 @@ class Canvas:
         self.image.paste(fill, box, rounded((box[2] - box[0], box[3] - box[1]), radius))
 
     def frame(self, box: Box, color: str, thick: int, radius: int, inside: str) -> None:
-        """A frame around `box`, which is filled with `inside`."""
+        """`box` filled with the colour `inside` and framed with `color`."""
         left, top, right, bottom = box
         self.box((left - thick, top - thick, right + thick, bottom + thick), color, radius + thick)
         self.box(box, inside, radius)
 
-    def picture(self, picture: Image.Image, box: Box, radius: int = 0, dim: float = 0.0) -> None:
-        """The picture scaled to `box`; `dim` (0 to 1) lets the panel show through."""
+    def paste_image(self, image: Image.Image, box: Box, radius: int = 0, dim: float = 0.0) -> None:
+        """Paste the image, scaled to `box`; `dim` (0 to 1) blends it with the panel."""
         size = (box[2] - box[0], box[3] - box[1])
-        scaled = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        scaled = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         if dim:
             scaled = Image.blend(scaled, Image.new("RGB", size, self.theme.panel), dim)
         self.image.paste(scaled, box, rounded(size, radius))
 
     def line(self, line: Line, x: float, y: int, size: int, color: str) -> None:
-        """One line of text whose top stands at `y`; added words on a ground, removed ones struck through."""
+        """Draw one line of text with its top at `y`: added words on a background, removed ones struck
+        through."""
         base = y + round(1.1 * size)
         marked = {
             ADDED: (self.theme.added, self.theme.added_ink),

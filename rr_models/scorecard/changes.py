@@ -1,4 +1,4 @@
-"""What is new in a prompt: the words of two texts, marked as the same, added or removed."""
+"""The words of two texts, marked as the same, added or removed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from difflib import SequenceMatcher
 from .typeset import ADDED, REMOVED, SAME
 
 _IDEOGRAPH = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"
-# blanks go with the word before them: as words of their own they would be most of all words, and all the same
+# a blank belongs to the word before it: as words of their own, blanks would be half of all words
 _WORD = re.compile(rf"(?:[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+|\s|.)\s*", re.S)
 _NEAR = 5
-"""Words kept beside a change, so that it can be found again."""
+"""Unchanged words shown on either side of a change."""
 _COMPARED = 2000
-"""Words of either text that are compared; time grows with their product."""
+"""Longest text, in words, that is compared: the time grows with the product of both lengths."""
 
 
 def changes(before: str, after: str, brief: bool = False) -> list[tuple[str, str]]:
-    """Spans that read as both texts: those not ADDED are `before`, those not REMOVED are `after`. Blanks are
-    not compared, and are those of `after`.
+    """(text, mark) spans: without those ADDED they read as `before`, without those REMOVED as `after`. Blanks
+    are not compared; they are those of `after`.
 
-    `brief`: long stretches of the same words become " … ". Texts of more than some thousand words are not
-    compared: all of one is removed, all of the other added.
+    `brief` shortens long unchanged stretches to " … ". Texts of more than 2,000 words are not compared: all
+    of one is removed, all of the other added.
     """
     old, new = _WORD.findall(before), _WORD.findall(after)
     if max(len(old), len(new)) > _COMPARED:
@@ -43,7 +43,7 @@ def changes(before: str, after: str, brief: bool = False) -> list[tuple[str, str
 
 
 def _shortened(words: list[str], first: bool, last: bool) -> str:
-    """The words next to what comes before and behind, and a sign for the rest."""
+    """The words next to the changes on either side, with "…" for the rest."""
     head, tail = 0 if first else _NEAR, 0 if last else _NEAR
     if len(words) <= head + tail + 4:
         return "".join(words)

@@ -1,6 +1,6 @@
-"""Which font draws which character: the shipped ones first, then those of the system.
+"""Which font draws which character: the shipped fonts first, then those of the system.
 
-Only the table of characters of a font file is read here; Pillow draws.
+Only the character table of a font file is read here; Pillow draws.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _WANTED = (
 )
 
 Face = tuple[Path, int]
-"""A font file, and which of its fonts."""
+"""A font file, and the index of the font in it."""
 
 
 @lru_cache(maxsize=8192)
 def face_of(character: str, bold: bool = False) -> Face | None:
-    """The font for one character; None if no font here has it."""
+    """The font for one character; None if no font has it."""
     code = ord(character)
     for file in (_BOLD if bold else _REGULAR, _CHINESE, _EMOJI):
         if code in _characters(file, 0):
@@ -57,17 +57,18 @@ def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
 
 
 def drawable(text: str) -> str:
-    """`text` with what has no shape taken out, and what no font here has written as its code point."""
+    """`text` without invisible characters; those that no font has become their code points, such as
+    [U+20BB7]."""
     shown = []
     for character in unicodedata.normalize("NFC", text):
-        kind = unicodedata.category(character)
+        category = unicodedata.category(character)
         if character in "\n\t":
             shown.append(" " if character == "\t" else character)
-        elif kind in ("Cc", "Cf") or 0xFE00 <= ord(character) <= 0xFE0F:
-            continue  # joiners, variants and marks of direction only change the shape of others
-        elif kind == "Zs":
+        elif category in ("Cc", "Cf") or 0xFE00 <= ord(character) <= 0xFE0F:
+            continue  # joiners, variation selectors and direction marks only change other characters
+        elif category == "Zs":
             shown.append(" ")
-        elif kind in ("Zl", "Zp"):
+        elif category in ("Zl", "Zp"):
             shown.append("\n")
         else:
             shown.append(character if face_of(character) else f"[U+{ord(character):04X}]")
@@ -76,18 +77,18 @@ def drawable(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _system() -> tuple[Face, ...]:
-    """Fonts of the system that have what the shipped ones lack, the best first."""
-    found: dict[str, Path] = {}
+    """Fonts of the system that complement the shipped ones, best first."""
+    files: dict[str, Path] = {}
     for folder in _FOLDERS:
-        for place, _, names in os.walk(Path(folder).expanduser()):
+        for directory, _, names in os.walk(Path(folder).expanduser()):
             for name in names:
-                found.setdefault(name, Path(place, name))
-    return tuple((found[name], 0) for name in _WANTED if name in found)
+                files.setdefault(name, Path(directory, name))
+    return tuple((files[name], 0) for name in _WANTED if name in files)
 
 
 @lru_cache(maxsize=64)
 def _characters(file: Path, index: int) -> frozenset[int]:
-    """All characters of a font by its "cmap" table; none of a file that is no font."""
+    """All characters of a font, from its "cmap" table; empty if the file is not a font."""
     try:
         data = file.read_bytes()
         start = struct.unpack_from(f">{index + 1}L", data, 12)[index] if data[:4] == b"ttcf" else 0

@@ -1,4 +1,4 @@
-"""Blocks that know how high they are for a width, and paint themselves: text, pictures, rows, panels."""
+"""Blocks that know their height for a given width and paint themselves: text, images, rows, panels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from .typeset import SAME, Line, Spans, lines
 
 
 class Block(Protocol):
-    """Something to be painted."""
+    """Something that can be painted."""
 
     def height(self, width: int) -> int:
-        """In pixels, if it may be `width` pixels wide."""
+        """Height in pixels at a width of `width` pixels."""
         ...
 
     def draw(self, canvas: Canvas, x: int, y: int, width: int) -> None:
-        """Paint at `x`, `y`; stays within `width` and `height(width)`."""
+        """Paint at `x`, `y`, within `width` and `height(width)`."""
         ...
 
 
 class Text:
-    """Words that wrap. `text` may be spans with added and removed words; `color` is a colour of the theme."""
+    """Text that wraps. `text` may be spans with added and removed words; `color` names a colour of the
+    theme."""
 
     def __init__(
         self,
@@ -34,17 +35,17 @@ class Text:
         size: int = BODY,
         color: str = "ink",
         bold: bool = False,
-        most: int = 0,
+        max_lines: int = 0,
         align: str = "left",
     ):
         self.spans = tuple(((text, SAME),) if isinstance(text, str) else text)
-        self.size, self.color, self.bold, self.most, self.align = size, color, bold, most, align
+        self.size, self.color, self.bold, self.max_lines, self.align = size, color, bold, max_lines, align
 
     def _lines(self, width: int) -> list[Line]:
-        return _set(self.spans, self.size, width, self.bold, self.most)
+        return _set(self.spans, self.size, width, self.bold, self.max_lines)
 
     def width(self) -> int:
-        """On one line."""
+        """Width on one line, in pixels."""
         (line,) = _set(self.spans, self.size, 1 << 20, self.bold, 1)
         return round(line[-1].x + line[-1].width) + 1 if line else 0
 
@@ -60,12 +61,12 @@ class Text:
 
 
 @lru_cache(maxsize=1024)
-def _set(spans: Spans, size: int, width: int, bold: bool, most: int) -> list[Line]:
-    return lines(spans, size, width, bold, most)
+def _set(spans: Spans, size: int, width: int, bold: bool, max_lines: int) -> list[Line]:
+    return lines(spans, size, width, bold, max_lines)
 
 
 class Space:
-    """Nothing, so high."""
+    """Empty space of a height."""
 
     def __init__(self, high: int):
         self.high = high
@@ -78,7 +79,7 @@ class Space:
 
 
 class Rule:
-    """A thin line across."""
+    """A thin horizontal line."""
 
     def height(self, width: int) -> int:
         return 1
@@ -87,21 +88,21 @@ class Rule:
         canvas.box((x, y, x + width, y + 1), canvas.theme.faint)
 
 
-class Picture:
-    """A picture as wide as there is room, no higher than `most`; without one, a quiet box that says so."""
+class ImageBlock:
+    """An image as wide as possible and at most `max_height` pixels high; without one, a box that says so."""
 
     def __init__(
-        self, picture: Image.Image | None, most: int = 10_000, dim: bool = False, square: bool = False
+        self, image: Image.Image | None, max_height: int = 10_000, dim: bool = False, square: bool = False
     ):
-        self.picture, self.most, self.dim, self.square = picture, most, dim, square
+        self.image, self.max_height, self.dim, self.square = image, max_height, dim, square
 
     def _size(self, width: int) -> tuple[int, int]:
-        wide, high = self.picture.size if self.picture else (1, 1)
-        scale = min(width / wide, min(self.most, width if self.square else self.most) / high)
+        wide, high = self.image.size if self.image else (1, 1)
+        scale = min(width / wide, min(self.max_height, width if self.square else self.max_height) / high)
         return max(1, round(wide * scale)), max(1, round(high * scale))
 
     def height(self, width: int) -> int:
-        return min(width, self.most) if self.square else self._size(width)[1]
+        return min(width, self.max_height) if self.square else self._size(width)[1]
 
     def draw(self, canvas: Canvas, x: int, y: int, width: int) -> None:
         wide, high = self._size(width)
@@ -109,18 +110,18 @@ class Picture:
             canvas.box((x, y, x + width, y + self.height(width)), canvas.theme.faint, ROUND - 4)
         left = x + (width - wide) // 2
         top = y + (self.height(width) - high) // 2
-        if self.picture is None:
+        if self.image is None:
             canvas.box((left, top, left + wide, top + high), canvas.theme.faint, ROUND - 4)
-            words = Text("no picture kept", 13, "soft", align="center")
+            words = Text("no image", 13, "soft", align="center")
             words.draw(canvas, left, top + (high - words.height(wide)) // 2, wide)
             return
-        canvas.picture(
-            self.picture, (left, top, left + wide, top + high), ROUND - 4, 0.55 if self.dim else 0.0
+        canvas.paste_image(
+            self.image, (left, top, left + wide, top + high), ROUND - 4, 0.55 if self.dim else 0.0
         )
 
 
 class Column:
-    """Blocks below each other."""
+    """Blocks one below the other."""
 
     def __init__(self, *blocks: Block | None, gap: int = GAP):
         self.blocks, self.gap = [block for block in blocks if block is not None], gap
@@ -135,7 +136,7 @@ class Column:
 
 
 class Row:
-    """Blocks beside each other. A share is pixels if it is an int, else a part of what is left."""
+    """Blocks side by side. A share is in pixels if it is an int, else a fraction of the remaining width."""
 
     def __init__(
         self, *blocks: Block, shares: Sequence[int | float] = (), gap: int = PAD, middle: bool = False
@@ -164,7 +165,8 @@ class Row:
 
 
 class Panel:
-    """A block on a ground of its own, framed if `frame` names a colour. Panels of a row are equally high."""
+    """A block on its own background, framed if `frame` names a colour. Panels of a row have the same
+    height."""
 
     def __init__(self, block: Block, frame: str = "", pad: int = PAD):
         self.block, self.frame, self.pad = block, frame, pad
@@ -190,7 +192,7 @@ def grid(blocks: Sequence[Block], columns: int, gap: int = PAD) -> Column:
 
 
 def paint(block: Block, width: int, theme: Theme, margin: int = 28) -> Image.Image:
-    """The block on a page of its own."""
+    """The block painted on a page of its own."""
     inner = width - 2 * margin
     canvas = Canvas(width, block.height(inner) + 2 * margin, theme)
     block.draw(canvas, margin, margin, inner)

@@ -1,4 +1,4 @@
-"""The comparison: A and B side by side, aspect by aspect, the winner framed."""
+"""The scorecard of a comparison: A and B side by side, aspect by aspect, the winner framed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from PIL import Image
 from ..judgement.critique import NOT_APPLICABLE
 from ..judgement.verdict import TIE, A, B, PairScore, Verdict
 from .canvas import Canvas
-from .layout import Block, Column, Panel, Picture, Row, Text
+from .layout import Block, Column, ImageBlock, Panel, Row, Text
 from .parts import Scale, footer, heading, labelled
 from .theme import BODY, GAP, HEAD, PAD
 
 
 class Scales:
-    """Two bars from the middle outwards, A's to the left and B's to the right; the better one in colour."""
+    """Two bars from the middle outwards, A's to the left, B's to the right, the better one in colour."""
 
     HIGH = 10
 
@@ -43,41 +43,41 @@ def pair(
     a: Image.Image | None, b: Image.Image | None, verdict: Verdict, sources: Sequence[Image.Image]
 ) -> Block:
     shots = [_shot("source", source, "", False) for source in sources]
-    for name, picture, score in (("A", a, verdict.overall_a), ("B", b, verdict.overall_b)):
+    for name, image, score in (("A", a, verdict.overall_a), ("B", b, verdict.overall_b)):
         number = "" if score is None else f"{score:.2f}"
-        shots.append(_shot(name, picture, number, verdict.winner == name))
+        shots.append(_shot(name, image, number, verdict.winner == name))
     won = {A: "A is better", B: "B is better", TIE: "A tie", None: f"Not decided: {verdict.status}"}[
         verdict.winner
     ]
     margin = ""
     if verdict.margin is not None and verdict.winner in (A, B):
         margin = f", by {abs(verdict.margin):.2f}"
-    told = [_bias(verdict)] if verdict.position_bias is not None else []
+    note = [_bias(verdict)] if verdict.position_bias is not None else []
     return Column(
-        heading("Comparison", verdict.request, most=6),
+        heading("Comparison", verdict.request, max_lines=6),
         Row(*shots),
         Panel(
             Column(
                 Text(won + margin, HEAD + 4, "best" if verdict.winner in (A, B) else "soft", bold=True),
                 *(_aspect(aspect, verdict.scale) for aspect in verdict.aspects),
-                labelled("Summary", verdict.summary, most=8),
-                labelled("Notes", "\n".join(verdict.notes), most=6),
+                labelled("Summary", verdict.summary, max_lines=8),
+                labelled("Notes", "\n".join(verdict.notes), max_lines=6),
                 gap=GAP + 8,
             )
         ),
-        footer(verdict.source, verdict.scale, None, " ".join(told)),
+        footer(verdict.source, verdict.scale, None, " ".join(note)),
         gap=PAD,
     )
 
 
-def _shot(name: str, picture: Image.Image | None, number: str, winner: bool) -> Panel:
+def _shot(name: str, image: Image.Image | None, number: str, winner: bool) -> Panel:
     color = "best" if winner else "soft"
     top = Row(
         Text(f"{name}, better" if winner else name, HEAD, color, bold=True),
         Text(number, HEAD + 4, "best" if winner else "ink", bold=True, align="right"),
         middle=True,
     )
-    return Panel(Column(top, Picture(picture, 420), gap=10), "best" if winner else "", pad=14)
+    return Panel(Column(top, ImageBlock(image, 420), gap=10), "best" if winner else "", pad=14)
 
 
 def _aspect(aspect: PairScore, scale: Scale) -> Column:
@@ -90,7 +90,7 @@ def _aspect(aspect: PairScore, scale: Scale) -> Column:
     return Column(
         Row(ends[0], Text(aspect.name, BODY, bold=True, align="center"), ends[1], shares=(110, 1.0, 110)),
         Scales(aspect, scale),
-        Text(aspect.justification, BODY, "soft", most=6) if aspect.justification else None,
+        Text(aspect.justification, BODY, "soft", max_lines=6) if aspect.justification else None,
         gap=6,
     )
 

@@ -36,7 +36,7 @@ class Track:
         canvas.box((x, y, x + width, y + self.high), theme.faint, self.high // 2)
         filled = round(width * _share(score, self.scale))
         color = theme.soft if self.dim else getattr(theme, color_of(score, self.threshold))
-        # the worst score is a dot, not nothing
+        # the worst score is drawn as a dot
         canvas.box((x, y, x + max(self.high, filled), y + self.high), color, self.high // 2)
         notch = x + round(width * _share(self.threshold, self.scale))
         if x < notch < x + width:
@@ -52,7 +52,7 @@ def color_of(score: float | None, threshold: float) -> str:
 
 
 def shown(aspect: AspectScore, threshold: float) -> tuple[str, str]:
-    """An aspect's score in words, and their colour if it is not that of a score."""
+    """An aspect's score as text, and its colour if that is not the colour of a score."""
     if aspect.score is not None:
         # never rounded up to the threshold that it misses
         missed = aspect.score < threshold <= round(aspect.score, 1)
@@ -63,11 +63,11 @@ def shown(aspect: AspectScore, threshold: float) -> tuple[str, str]:
 def score_line(
     aspect: AspectScore, scale: Scale, threshold: float, size: int = SMALL, dim: bool = False
 ) -> Column:
-    """Name, number and bar of one aspect."""
+    """The name, score and bar of one aspect."""
     number, color = shown(aspect, threshold)
     color = color or ("soft" if dim else color_of(aspect.score, threshold))
     count = Text(number, size, color, bold=True, align="right")
-    name = Text(aspect.name, size, "soft" if dim or size == SMALL else "ink", size > SMALL, most=1)
+    name = Text(aspect.name, size, "soft" if dim or size == SMALL else "ink", size > SMALL, max_lines=1)
     return Column(
         Row(name, count, shares=(1.0, count.width() + 4), gap=8),
         Track(aspect, scale, threshold, 8 if size > SMALL else 6, dim),
@@ -76,13 +76,13 @@ def score_line(
 
 
 def score_lines(critique: Critique, thresholds: Thresholds, dim: bool = False) -> Column:
-    """All aspects, small."""
+    """All aspects in small type."""
     lines = (score_line(a, critique.scale, thresholds.of(a.key), dim=dim) for a in critique.aspects)
     return Column(*lines, gap=10)
 
 
 def overall(critique: Critique, thresholds: Thresholds, size: int = BIG, dim: bool = False) -> Block:
-    """The overall score, large, or why there is none."""
+    """The overall score in large type, or why there is none."""
     if critique.overall is None:
         word = critique.status if critique.status != COMPLETE else "nothing applies"
         return Text(word, round(size * 0.55), "soft" if dim else "bad", bold=True)
@@ -93,26 +93,30 @@ def overall(critique: Critique, thresholds: Thresholds, size: int = BIG, dim: bo
     return Row(number, lifted, shares=(number.width(), 1.0), gap=6)
 
 
-def heading(kind: str, request: str, right: Block | None = None, most: int = 3) -> Block:
-    """What this is, and what was asked for."""
-    words = Column(Text(kind, SMALL, "soft", bold=True), Text(request, TITLE, bold=True, most=most), gap=4)
+def heading(kind: str, request: str, right: Block | None = None, max_lines: int = 3) -> Block:
+    """The kind of scorecard, and the request."""
+    words = Column(
+        Text(kind, SMALL, "soft", bold=True), Text(request, TITLE, bold=True, max_lines=max_lines), gap=4
+    )
     return Row(words, right, shares=(1.0, 230)) if right else words
 
 
-def labelled(label: str, text: str | Sequence[tuple[str, str]], most: int = 0) -> Column | None:
-    """A paragraph with a small heading; nothing without text."""
+def labelled(label: str, text: str | Sequence[tuple[str, str]], max_lines: int = 0) -> Column | None:
+    """A paragraph with a small heading; None without text."""
     if not text:
         return None
-    return Column(Text(label, SMALL, "soft", bold=True), Text(text, BODY, most=most), gap=3)
+    return Column(Text(label, SMALL, "soft", bold=True), Text(text, BODY, max_lines=max_lines), gap=3)
 
 
-def reasons(critique: Critique, thresholds: Thresholds, most: int = 8) -> Column:
-    """All aspects with the critic's reasons."""
+def reasons(critique: Critique, thresholds: Thresholds, max_lines: int = 8) -> Column:
+    """All aspects with the critic's justifications."""
     return Column(
         *(
             Column(
                 score_line(aspect, critique.scale, thresholds.of(aspect.key), HEAD),
-                Text(aspect.justification, BODY, "soft", most=most) if aspect.justification else None,
+                Text(aspect.justification, BODY, "soft", max_lines=max_lines)
+                if aspect.justification
+                else None,
                 gap=7,
             )
             for aspect in critique.aspects
@@ -122,12 +126,12 @@ def reasons(critique: Critique, thresholds: Thresholds, most: int = 8) -> Column
 
 
 def notes(critique: Critique) -> Column | None:
-    """What the critique says of itself, such as that it was cut off."""
-    return labelled("Notes", "\n".join(critique.notes), most=6) if critique.notes else None
+    """The critique's notes, such as that the answer was cut off."""
+    return labelled("Notes", "\n".join(critique.notes), max_lines=6) if critique.notes else None
 
 
 def footer(source: dict, scale: Scale, thresholds: Thresholds | None, more: str = "") -> Column:
-    """How to read the numbers, and who gave them."""
+    """How to read the scores, and which critic gave them."""
     notch = "; the notch is the threshold" if thresholds else ""
     notch += f" ({thresholds.threshold:.3g})" if thresholds and not thresholds.aspect_thresholds else ""
     notch += (
@@ -135,7 +139,7 @@ def footer(source: dict, scale: Scale, thresholds: Thresholds | None, more: str 
         if thresholds and thresholds.min_overall
         else ""
     )
-    told = [f"Scores from {scale[0]:g} (worst) to {scale[1]:g} (best){notch}.", *([more] if more else [])]
+    note = [f"Scores from {scale[0]:g} (worst) to {scale[1]:g} (best){notch}.", *([more] if more else [])]
     if critic := source.get("critic"):
-        told.append(f"Judged by {critic}.")
-    return Column(Rule(), Text(" ".join(told), SMALL, "soft"), gap=8)
+        note.append(f"Judged by {critic}.")
+    return Column(Rule(), Text(" ".join(note), SMALL, "soft"), gap=8)

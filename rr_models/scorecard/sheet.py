@@ -1,4 +1,4 @@
-"""The contact sheet: all candidates of one request, best first, the winner framed, the rest dimmed."""
+"""The contact sheet: all candidates for one request, best first; the winner framed, low ones dimmed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from PIL import Image
 from ..judgement.critique import Critique
 from ..judgement.ranking import rank
 from ..judgement.thresholds import Thresholds
-from .layout import Block, Column, Panel, Picture, Row, Text, grid
+from .layout import Block, Column, ImageBlock, Panel, Row, Text, grid
 from .parts import footer, heading, overall, score_lines
 from .theme import PAD, SMALL
 
-MOST = 24
-"""Candidates that are shown; of more, the best."""
+MAX_IMAGES = 24
+"""Most candidates shown: the best ones."""
 
 
 def sheet(
-    pictures: Sequence[Image.Image | None],
+    images: Sequence[Image.Image | None],
     critiques: Sequence[Critique],
     thresholds: Thresholds,
     seeds: Sequence[str],
@@ -26,18 +26,18 @@ def sheet(
     order = rank(critiques, thresholds=thresholds)
     reached = [index for index in order if thresholds.reached(critiques[index])]
     cells = [
-        _cell(place, index, pictures[index], critiques[index], thresholds, seeds[index], index in reached)
-        for place, index in enumerate(order[:MOST], 1)
+        _cell(place, index, images[index], critiques[index], thresholds, seeds[index], index in reached)
+        for place, index in enumerate(order[:MAX_IMAGES], 1)
     ]
     unjudged = sum(critique.overall is None for critique in critiques)
-    told = f"{len(reached)} of {len(critiques)} reach the threshold; the others are dimmed."
-    told += f" {unjudged} could not be judged in full." if unjudged else ""
-    told += f" The best {MOST} of {len(critiques)} are shown." if len(critiques) > MOST else ""
+    note = f"{len(reached)} of {len(critiques)} reach the threshold; the others are dimmed."
+    note += f" {unjudged} could not be judged completely." if unjudged else ""
+    note += f" The best {MAX_IMAGES} of {len(critiques)} are shown." if len(critiques) > MAX_IMAGES else ""
     best = critiques[order[0]]
     return Column(
         heading(f"{len(critiques)} candidates, best first", best.request),
         grid(cells, 3 if len(cells) <= 3 else 4, PAD),
-        footer(best.source, best.scale, thresholds, told),
+        footer(best.source, best.scale, thresholds, note),
         gap=PAD,
     )
 
@@ -45,21 +45,21 @@ def sheet(
 def _cell(
     place: int,
     index: int,
-    picture: Image.Image | None,
+    image: Image.Image | None,
     critique: Critique,
     thresholds: Thresholds,
     seed: str,
     reached: bool,
 ) -> Panel:
-    # the best of none that could be judged is no winner
+    # if none could be judged, none is the winner
     winner = place == 1 and critique.overall is not None
     dim = not reached and not winner
     name = Text(f"{place}. best" if winner else f"{place}.", 17, "best" if winner else "soft", bold=True)
-    told = Text(f"picture {index + 1}" + (f", {seed}" if seed else ""), SMALL, "soft", align="right")
+    note = Text(f"image {index + 1}" + (f", {seed}" if seed else ""), SMALL, "soft", align="right")
     return Panel(
         Column(
-            Row(name, told, shares=(80, 1.0), gap=8, middle=True),
-            Picture(picture, dim=dim, square=True),
+            Row(name, note, shares=(80, 1.0), gap=8, middle=True),
+            ImageBlock(image, dim=dim, square=True),
             overall(critique, thresholds, 28, dim),
             score_lines(critique, thresholds, dim),
             gap=10,

@@ -1,4 +1,4 @@
-"""The scorecard of one picture: what the critic saw, aspect by aspect, with its reasons."""
+"""The scorecard of one image: scores and justifications, aspect by aspect."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from PIL import Image
 from ..judgement.critique import Critique
 from ..judgement.thresholds import Thresholds
 from .changes import changes
-from .layout import Block, Column, Panel, Picture, Row, Text
+from .layout import Block, Column, ImageBlock, Panel, Row, Text
 from .parts import footer, heading, labelled, notes, overall, reasons
 from .theme import GAP, PAD, SMALL
 from .typeset import REMOVED
 
 
 def body(
-    picture: Image.Image | None,
+    image: Image.Image | None,
     critique: Critique,
     sources: Sequence[Image.Image],
     thresholds: Thresholds,
     seed: str = "",
 ) -> Block:
-    """Pictures left, scores and reasons right; an edit has its source beside it, above all."""
+    """The image on the left, scores and justifications on the right; for an edit, source and result on
+    top."""
     beside = Column(
         overall(critique, thresholds),
         Text(_verdict(critique, thresholds), SMALL, "soft"),
@@ -30,16 +31,16 @@ def body(
         gap=2,
     )
     words = Column(
-        labelled("Summary", critique.summary, most=8),
-        labelled("Better request", _proposal(critique), most=10),
+        labelled("Summary", critique.summary, max_lines=8),
+        labelled("Better request", _proposal(critique), max_lines=10),
         notes(critique),
         gap=GAP + 4,
     )
     if not sources:
-        left = Column(Picture(picture, 520), beside, gap=GAP + 2)
+        left = Column(ImageBlock(image, 520), beside, gap=GAP + 2)
         right = Column(reasons(critique, thresholds), words, gap=GAP + 14)
         return Row(Panel(left), Panel(right), shares=(430, 1.0))
-    shots = [_shot("source", source) for source in sources] + [_shot("edited", picture)]
+    shots = [_shot("source", source) for source in sources] + [_shot("edited", image)]
     top = Row(*shots)
     below = Row(
         Panel(reasons(critique, thresholds)), Panel(Column(beside, words, gap=GAP + 8)), shares=(1.25, 1.0)
@@ -48,7 +49,7 @@ def body(
 
 
 def single(
-    picture: Image.Image | None,
+    image: Image.Image | None,
     critique: Critique,
     sources: Sequence[Image.Image],
     thresholds: Thresholds,
@@ -56,20 +57,20 @@ def single(
 ) -> Block:
     kind = "Critique of an edit" if sources else "Critique"
     return Column(
-        heading(kind, critique.request, most=6),
-        body(picture, critique, sources, thresholds, seed),
+        heading(kind, critique.request, max_lines=6),
+        body(image, critique, sources, thresholds, seed),
         footer(critique.source, critique.scale, thresholds),
         gap=PAD,
     )
 
 
-def _shot(label: str, picture: Image.Image | None) -> Panel:
-    return Panel(Column(Text(label, SMALL, "soft", bold=True), Picture(picture, 380), gap=8), pad=14)
+def _shot(label: str, image: Image.Image | None) -> Panel:
+    return Panel(Column(Text(label, SMALL, "soft", bold=True), ImageBlock(image, 380), gap=8), pad=14)
 
 
 def _verdict(critique: Critique, thresholds: Thresholds) -> str:
     if critique.overall is None:
-        return "no overall score: a gap never counts as a number"
+        return "no overall score"
     low = [
         *thresholds.low_aspects(critique),
         *(["overall"] if critique.overall < thresholds.min_overall else []),
@@ -78,7 +79,7 @@ def _verdict(critique: Critique, thresholds: Thresholds) -> str:
 
 
 def _proposal(critique: Critique) -> list[tuple[str, str]]:
-    """The better request as one would type it, with what is new marked."""
+    """The refined request, with new words marked."""
     if not critique.refined_request:
         return []
     return [span for span in changes(critique.request, critique.refined_request) if span[1] != REMOVED]

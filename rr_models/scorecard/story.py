@@ -1,4 +1,4 @@
-"""The story of a refine loop: its rounds, what was new in each prompt, and the curve of the score."""
+"""The scorecard of a refine loop: its rounds, the changes of each prompt, and a curve of the scores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from PIL import Image
 from ..loop.state import Round, State
 from .canvas import Canvas
 from .changes import changes
-from .layout import Block, Column, Panel, Picture, Row, Text, grid
+from .layout import Block, Column, ImageBlock, Panel, Row, Text, grid
 from .parts import footer, heading, overall, score_lines
 from .single import body
 from .theme import BODY, HEAD, PAD, SMALL
 
-MOST = 12
-"""Rounds that are shown as pictures; the curve has all."""
+MAX_IMAGES = 12
+"""Most rounds shown as images; the curve shows all."""
 COLUMNS = 4
 
 
@@ -35,7 +35,7 @@ class Curve:
         worst, best = rounds[0].critique.scale
         left, right, top, bottom = x + self.LEFT, x + width - self.RIGHT, y + 8, y + self.HIGH - self.BELOW
         step, first = (right - left - 28) / max(1, len(rounds) - 1), left + 14
-        if len(rounds) <= COLUMNS:  # each above its picture; the panel's padding lies around the curve
+        if len(rounds) <= COLUMNS:  # each point above its image; the curve has the panel's padding around it
             step = (width + 3 * PAD) / len(rounds)
             first = x - PAD + (step - PAD) / 2
 
@@ -73,7 +73,7 @@ class Curve:
             label.draw(canvas, round(across(number)) - 20, bottom + 4, 40)
 
     def _labels(self) -> list[int]:
-        """Round numbers to write below, not closer than there is room."""
+        """The round numbers to write below the curve, spaced so that they fit."""
         rounds = len(self.state.history)
         every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if rounds / step <= 25)
         best = self.state.best.number if self.state.best else 0
@@ -81,39 +81,39 @@ class Curve:
         return [n for n in numbers if abs(n - best) >= every] + ([best] if best else [])
 
 
-def story(state: State, pictures: Mapping[int, Image.Image | None]) -> Block:
+def story(state: State, images: Mapping[int, Image.Image | None]) -> Block:
     thresholds, rounds = state.settings.thresholds, state.history
     last = rounds[-1]
-    top = heading(_kind(state), state.request, most=4)
+    top = heading(_kind(state), state.request, max_lines=4)
     reason = Text(state.stop_text or "The loop goes on.", BODY, "soft")
     if len(rounds) == 1:
         seed = f"seed {last.seed}"
-        shown = body(pictures.get(1), last.critique, (), thresholds, seed)
+        shown = body(images.get(1), last.critique, (), thresholds, seed)
         return Column(Column(top, reason, gap=4), shown, _footer(state, ""), gap=PAD)
     shown = chosen(state)
     left_out = len(rounds) - len(shown)
-    told = (
-        f"{len(shown)} of {len(rounds)} rounds are shown as pictures: the first and the last, those that "
-        "set a new best or were accepted, and others between. The curve has all."
+    note = (
+        f"{len(shown)} of {len(rounds)} rounds are shown as images: the first, the best, the last, "
+        "those that set a new best or were accepted, and others in between. The curve shows all."
         if left_out
         else ""
     )
     before = {now.number: past for past, now in zip(rounds, rounds[1:], strict=False)}
-    cells = [_cell(past, before.get(past.number), pictures.get(past.number), state) for past in shown]
+    cells = [_cell(past, before.get(past.number), images.get(past.number), state) for past in shown]
     return Column(
         Column(top, reason, gap=4),
         Panel(Column(Text("Overall score by round", SMALL, "soft", bold=True), Curve(state, shown), gap=6)),
         grid(cells, min(COLUMNS, len(cells))),
-        _footer(state, told),
+        _footer(state, note),
         gap=PAD,
     )
 
 
 def chosen(state: State) -> list[Round]:
-    """The rounds to show: all of a few; else the first, the best, the last, those that set a new best and
-    accepted ones, as far as there is room, and others evenly between."""
+    """The rounds to show, at most MAX_IMAGES: the first, the best, the last, those that set a new best,
+    accepted ones, and others spread evenly in between."""
     rounds = state.history
-    if len(rounds) <= MOST:
+    if len(rounds) <= MAX_IMAGES:
         return list(rounds)
     kept = {rounds[0].number, rounds[-1].number} | ({state.best.number} if state.best else set())
     high, gains = None, []
@@ -122,15 +122,15 @@ def chosen(state: State) -> list[Round]:
             high = score
             gains.append(past.number)
     for number in (*reversed(gains), *(one.number for one in state.accepted)):
-        if len(kept) < MOST:
+        if len(kept) < MAX_IMAGES:
             kept.add(number)
     others = [past.number for past in rounds if past.number not in kept]
-    room = MOST - len(kept)
+    room = MAX_IMAGES - len(kept)
     kept |= {others[len(others) * place // room] for place in range(room)}
     return [past for past in rounds if past.number in kept]
 
 
-def _cell(past: Round, before: Round | None, picture: Image.Image | None, state: State) -> Panel:
+def _cell(past: Round, before: Round | None, image: Image.Image | None, state: State) -> Panel:
     winner = past is state.best
     accepted = state.settings.thresholds.reached(past.critique)
     color = "best" if winner else "ink"
@@ -140,7 +140,7 @@ def _cell(past: Round, before: Round | None, picture: Image.Image | None, state:
     return Panel(
         Column(
             name,
-            Picture(picture, 380, square=True),
+            ImageBlock(image, 380, square=True),
             Row(
                 overall(past.critique, state.settings.thresholds, 28),
                 Text("accepted" if accepted else "", SMALL, "good", bold=True, align="right"),
@@ -164,7 +164,7 @@ def _prompt(past: Round, before: Round | None) -> Column:
         return Column(Text("Prompt as before", SMALL, "soft", bold=True))
     else:
         label, words = "Prompt: what is new", changes(before.prompt, past.prompt, brief=True)
-    return Column(Text(label, SMALL, "soft", bold=True), Text(words, SMALL + 1, most=12), gap=3)
+    return Column(Text(label, SMALL, "soft", bold=True), Text(words, SMALL + 1, max_lines=12), gap=3)
 
 
 def _kind(state: State) -> str:
@@ -175,6 +175,6 @@ def _kind(state: State) -> str:
     return words
 
 
-def _footer(state: State, told: str) -> Block:
+def _footer(state: State, note: str) -> Block:
     critique = state.history[-1].critique
-    return footer(critique.source, critique.scale, state.settings.thresholds, told)
+    return footer(critique.source, critique.scale, state.settings.thresholds, note)

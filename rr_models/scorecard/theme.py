@@ -1,5 +1,5 @@
 """Colours and sizes of the scorecard, light and dark. Good and bad differ in hue and in lightness, so that
-they are told apart by those who see no red or green."""
+red-green colour-blind people can tell them apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Theme:
-    """`paper` behind all, `panel` behind a picture's part; `ink` to read, `soft` for what is less important,
+    """`paper` behind all, `panel` behind a part; `ink` to read, `soft` for what is less important,
     `faint` for lines and empty tracks."""
 
     paper: str
@@ -56,7 +56,7 @@ DARK = Theme(
 THEMES = {"light": LIGHT, "dark": DARK}
 
 TITLE, HEAD, BODY, SMALL = 22, 17, 15, 13
-"""Sizes of letters, in pixels."""
+"""Font sizes, in pixels."""
 BIG = 44
 GAP, PAD, ROUND = 12, 20, 12
-"""Between parts, inside panels, and the radius of their corners, in pixels."""
+"""The space between parts, inside panels, and the radius of corners, in pixels."""

@@ -1,4 +1,4 @@
-"""Text with marked words -> lines of runs that fit a width, in whatever fonts their characters need."""
+"""Text with marked words -> lines that fit a width, as runs of one font each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .faces import Face, drawable, face_of, font
 SAME, ADDED, REMOVED = "same", "added", "removed"
 
 Spans = Sequence[tuple[str, str]]
-"""(text, mark) one after the other; the mark is SAME, ADDED or REMOVED."""
+"""Consecutive (text, mark); the mark is SAME, ADDED or REMOVED."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A stretch of one font and one mark: drawn at `x`, counted from the start of its line."""
+class TextRun:
+    """Text of one font and one mark, at `x` pixels from the start of its line."""
 
     text: str
     face: Face
@@ -26,42 +26,42 @@ class Run:
     mark: str = SAME
 
 
-Line = tuple[Run, ...]
+Line = tuple[TextRun, ...]
 
-# scripts that may be broken at any character
+# scripts that may be broken between any two characters
 _IDEOGRAPH = "\u2e80-\u2fff\u3001-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _NOT_FIRST = "，。、；：！？）】》」』〉〕…—·％”’"
 _NOT_LAST = "（【《「『〈〔“‘"
-# a word with the blanks behind it, or one character of a script without blanks with what must stay by it
+# a word with the blanks after it, or one ideograph with the punctuation that must stay beside it
 _PIECE = re.compile(
     rf"\n|[{_NOT_LAST}]*[{_IDEOGRAPH}][{_NOT_FIRST}]*\s?|[^\s{_IDEOGRAPH}]+[^\S\n]*[{_NOT_FIRST}]*|[^\S\n]+"
 )
 
 
-def lines(spans: Spans, size: int, width: int, bold: bool = False, most: int = 0) -> list[Line]:
-    """The text broken at `width` pixels. With `most` lines at most (0: all), the last one tells how many
-    characters are left out."""
+def lines(spans: Spans, size: int, width: int, bold: bool = False, max_lines: int = 0) -> list[Line]:
+    """The text broken into lines of at most `width` pixels. Beyond `max_lines` (0: no limit), the last line
+    says how many characters are left out."""
     pieces = [piece for text, mark in spans for piece in _pieces(drawable(text), mark, size, width, bold)]
     broken = _break(pieces, size, width, bold)
-    if not most or len(broken) <= most:
+    if not max_lines or len(broken) <= max_lines:
         return [_runs(line, size, bold) for line in broken]
-    held = broken[:most]
-    left = sum(len(text) for line in broken[most:] for text, _ in line)
+    held = broken[:max_lines]
+    left = sum(len(text) for line in broken[max_lines:] for text, _ in line)
     last = held[-1]
     while True:
-        told = f" … ({left:,} more)"
-        if not last or _length([*last, (told, SAME)], size, bold) <= width:
+        note = f" … ({left:,} more)"
+        if not last or _length([*last, (note, SAME)], size, bold) <= width:
             break
         text, mark = last.pop()
         if len(text) > 1:
             last.append((text[:-1], mark))
         left += 1
-    held[-1] = [*last, (told.lstrip() if not last else told, SAME)]
+    held[-1] = [*last, (note.lstrip() if not last else note, SAME)]
     return [_runs(line, size, bold) for line in held]
 
 
 def width_of(text: str, size: int, bold: bool = False) -> float:
-    """How wide `text` is on one line, in pixels."""
+    """Width of `text` on one line, in pixels."""
     return _length([(drawable(text), SAME)], size, bold)
 
 
@@ -89,7 +89,7 @@ def _break(
             broken.append([])
             used = 0.0
         if not broken[-1] and not text.strip():
-            continue  # no line begins with a blank
+            continue  # no line starts with a blank
         broken[-1].append((text, mark))
         used += wide
     while len(broken) > 1 and not broken[-1]:
@@ -98,11 +98,11 @@ def _break(
 
 
 def _runs(line: Sequence[tuple[str, str]], size: int, bold: bool) -> Line:
-    runs: list[Run] = []
+    runs: list[TextRun] = []
     x = 0.0
     for mark, face, text in _stretches(line, bold):
         wide = _measure(text, face, size)
-        runs.append(Run(text, face, x, wide, mark))
+        runs.append(TextRun(text, face, x, wide, mark))
         x += wide
     return tuple(runs)
 
@@ -112,7 +112,7 @@ def _length(line: Sequence[tuple[str, str]], size: int, bold: bool) -> float:
 
 
 def _stretches(line: Sequence[tuple[str, str]], bold: bool) -> Iterator[tuple[str, Face, str]]:
-    """(mark, font, text) for neighbours of the same mark and font."""
+    """(mark, font, text) for each run of characters with the same mark and font."""
     held: tuple[str, Face] | None = None
     text = ""
     for piece, mark in line:
