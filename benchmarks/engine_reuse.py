@@ -118,7 +118,7 @@ def shapes_rounds(rounds: int, candidates: int, _side: int) -> list[list[Questio
     made = []
     for _ in range(rounds):
         case = cases.random_case(rng, "t2i", test=True)
-        images = [from_pil(draw(case.picture, 96, seed)) for seed in range(candidates)]
+        images = [from_pil(draw(case.rendering, 96, seed)) for seed in range(candidates)]
         made.append([Question("t2i", case.request, (image,)) for image in images])
     return made
 
