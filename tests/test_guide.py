@@ -82,7 +82,7 @@ def test_the_best_alone_is_written_whole(critic, images):
 def test_samples_are_averaged(critic, images):
     options = {"temperature": 1.0, "detail": "scores", "max_new_tokens": 200}
     (found,) = critic.critique(images[:1], REQUEST, samples=3, **options)
-    assert found.status == COMPLETE and "mean of 3 passes" in found.notes[-1]
+    assert found.status == COMPLETE and "mean of 3 samples" in found.notes[-1]
     with pytest.raises(ValueError, match="temperature"):
         critic.critique(images[:1], REQUEST, samples=3)
     with pytest.raises(ValueError, match="samples"):

@@ -1,6 +1,7 @@
-"""Several passes of a critic over one picture -> one critique with the mean scores and how far they spread.
+"""Several critiques of one image, sampled independently -> one with their mean scores and standard
+deviations.
 
-Pure functions; knows nothing of models or pictures.
+Pure functions; knows nothing of models or images.
 """
 
 from __future__ import annotations
@@ -15,34 +16,34 @@ _DIGITS = 4
 
 
 def averaged_passes(passes: Sequence[Critique]) -> Critique:
-    """One critique of several drawn ones. Scores are the means of all complete passes, `std` their
-    standard deviation; an aspect applies where it does in most of them. The words are those of the pass that
-    comes closest to the mean. Without a complete pass: the first.
+    """One critique from several sampled ones. Scores are the means of all complete passes, `std` their
+    standard deviations; an aspect applies if it does in at least half of them. The texts are those of the
+    pass closest to the mean. Without a complete pass: the first one.
     """
-    whole = [one for one in passes if one.status == COMPLETE]
-    if not whole:
-        return _noted(passes[0], f"none of {len(passes)} passes is complete")
-    aspects = [_aspect([one.aspects[at] for one in whole]) for at in range(len(whole[0].aspects))]
-    middle = replace(whole[0], aspects=tuple(aspects))
-    nearest = min(whole, key=lambda one: abs((one.overall or 0) - (middle.overall or 0)))
-    words = {a.key: a.justification for a in nearest.aspects}
-    aspects = [replace(a, justification=words[a.key]) for a in aspects]
-    overall = [one.overall for one in whole if one.overall is not None]
-    note = f"mean of {len(whole)} passes"
+    complete = [critique for critique in passes if critique.status == COMPLETE]
+    if not complete:
+        return _noted(passes[0], f"none of {len(passes)} samples is complete")
+    aspects = [_mean(scores) for scores in zip(*(critique.aspects for critique in complete), strict=True)]
+    mean = replace(complete[0], aspects=tuple(aspects))
+    nearest = min(complete, key=lambda critique: abs((critique.overall or 0) - (mean.overall or 0)))
+    justifications = {a.key: a.justification for a in nearest.aspects}
+    aspects = [replace(a, justification=justifications[a.key]) for a in aspects]
+    overall = [critique.overall for critique in complete if critique.overall is not None]
+    note = f"mean of {len(complete)} samples"
     if overall:
-        note += f"; their overall scores spread by {pstdev(overall):.2f}"
-    if len(whole) < len(passes):
-        note += f"; {len(passes) - len(whole)} more were not complete"
+        note += f"; standard deviation of the overall score: {pstdev(overall):.2f}"
+    if len(complete) < len(passes):
+        note += f"; {len(passes) - len(complete)} more were not complete"
     return _noted(replace(nearest, aspects=tuple(aspects)), note)
 
 
-def _aspect(several: Sequence[AspectScore]) -> AspectScore:
-    scored = [one for one in several if one.status == SCORED]
-    first = several[0]
-    if 2 * len(scored) < len(several):
+def _mean(samples: Sequence[AspectScore]) -> AspectScore:
+    scored = [sample for sample in samples if sample.status == SCORED]
+    first = samples[0]
+    if 2 * len(scored) < len(samples):
         return AspectScore(first.key, first.name, NOT_APPLICABLE)
-    scores = [one.score for one in scored if one.score is not None]
-    expected = [one.expected for one in scored if one.expected is not None]
+    scores = [sample.score for sample in scored if sample.score is not None]
+    expected = [sample.expected for sample in scored if sample.expected is not None]
     return AspectScore(
         first.key,
         first.name,

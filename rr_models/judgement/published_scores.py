@@ -1,8 +1,8 @@
-"""Critiques as the numbers that others have published: for comparison only, never to choose by.
+"""The scores that published code computes from a critique: for comparison only, never for ranking.
 
-The published ways to turn an answer into a number disagree (see the table in README.md), and all of them
-drop an aspect that is missing, which rewards an answer for being cut off. Our own number is
-`Critique.overall`; what this module computes is wrong in the same way as its source, on purpose.
+The published rules disagree with each other, and all of them drop a missing aspect, which rewards an answer
+that was cut off. Our own score is `Critique.overall`; this module reproduces the flaws of its sources on
+purpose.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .verdict import TIE, A, B, Verdict
 
 @dataclass(frozen=True)
 class Published:
-    """One published way: which aspects count, whether numbers beyond the scale are brought to its edge, and
-    whether the mean is brought to 0-1."""
+    """One published rule: which aspects count, whether scores beyond the scale are clamped, and whether the
+    mean is mapped to 0-1."""
 
     source: str
     aspects: tuple[str, ...]
@@ -35,25 +35,26 @@ PUBLISHED = {
 }
 
 
-def published(critique: Critique, way: str) -> float | None:
-    """The number that the published code of that name would give; 0-1, or 1-4 for "paper".
+def published_score(critique: Critique, rule: str) -> float | None:
+    """The score by the published rule of that name: 0-1, or on the critique's scale for "paper".
 
-    Where nothing was scored, the scripts say 0.0 and the paper says nothing (None).
+    If nothing was scored, the scripts give 0.0 and the paper gives none (None). ValueError for an unknown
+    rule.
     """
-    if way not in PUBLISHED:
-        raise ValueError(f"way must be one of {', '.join(PUBLISHED)}, not {way!r}.")
-    rule = PUBLISHED[way]
-    scored = [a for a in critique.aspects if a.status == SCORED and a.key in rule.aspects]
+    if rule not in PUBLISHED:
+        raise ValueError(f"rule must be one of {', '.join(PUBLISHED)}, not {rule!r}.")
+    published = PUBLISHED[rule]
+    scored = [a for a in critique.aspects if a.status == SCORED and a.key in published.aspects]
     worst, best = critique.scale
     if not scored:
-        return 0.0 if rule.to_unit else None
-    mean = sum(_number(a, rule.clamped) for a in scored) / len(scored)
-    return (mean - worst) / (best - worst) if rule.to_unit else mean
+        return 0.0 if published.to_unit else None
+    mean = sum(_score(a, published.clamped) for a in scored) / len(scored)
+    return (mean - worst) / (best - worst) if published.to_unit else mean
 
 
 def published_winner(verdict: Verdict) -> str:
-    """The winner as the published pairwise evaluation finds it: the larger sum of scores wins, whatever is
-    not applicable or missing counts as 2.5, and only equal sums are a tie."""
+    """The winner by the published pairwise evaluation: the larger sum of scores wins, an aspect that is
+    missing or does not apply counts as the middle of the scale (2.5), and only equal sums tie."""
     middle = sum(verdict.scale) / 2
     unread = (NOT_APPLICABLE, MISSING)
     a, b = (
@@ -63,7 +64,7 @@ def published_winner(verdict: Verdict) -> str:
     return TIE if a == b else A if a > b else B
 
 
-def _number(aspect: AspectScore, clamped: bool) -> float:
-    number = aspect.score if clamped or aspect.written is None else aspect.written
-    assert number is not None, "a scored aspect has a score"
-    return number
+def _score(aspect: AspectScore, clamped: bool) -> float:
+    score = aspect.score if clamped or aspect.written is None else aspect.written
+    assert score is not None, "a scored aspect has a score"
+    return score

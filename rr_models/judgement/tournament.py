@@ -1,8 +1,7 @@
-"""Rank many by comparing two at a time: who has to meet whom next, and who stands where, from the results so
-far.
+"""Rank by pairwise comparisons: which pairs to compare next, and the ranking from the results so far.
 
-A pure state machine; knows nothing of pictures or critics. `due` names the duels that can be fought now,
-`observe` takes one result, and `ranking` is complete once nothing is due.
+A pure state machine; knows nothing of images or critics. `due` lists the pairs to compare now, `observe`
+takes one result, and `ranking` is complete once nothing is due.
 """
 
 from __future__ import annotations
@@ -14,32 +13,30 @@ from types import MappingProxyType
 
 KNOCKOUT, ROUND_ROBIN = "knockout", "round robin"
 FORMATS = (KNOCKOUT, ROUND_ROBIN)
-"""Knockout: the winner goes on, and for every further place those who have lost to nobody left meet again.
-Round robin: everyone meets everyone."""
+"""Knockout: winners advance; for every further place, those who lost only to placed ones meet. Round robin:
+all pairs are compared."""
 
 Pair = tuple[int, int]
 
 
 def duels(count: int, places: int = 1, form: str = KNOCKOUT) -> int:
-    """How many duels the first `places` of `count` take at most: for a knockout count - 1, and about
-    log2(count) more for every further place; for a round robin count * (count - 1) / 2, whatever the
-    places."""
+    """The most comparisons that the first `places` of `count` take: for a knockout count - 1, and about
+    log2(count) more for every further place; for a round robin count * (count - 1) / 2."""
     _check(count, places, form)
     if form == ROUND_ROBIN:
         return count * (count - 1) // 2
     further = ceil(log2(count)) - 1 if count > 1 else 0
     places = min(places, count)
     most = count - 1 + sum(min(further, max(0, count - 1 - taken)) for taken in range(1, places))
-    return min(most, count * (count - 1) // 2)  # nobody meets the same one twice
+    return min(most, count * (count - 1) // 2)  # no pair is compared twice
 
 
 @dataclass(frozen=True)
 class Tournament:
-    """A tournament of the numbers 0 to `count` - 1, of which the lower is the favourite: it goes on where a
-    duel ends in a tie.
+    """A tournament of the numbers 0 to `count` - 1. The lower number is the favourite: it advances on a tie.
 
-    `results` holds, for each pair (lower, higher) that has met, the points that the lower one won by: above 0
-    it has won, below 0 it has lost, 0 is a tie.
+    `results` holds the margin of each compared pair (lower, higher): above 0 the lower number won, below 0 it
+    lost, 0 is a tie.
     """
 
     count: int
@@ -52,7 +49,7 @@ class Tournament:
 
     @property
     def due(self) -> tuple[Pair, ...]:
-        """The pairs, lower number first, that have to meet next; they do not depend on each other."""
+        """The pairs to compare next, lower number first; they are independent of each other."""
         if self.form == ROUND_ROBIN:
             every = ((a, b) for a in range(self.count) for b in range(a + 1, self.count))
             return tuple(pair for pair in every if pair not in self.results)
@@ -64,24 +61,23 @@ class Tournament:
 
     @property
     def ranking(self) -> tuple[int, ...]:
-        """All numbers, best first. Of an unfinished tournament, and behind the last place of a knockout:
-        those placed, then all others as they were named."""
+        """All numbers, best first. In an unfinished tournament, and after the last place of a knockout, the
+        unplaced ones follow in ascending order."""
         if self.form == ROUND_ROBIN:
             return tuple(sorted(range(self.count), key=self._record))
         placed = self._knockout()[0]
         return (*placed, *(number for number in range(self.count) if number not in placed))
 
     def observe(self, pair: Pair, margin: float) -> Tournament:
-        """The tournament after a duel of `pair`, which the first of the two won by `margin` points (below 0:
-        it lost)."""
+        """The tournament after a comparison of `pair`; `margin` is that of its first number. ValueError for a
+        pair that is not due."""
         a, b = pair
         if (min(pair), max(pair)) not in self.due:
             raise ValueError(f"the pair {pair} is not due; due are: {self.due or 'none'}.")
         return replace(self, results={**self.results, (min(a, b), max(a, b)): margin if a < b else -margin})
 
     def _record(self, number: int) -> tuple:
-        """How a number stands in a round robin: by wins (a tie is half of one), then by points, then by
-        name."""
+        """Sort key in a round robin: wins (a tie counts half), then the sum of margins, then the number."""
         margins = [
             margin if number == low else -margin
             for (low, high), margin in self.results.items()
@@ -91,7 +87,7 @@ class Tournament:
         return (-wins, -sum(margins), number)
 
     def _knockout(self) -> tuple[tuple[int, ...], tuple[Pair, ...]]:
-        """Those placed so far, and what is due for the next place."""
+        """The numbers placed so far, and the pairs due for the next place."""
         bracket = _bracket(list(range(self.count)))
         placed: list[int] = []
         while len(placed) < min(self.places, self.count):
@@ -103,8 +99,8 @@ class Tournament:
         return tuple(placed), ()
 
     def _best(self, bracket: Sequence[int], placed: set[int], due: list[Pair]) -> int | None:
-        """Who comes out of this part of the bracket, those placed left out; None for nobody, and while a duel
-        of it is still due."""
+        """The winner of this part of the bracket, without those placed; None if all are placed, or while one
+        of its pairs is due."""
         if len(bracket) == 1:
             return None if bracket[0] in placed else bracket[0]
         middle, waiting = (len(bracket) + 1) // 2, len(due)
@@ -119,7 +115,8 @@ class Tournament:
 
 
 def play(tournament: Tournament, meet: Callable[[int, int], float]) -> Tournament:
-    """Fight it out. `meet(a, b)` says by how many points a won against b: 0 for a tie, below 0 if it lost."""
+    """Play the whole tournament. `meet(a, b)` returns the margin of a over b: 0 for a tie, below 0 if a
+    lost."""
     while due := tournament.due:
         for pair in due:
             tournament = tournament.observe(pair, meet(*pair))
@@ -127,7 +124,7 @@ def play(tournament: Tournament, meet: Callable[[int, int], float]) -> Tournamen
 
 
 def _bracket(numbers: list[int]) -> list[int]:
-    """The numbers in an order in which halving it again and again lets the favourites meet late."""
+    """The numbers in bracket order: halving it repeatedly lets the favourites meet late."""
     if len(numbers) <= 2:
         return numbers
     return _bracket(numbers[::2]) + _bracket(numbers[1::2])

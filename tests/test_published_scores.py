@@ -1,4 +1,4 @@
-"""The published numbers, worked out by hand from the published rules."""
+"""Scores by the published rules, compared with values computed by hand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from rr_tests.made import critique
 
 from rr_models.judgement.critique import MISSING, SCORED
-from rr_models.judgement.published_scores import PUBLISHED, published, published_winner
+from rr_models.judgement.published_scores import PUBLISHED, published_score, published_winner
 from rr_models.judgement.verdict import PairScore, Verdict
 
 
-def test_an_edit_in_every_way():
+def test_an_edit_by_every_rule():
     found = critique(4.0, 1.0, 3.0, task="edit")
-    numbers = {way: published(found, way) for way in PUBLISHED}
+    numbers = {rule: published_score(found, rule) for rule in PUBLISHED}
     assert numbers == {
         "card-t2i": pytest.approx((3.5 - 1) / 3),  # Image Faithfulness is not among its aspects
         "card-edit": pytest.approx((8 / 3 - 1) / 3),
@@ -26,7 +26,7 @@ def test_an_edit_in_every_way():
 
 def test_a_cut_answer_is_rewarded_there_and_not_here():
     cut = critique(3.9, None)
-    assert published(cut, "card-t2i") == pytest.approx(0.9667, abs=1e-4)
+    assert published_score(cut, "card-t2i") == pytest.approx(0.9667, abs=1e-4)
     assert cut.overall is None
 
 
@@ -34,13 +34,13 @@ def test_a_number_beyond_the_scale():
     found = critique(4.0, 3.0)
     first = dataclasses.replace(found.aspects[0], written=4.5)
     found = dataclasses.replace(found, aspects=(first, *found.aspects[1:]))
-    assert published(found, "card-t2i") == pytest.approx((3.5 - 1) / 3)
-    assert published(found, "rl") == pytest.approx((3.75 - 1) / 3)
+    assert published_score(found, "card-t2i") == pytest.approx((3.5 - 1) / 3)
+    assert published_score(found, "rl") == pytest.approx((3.75 - 1) / 3)
 
 
 def test_nothing_read():
-    assert published(critique(None, None), "rl") == 0.0
-    assert published(critique(None, None), "paper") is None
+    assert published_score(critique(None, None), "rl") == 0.0
+    assert published_score(critique(None, None), "paper") is None
 
 
 def test_the_published_comparison_fills_gaps_with_the_middle():
@@ -51,6 +51,6 @@ def test_the_published_comparison_fills_gaps_with_the_middle():
     assert published_winner(Verdict("t2i-pair", "", (better, gap), "incomplete")) == "B"
 
 
-def test_an_unknown_way_is_named():
+def test_an_unknown_rule_is_an_error():
     with pytest.raises(ValueError, match="card-t2i.*'mine'"):
-        published(critique(1.0), "mine")
+        published_score(critique(1.0), "mine")
