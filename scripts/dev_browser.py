@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dev_comfyui import PACK_FOLDER
 from dev_env import SetupError
@@ -119,8 +119,11 @@ def _launch(playwright: Playwright) -> Browser:
     # Chromium's sandbox does not work as root, as which containers run.
     root = sys.platform == "linux" and os.geteuid() == 0
     arguments = ["--disable-gpu", "--disable-background-networking", *(["--no-sandbox"] if root else [])]
-    installed = [{"executable_path": path} for name in EXECUTABLES if (path := shutil.which(name))]
-    for choice in (*installed, {"channel": "chrome"}, {"channel": "msedge"}, {}):
+    installed: list[dict[str, Any]] = [
+        {"executable_path": path} for name in EXECUTABLES if (path := shutil.which(name))
+    ]
+    choices = [*installed, {"channel": "chrome"}, {"channel": "msedge"}, {}]
+    for choice in choices:
         with contextlib.suppress(Error):
             return playwright.chromium.launch(args=arguments, **choice)
     raise SetupError(
@@ -161,11 +164,11 @@ class Frontend:
     def close(self) -> None:
         self.page.context.close()
 
-    def ask(self, script: str, argument: object = None) -> object:
+    def ask(self, script: str, argument: object = None) -> Any:
         """Evaluate JavaScript and return its value, that of a promise when it is resolved."""
         return self.page.evaluate(script, argument)
 
-    def wait(self, script: str, argument: object = None, timeout: float = 60) -> object:
+    def wait(self, script: str, argument: object = None, timeout: float = 60) -> Any:
         """Wait until a JavaScript function returns a true value, and return it."""
         return self.page.wait_for_function(script, arg=argument, timeout=1000 * timeout).json_value()
 

@@ -126,7 +126,7 @@ CASES: dict[str, Callable[[], Image.Image]] = {
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     options.add_argument("names", nargs="*", choices=[*CASES, []])
     options.add_argument("--folder", type=Path, default=GALLERY)
     args = options.parse_args()

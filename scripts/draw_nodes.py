@@ -89,10 +89,11 @@ def picture(frontend: Frontend, number: int, kind: str, language: str) -> None:
     """The node at its natural size, as web/docs/<id>/<language>.png."""
     frontend.ask(SHOW, number)
     box = frontend.ask(PLACE, number)
-    clip = {side: box[side] - 6 for side in ("x", "y")} | {
-        side: box[side] + 12 for side in ("width", "height")
-    }
-    shot = Image.open(io.BytesIO(frontend.page.screenshot(clip=clip))).convert("RGB")
+    left, top, width, height = (box[name] for name in ("x", "y", "width", "height"))
+    data = frontend.page.screenshot(
+        clip={"x": left - 6, "y": top - 6, "width": width + 12, "height": height + 12}
+    )
+    shot = Image.open(io.BytesIO(data)).convert("RGB")
     shot.quantize(128).save(ROOT / "web" / "docs" / kind / f"{language}.png", optimize=True)
 
 

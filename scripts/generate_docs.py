@@ -120,6 +120,7 @@ def load_nodes(core: Path) -> dict[str, type]:
     spec = importlib.util.spec_from_file_location(
         "rational_rewards_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
     )
+    assert spec is not None and spec.loader is not None
     pack = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = pack
     spec.loader.exec_module(pack)

@@ -6,6 +6,8 @@ all of the work in every process.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of Muon's quintic Newton-Schulz iteration
@@ -25,7 +27,7 @@ class Muon(torch.optim.Optimizer):
             self.rank, self.workers = torch.distributed.get_rank(), torch.distributed.get_world_size()
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[torch.Tensor]] = {}
             for p in (p for p in group["params"] if p.grad is not None):

@@ -134,7 +134,7 @@ class VisionLoss:
             F.cross_entropy(features @ head[words].T, target, ignore_index=IGNORED, reduction="sum")
             for features, words, target in choices
         ]
-        return sum(losses) / len(renderings)
+        return sum(losses, torch.zeros(())) / len(renderings)
 
 
 def true_choices(rendering: Rendering) -> list[int]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fontTools import subset
-from fontTools.ttLib import TTCollection, TTFont
+# not pinned: see above
+from fontTools import subset  # pyright: ignore[reportMissingImports]
+from fontTools.ttLib import TTCollection, TTFont  # pyright: ignore[reportMissingImports]
 
 FONTS = Path(__file__).resolve().parents[1] / "rr_models" / "scorecard" / "fonts"
 LATIN = ((0x20, 0x7F), (0xA0, 0x250), (0x2C6, 0x2DE), (0x370, 0x400), (0x400, 0x530), (0x1E00, 0x1F00))
@@ -22,7 +23,7 @@ CHINESE = ((0x3000, 0x3100), (0xFF00, 0xFFF0), (0x2014, 0x2027), (0xB7, 0xB8))
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     for name in ("inter", "cjk", "emoji"):
         options.add_argument(name, type=Path)
     args = options.parse_args()

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch.multiprocessing.spawn import spawn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -69,7 +70,7 @@ VISION_WEIGHT = 0.1  # of the vision loss in the second stage, in nats per image
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     options.add_argument("--out", type=Path, required=True, help="folder to write (created if absent)")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--scale", type=float, default=1.0, help="factor on the number of steps")
@@ -79,7 +80,7 @@ def main() -> None:
     tokenizer = make_tokenizer(args.seed)
     tokenizer.save_pretrained(args.out)
     with tempfile.TemporaryDirectory() as rendezvous:
-        torch.multiprocessing.spawn(work, (args, tokenizer, f"file://{rendezvous}/point"), nprocs=WORKERS)
+        spawn(work, (args, tokenizer, f"file://{rendezvous}/point"), nprocs=WORKERS)
 
 
 def work(rank: int, args, tokenizer, rendezvous: str) -> None:

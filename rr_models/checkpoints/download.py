@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..errors import CriticError
+from ..files import PART, first_line, replacing
 from .catalog import Checkpoint
 
 if TYPE_CHECKING:
@@ -108,11 +109,12 @@ def _published_files(checkpoint: Checkpoint, folder: Path) -> tuple[str, list[_R
         info = api.model_info(checkpoint.repository, revision=revision, files_metadata=True)
     except Exception as error:  # the library's errors have no narrower class in common
         raise CriticError(
-            f"{constants.ENDPOINT} does not answer about {checkpoint.repository} ({_first_line(error)}). "
+            f"{constants.ENDPOINT} does not answer about {checkpoint.repository} ({first_line(error)}). "
             f"Check the network and try again, or copy the model into {folder} yourself."
         ) from error
     commit = str(info.sha)
-    record.write_text(json.dumps({"repository": checkpoint.repository, "revision": commit}), "utf-8")
+    with replacing(record) as file:
+        file.write_text(json.dumps({"repository": checkpoint.repository, "revision": commit}), "utf-8")
     files = [file for sibling in info.siblings or () if (file := _RemoteFile.of(sibling)).is_wanted]
     return commit, sorted(files, key=lambda file: (file.name == "config.json", file.size))
 
@@ -159,7 +161,7 @@ def _download_file(
         received = part.stat().st_size if part.is_file() else 0
         raise CriticError(
             f"The download of {checkpoint.name} stopped in {file.name}, at {received / 1e6:.1f} of "
-            f"{file.size / 1e6:.1f} MB ({_first_line(error)}). This part is kept: try again to resume."
+            f"{file.size / 1e6:.1f} MB ({first_line(error)}). This part is kept: try again to resume."
         ) from error
     if file.sha256 and _sha256(part, on_bytes) != file.sha256:
         part.unlink()
@@ -202,8 +204,4 @@ def _sha256(file: Path, on_bytes: Callable[[int], None]) -> str:
 
 
 def _part(target: Path) -> Path:
-    return target.with_name(f"{target.name}.part")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return target.with_name(f"{target.name}{PART}")

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .. import files
 from ..errors import ModelFolderError
 
 log = logging.getLogger(__name__)
@@ -56,13 +57,13 @@ def check(folder: Path) -> None:
             "download the model again."
         )
     _check_config(folder)
-    files = shards(folder)
-    if missing := missing_files(folder, files):
+    weights = shards(folder)
+    if missing := missing_files(folder, weights):
         raise ModelFolderError(
             f"{folder} is incomplete: it lacks {', '.join(missing)}. Copy the missing files from where the "
             "model was downloaded."
         )
-    for file, tensors in files.items():
+    for file, tensors in weights.items():
         _check_shard(folder / file, tensors)
     preprocessing(folder)
     chat_template(folder)
@@ -143,9 +144,9 @@ def special_tokens(folder: Path) -> dict[str, str]:
 def read_json(file: Path) -> dict:
     """The JSON object in a file; ModelFolderError names a file that holds none."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{file} cannot be read as JSON ({error}). Download it again.") from error
+        data = files.read_json(file)
+    except ValueError as error:
+        raise ModelFolderError(f"{error} Download it again.") from error
     if not isinstance(data, dict):
         raise ModelFolderError(f"{file} must hold a JSON object. Download it again.")
     return data
@@ -163,12 +164,12 @@ def _check_config(folder: Path) -> None:
 def shards(folder: Path) -> dict[str, set[str]]:
     """file -> tensors: the weight files that the folder must have. Without an index no tensor is named."""
     if (folder / _INDEX).is_file():
-        files: dict[str, set[str]] = {}
+        weights: dict[str, set[str]] = {}
         for tensor, file in (read_json(folder / _INDEX).get("weight_map") or {}).items():
-            files.setdefault(file, set()).add(tensor)
-        if not files:
+            weights.setdefault(file, set()).add(tensor)
+        if not weights:
             raise ModelFolderError(f"{folder / _INDEX} names no weights. Download it again.")
-        return files
+        return weights
     if (folder / _SINGLE_FILE).is_file():
         return {_SINGLE_FILE: set()}
     pickled = sorted(f.name for f in folder.iterdir() if f.suffix in _PICKLE_SUFFIXES)

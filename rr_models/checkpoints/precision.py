@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ..errors import CriticError
+from ..files import first_line
 from . import model_folder
 from .quantized_linear import QUANTIZED_LAYERS
 
@@ -142,9 +143,9 @@ def _check_available(name: str, device: torch.device) -> None:
         try:
             torch.zeros(1, device=device).to(torch.float8_e4m3fn)
         except (RuntimeError, TypeError) as error:
-            reason = str(error).splitlines()[0]
             raise CriticError(
-                f"precision fp8 is not supported on {device} ({reason}); use int8 (same size, more accurate)."
+                f"precision fp8 is not supported on {device} ({first_line(error)}); use int8 (same size, "
+                "more accurate)."
             ) from error
 
 

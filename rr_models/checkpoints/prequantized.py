@@ -9,6 +9,7 @@ import torch
 
 from ..devices import out_of_memory
 from ..errors import CriticError
+from ..files import first_line
 from . import model_folder
 from .load_progress import StoppedByCallback, report_progress
 from .weights import OnProgress, Weights
@@ -90,6 +91,6 @@ class PrequantizedWeights(Weights):
         install = f"Install {package} with ComfyUI's Python, or use" if package else "Use"
         return CriticError(
             f"{self.folder.name} is quantized by {method}, and transformers cannot load it on {device} "
-            f"({str(error).splitlines()[0].rstrip('.')}). {install} the unquantized model, which needs no "
+            f"({first_line(error)}). {install} the unquantized model, which needs no "
             "further package."
         )
