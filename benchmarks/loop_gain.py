@@ -1,17 +1,16 @@
-"""Does the critique itself help? Four ways to spend at most four pictures on a request, on held-out requests.
+"""Does the critique help? Strategies that spend at most four images on a request, on unseen requests.
 
-    python benchmarks/loop_gain.py [--quick] [--n 120] [--seed 1] [--pictures 4] [--critic DIR]
+    python benchmarks/loop_gain.py [--quick] [--n 120] [--seed 1] [--images 4] [--critic DIR]
 
-All ways use the shapes generator that errs, the Shapes critic, and start from the same first picture. What
-counts is the truth: whether the picture that a way hands over has no fault at all, which the generator's own
-records tell.
+All strategies use the shapes generator that makes mistakes and the Shapes critic, and start from the same
+first image. What counts is the truth, known from the generator: whether a strategy's final image has no fault
+at all.
 
-first              the first picture, whatever it is
-refine_fixed_seed  critique, refine, draw again with the same seed (the paper's way); stops once the critic is
-                   content
+first              the first image
+refine_fixed_seed  critique, refine, generate again with the same seed (as in the paper) until the critic
+                   accepts
 refine_new_seed    the same with a new seed each round
-best_of_4          the same prompt with other seeds; stops once the critic is content; the critic's favourite
-                   is kept
+best_of_4          the same prompt with other seeds until the critic accepts; keeps the image it ranks first
 """
 
 from __future__ import annotations
@@ -41,9 +40,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="12 requests instead of 120")
     options.add_argument("--n", type=int, default=120, help="requests (default: 120)")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument(
-        "--pictures", type=int, default=4, help="pictures that each way may draw for a request"
-    )
+    options.add_argument("--images", type=int, default=4, help="most images of a strategy per request")
     options.add_argument("--critic", type=Path, default=SHAPES_CRITIC)
     options.add_argument("--batch", type=int, default=24)
     args = options.parse_args()
@@ -55,63 +52,60 @@ def main() -> None:
     judge = Judge(load(args.critic), args.batch)
 
     first = [sample_rendering(request, 1000 * i) for i, request in enumerate(requests)]
-    ways = {"first": (first, n)}
+    strategies = {"first": (first, n)}
     for name, policy, use_refined in (
         ("refine_fixed_seed", "fixed", True),
         ("refine_new_seed", "new", True),
         ("best_of_4", "new", False),
     ):
-        ways[name] = run(requests, judge, args.pictures, policy, use_refined)
+        strategies[name] = run(requests, judge, args.images, policy, use_refined)
 
-    figures = {"n": n, "pictures": args.pictures}
-    print(f"{'way':18} perfect      faults left  pictures drawn")
-    for name, (pictures, drawn) in ways.items():
-        left = [faults(scene, picture) for scene, picture in zip(scenes, pictures, strict=True)]
+    figures = {"n": n, "images": args.images}
+    print(f"{'strategy':18} perfect      faults left  images made")
+    for name, (images, drawn) in strategies.items():
+        left = [faults(scene, image) for scene, image in zip(scenes, images, strict=True)]
         perfect = sum(not f for f in left)
         print(f"{name:18} {perfect:4}/{n:<4}    {sum(left):5}        {drawn:5}")
-        figures |= {name: perfect / n, f"{name}_pictures": drawn}
+        figures |= {name: perfect / n, f"{name}_images": drawn}
     close(figures)
 
 
 class Judge:
-    """The critic, with its answers remembered: the ways share their first picture."""
+    """The critic with a cache of its answers: the strategies share their first image."""
 
     def __init__(self, critic, batch: int):
         self.critic, self.batch, self.known = critic, batch, {}
 
-    def __call__(self, asked: list[tuple[str, object, int]]) -> list:
-        """A critique for each (request, picture, seed of its drawing)."""
-        new = [ask for ask in dict.fromkeys(asked) if ask not in self.known]
+    def __call__(self, inputs: list[tuple[str, object, int]]) -> list:
+        """A critique for each (request, image, seed it is drawn with)."""
+        new = [ask for ask in dict.fromkeys(inputs) if ask not in self.known]
         questions = [
-            Question("t2i", request, (from_pil(draw(picture, 256, seed)),)) for request, picture, seed in new
+            Question("t2i", request, (from_pil(draw(image, 256, seed)),)) for request, image, seed in new
         ]
         answers = self.critic.judge(questions, batch_size=self.batch, watch=progress("critiques", len(new)))
         self.known |= zip(new, answers, strict=True)
-        return [self.known[ask] for ask in asked]
+        return [self.known[ask] for ask in inputs]
 
 
-def run(requests: list[str], judge: Judge, pictures: int, policy: str, use_refined: bool) -> tuple[list, int]:
-    """All requests' loops in step. Returns each loop's best picture and how many pictures were drawn in
-    all."""
-    # patience 0: every way may use its whole budget
-    settings = loop_settings.LoopSettings(rounds=pictures, seed_policy=policy, patience=0)
+def run(requests: list[str], judge: Judge, images: int, policy: str, use_refined: bool) -> tuple[list, int]:
+    """Run the loops of all requests in step. Returns each loop's best image and the number of images made."""
+    # patience 0: every strategy may use its whole budget
+    settings = loop_settings.LoopSettings(rounds=images, seed_policy=policy, patience=0)
     states = [loop_state.start(request, 1000 * i, settings) for i, request in enumerate(requests)]
     drawn = 0
     while running := [i for i, state in enumerate(states) if not state.done]:
         made = [sample_rendering(states[i].prompt, states[i].seed) for i in running]
         drawn += len(made)
         critiques = judge([(requests[i], p, states[i].seed) for i, p in zip(running, made, strict=True)])
-        for i, picture, critique in zip(running, made, critiques, strict=True):
+        for i, image, critique in zip(running, made, critiques, strict=True):
             following = None if use_refined else requests[i]
-            states[i] = loop_state.observe(states[i], [critique], [picture], following)
+            states[i] = loop_state.observe(states[i], [critique], [image], following)
     print(file=sys.stderr)
     return [state.best_payload for state in states], drawn
 
 
-def faults(scene, picture) -> int:
-    return (
-        len(differences(scene, picture.scene)) + len(flaws(picture)) + len(word_faults(scene.word, picture))
-    )
+def faults(scene, image) -> int:
+    return len(differences(scene, image.scene)) + len(flaws(image)) + len(word_faults(scene.word, image))
 
 
 if __name__ == "__main__":

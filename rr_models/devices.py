@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .errors import first_line
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether the error means that memory ran out; each kind of device reports that differently."""
@@ -28,6 +30,7 @@ def choose_device(choice: torch.device | str) -> torch.device:
         device = torch.device(choice)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {choice!r} is not available ({reason}); use auto or cpu.") from error
+        raise ValueError(
+            f"device {choice!r} is not available ({first_line(error)}); use auto or cpu."
+        ) from error
     return device

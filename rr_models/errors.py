@@ -13,3 +13,8 @@ class ModelFolderError(RationalRewardsError):
 
 class CriticError(RationalRewardsError):
     """A critic could not start or could not finish; the message names the fix."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without a full stop; the error's type if it has no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

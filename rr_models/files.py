@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import first_line
+
 PART = ".part"
 """The suffix of a file that is still being written."""
 
@@ -31,15 +33,14 @@ def read_json(file: Path, max_bytes: int | None = None) -> object:
     try:
         with file.open("rb") as stream:
             content = stream.read(-1 if max_bytes is None else max_bytes + 1)
-        text = content.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not text in UTF-8.") from error
     if max_bytes is not None and len(content) > max_bytes:
         raise ValueError(f"{file} is too large: it may hold {max_bytes} bytes. Shorten it.")
     try:
-        return parse_json(text)
+        return parse_json(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not text in UTF-8.") from error
     except ValueError as error:
         raise ValueError(f"{file} {error}") from error
 
@@ -53,8 +54,3 @@ def parse_json(text: str) -> object:
         raise ValueError("is not JSON that can be read: it is nested too deeply.") from error
     except ValueError as error:
         raise ValueError(f"is not JSON: {first_line(error)}.") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without a full stop; the error's type if it has no message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -26,7 +26,8 @@ from PIL import Image
 
 from .critics.cached import CACHED
 from .critics.disk_cache import DiskCache
-from .files import first_line, replacing
+from .errors import first_line
+from .files import replacing
 from .images import from_pil
 from .judgement.critique import COMPLETE, Critique
 from .judgement.ranking import RankBy, sort_key

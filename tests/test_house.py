@@ -33,7 +33,8 @@ HEAVY = ("transformers", "accelerate", "safetensors", "huggingface_hub", "torchv
 # The lower, the deeper: a folder or module of rr_models may import from its own layer's row only itself, and
 # anything from the rows below.
 LAYERS = (
-    ("errors", "devices", "files"),
+    ("errors",),
+    ("devices", "files"),
     ("judgement", "engine"),
     ("images", "prompting", "parsing", "checkpoints", "prompt_revision", "shapes"),
     ("critics", "loop"),

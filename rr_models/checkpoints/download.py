@@ -21,8 +21,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from ..errors import CriticError
-from ..files import PART, first_line, replacing
+from ..errors import CriticError, first_line
+from ..files import PART, replacing
 from .catalog import Checkpoint
 
 if TYPE_CHECKING:

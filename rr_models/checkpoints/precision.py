@@ -13,8 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import CriticError
-from ..files import first_line
+from ..errors import CriticError, first_line
 from . import model_folder
 from .quantized_linear import QUANTIZED_LAYERS
 

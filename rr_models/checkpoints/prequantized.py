@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from ..devices import out_of_memory
-from ..errors import CriticError
-from ..files import first_line
+from ..errors import CriticError, first_line
 from . import model_folder
 from .load_progress import StoppedByCallback, report_progress
 from .weights import OnProgress, Weights

@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..files import first_line, parse_json, read_json, replacing
+from ..errors import first_line
+from ..files import parse_json, read_json, replacing
 from ..judgement.critique import Critique
 from ..judgement.from_data import Text, Whole, from_data
 from ..judgement.task import Task
