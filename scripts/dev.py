@@ -40,7 +40,7 @@ CHECKS = {
 EXPENSIVE = "slow or browser"
 # What depends on the version of transformers: loading models, running them, downloading them.
 OLDEST_TESTS = [
-    f"tests/test_{name}.py" for name in ("engine", "loading", "quantised", "local_load", "download")
+    f"tests/test_{name}.py" for name in ("engine", "loading", "prequantized", "local_load", "download")
 ]
 
 

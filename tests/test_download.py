@@ -1,4 +1,4 @@
-"""Downloading from a hub that stands on this computer: whole, broken off and taken up again, refused."""
+"""Downloads from a hub on this computer: complete, interrupted and resumed, refused."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def folder(tmp_path) -> Path:
 def ignore(done: int, total: int) -> None: ...
 
 
-def test_a_download_is_whole_and_holds_nothing_that_could_run(there, published, folder):
+def test_a_download_is_complete_and_holds_nothing_that_could_run(there, published, folder):
     heard = []
     download.download(KNOWN, folder, lambda done, total: heard.append((done, total)))
     model_folder.check(folder)
@@ -151,7 +151,7 @@ def test_a_download_is_whole_and_holds_nothing_that_could_run(there, published, 
     assert paths[-1].endswith("config.json") and len(paths) == len(set(paths))
 
 
-def test_what_broke_off_is_taken_up_where_it_stopped(there, folder):
+def test_an_interrupted_download_resumes_where_it_stopped(there, folder):
     there.breaks_at = 150_000
     with pytest.raises(
         CriticError, match=r"stopped in .*safetensors, at 0\.[12] of .* MB .*try again to resume"
@@ -167,11 +167,11 @@ def test_what_broke_off_is_taken_up_where_it_stopped(there, folder):
     model_folder.check(folder)
     (about, *rest) = there.asked
     assert about[0].endswith(COMMIT), "the second try asks for the commit of the first"
-    assert rest[0][1] == f"bytes={150_000}-", "it began anew"
+    assert rest[0][1] == f"bytes={150_000}-", "it started again"
     assert not {path.rpartition("/")[2] for path, _, _ in rest} & {file.name for file in whole}
 
 
-def test_stop_is_heard_between_two_pieces_and_loses_nothing(there, folder):
+def test_stop_takes_effect_between_two_pieces_and_loses_nothing(there, folder):
     class Stopped(Exception):
         pass
 
@@ -187,7 +187,7 @@ def test_stop_is_heard_between_two_pieces_and_loses_nothing(there, folder):
     model_folder.check(folder)
 
 
-def test_a_file_that_came_damaged_is_deleted(there, folder, monkeypatch):
+def test_a_damaged_file_is_deleted(there, folder, monkeypatch):
     real = download._sha256
     monkeypatch.setattr(download, "_sha256", lambda file, on_bytes: real(file, on_bytes)[::-1])
     with pytest.raises(CriticError, match="was damaged"):
@@ -196,7 +196,7 @@ def test_a_file_that_came_damaged_is_deleted(there, folder, monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_full_disk_is_told_before_anything_comes(there, folder, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_downloaded(there, folder, monkeypatch):
     usage = shutil.disk_usage(folder.parent.parent)._replace(free=1_000_100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     with pytest.raises(CriticError, match=r"needs 0\.0 GB more, but the disk of .* has 1\.0 GB free"):
@@ -204,7 +204,7 @@ def test_a_full_disk_is_told_before_anything_comes(there, folder, monkeypatch):
     assert len(there.asked) == 1
 
 
-def test_a_disk_that_fills_up_on_the_way_keeps_what_came(there, folder, monkeypatch):
+def test_a_disk_that_fills_up_keeps_the_downloaded_part(there, folder, monkeypatch):
     real = download._ReportingStream.write
 
     def write(told, data):

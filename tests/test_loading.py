@@ -1,4 +1,4 @@
-"""Reading weights: the same numbers as transformers reads, nothing twice, nothing left behind."""
+"""Loading weights: the same numbers as with transformers, nothing twice in memory, nothing left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def tied_folder(tmp_path_factory) -> Path:
-    """As the 2B and 4B are published: without an lm_head, since they write with their reading vocabulary."""
+    """As the 2B and 4B are published: with tied embeddings and no lm_head."""
     from safetensors.torch import load_file, save_file
 
     folder = tiny.make(tmp_path_factory.mktemp("models") / "tied")
@@ -41,7 +41,7 @@ def tied_folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", ["folder", "tied_folder"])
-def test_every_number_is_the_one_that_transformers_reads(kind, dtype, request):
+def test_every_number_is_the_one_that_transformers_loads(kind, dtype, request):
     from transformers import Qwen3VLForConditionalGeneration
 
     folder = request.getfixturevalue(kind)
@@ -59,17 +59,17 @@ def test_every_number_is_the_one_that_transformers_reads(kind, dtype, request):
     assert not ours.training and not any(p.requires_grad for p in ours.parameters())
 
 
-def test_what_is_prepared_holds_nothing_until_it_is_read(folder):
+def test_a_prepared_critic_holds_no_weights_until_they_are_loaded(folder):
     critic = local.prepare(folder, CPU, torch.bfloat16)
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
     assert critic.model.dtype == torch.bfloat16
-    heard = []
-    critic.weights.load(CPU, lambda done, total: heard.append((done, total)))
+    reports = []
+    critic.weights.load(CPU, lambda done, total: reports.append((done, total)))
     assert critic.weights.size == sum(p.nbytes for p in critic.model.parameters())
     total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    assert heard[0] == (0, total) and heard[-1] == (total, total) and heard == sorted(heard)
-    assert len(heard) > 20
-    critic.weights.load(CPU, lambda done, total: pytest.fail("it was there already"))
+    assert reports[0] == (0, total) and reports[-1] == (total, total) and reports == sorted(reports)
+    assert len(reports) > 20
+    critic.weights.load(CPU, lambda done, total: pytest.fail("it was loaded already"))
     critic.weights.unload()
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
 
@@ -96,7 +96,7 @@ def test_a_file_of_the_right_precision_is_mapped_and_not_copied(folder):
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory until it is asked"
 )
-def test_dropping_gives_freed_memory_back_to_the_system(folder):
+def test_unloading_returns_freed_memory_to_the_system(folder):
     critic = local.load(folder)
     large = torch.ones(30 << 18)
     del large  # from now on glibc takes blocks of up to its size, 30 MB, from the heap
@@ -109,7 +109,7 @@ def test_dropping_gives_freed_memory_back_to_the_system(folder):
     del above
 
 
-def test_what_the_watcher_raises_ends_the_reading_and_leaves_nothing(folder):
+def test_an_exception_of_on_progress_ends_the_loading_and_leaves_nothing(folder):
     critic = local.prepare(folder, CPU)
 
     def stop(done, total):
@@ -133,7 +133,7 @@ def test_a_file_that_is_cut_in_half_after_the_check(folder, tmp_path):
     assert all(p.is_meta for p in critic.model.parameters())
 
 
-def test_weights_of_another_size_are_refused_before_they_are_read(folder, tmp_path):
+def test_weights_of_another_size_are_refused_before_they_are_loaded(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     config = json.loads((copy / "config.json").read_text("utf-8"))
     config["text_config"]["intermediate_size"] = 384
@@ -142,7 +142,7 @@ def test_weights_of_another_size_are_refused_before_they_are_read(folder, tmp_pa
         local.prepare(copy, CPU)
 
 
-def test_a_folder_that_may_only_be_read_is_enough(folder, tmp_path):
+def test_a_read_only_folder_is_enough(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     before = {file: file.stat().st_mtime_ns for file in copy.iterdir()}
     for file in copy.iterdir():

@@ -1,4 +1,4 @@
-"""Models that were quantised before they were saved: transformers reads them, with progress and Stop."""
+"""Models that were quantized before they were saved: transformers loads them, with progress and Stop."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def four_bit(folder, tmp_path_factory) -> Path:
     return saved
 
 
-def says(critic: local.LocalCritic) -> str:
-    picture = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    return critic.critique([picture], "a fox", detail="scores", max_new_tokens=200)[0].text
+def answer(critic: local.LocalCritic) -> str:
+    image = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    return critic.critique([image], "a fox", detail="scores", max_new_tokens=200)[0].text
 
 
 def models(critic: local.LocalCritic) -> set[weakref.ref]:
-    """All models of the critic's kind that are somewhere in memory."""
-    return {weakref.ref(one) for one in gc.get_objects() if type(one) is type(critic.model)}
+    """All models of the critic's class in memory."""
+    return {weakref.ref(found) for found in gc.get_objects() if type(found) is type(critic.model)}
 
 
-def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(four_bit):
+def test_a_model_that_was_saved_in_4_bit_is_loaded_by_transformers(four_bit):
     critic = local.prepare(four_bit, CPU)
     assert critic.precision == "bitsandbytes" and critic.weights.device is None
     texts = []
     for _ in range(2):
         critic.weights.load(CPU)
-        texts.append(says(critic))
+        texts.append(answer(critic))
         critic.weights.unload()
         assert all(p.is_meta for p in critic.model.parameters())
     assert texts[0] == texts[1] != ""
@@ -66,34 +66,34 @@ def test_a_model_that_was_saved_in_4_bit_is_read_by_transformers(four_bit):
 
 def test_its_progress_grows_to_the_size_of_its_files(four_bit):
     critic = local.prepare(four_bit, CPU)
-    heard = []
-    critic.weights.load(CPU, lambda done, total: heard.append((done, total)))
+    reports = []
+    critic.weights.load(CPU, lambda done, total: reports.append((done, total)))
     total = (four_bit / "model.safetensors").stat().st_size
-    assert heard[0] == (0, total) and heard[-1] == (total, total) and heard == sorted(heard)
-    steps = sorted({done for done, _ in heard})
+    assert reports[0] == (0, total) and reports[-1] == (total, total) and reports == sorted(reports)
+    steps = sorted({done for done, _ in reports})
     assert len(steps) > 5 and max(b - a for a, b in zip(steps, steps[1:], strict=False)) < 0.75 * total
     hooks = torch.nn.modules.module
     assert not hooks._global_parameter_registration_hooks and not hooks._global_module_registration_hooks
-    torch.nn.Linear(1, 1)  # whatever is made later is nobody's progress
-    assert heard[-1] == (total, total)
+    torch.nn.Linear(1, 1)  # a module that is created later reports no progress
+    assert reports[-1] == (total, total)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "share"), [(RuntimeError, 0), (RuntimeError, 0.5), (RuntimeError, 1), (KeyboardInterrupt, 0.5)]
 )
-def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
+def test_stop_ends_the_loading_and_leaves_nothing(four_bit, kind, share):
     critic = local.prepare(four_bit, CPU)
     begun, calls = set(), []
 
     def stop(done, total):
         calls.append(done)
-        if len(calls) > 40 and done >= share * total:  # past the first word, in the midst of the making
+        if len(calls) > 40 and done >= share * total:  # while the model is being built
             begun.update(models(critic) - before)
             raise kind("stop")
 
     gc.collect()
-    gc.disable()  # it has to be gone by itself, at once
+    gc.disable()  # it has to be freed at once, without the collector
     before = models(critic)
     try:
         with pytest.raises(kind, match="^stop$") as caught:
@@ -106,58 +106,60 @@ def test_stop_ends_its_reading_and_leaves_nothing(four_bit, kind, share):
     assert all(p.is_meta for p in critic.model.parameters()) and critic.weights.device is None
     assert torch.get_default_dtype() == torch.float32
     critic.weights.load(CPU)
-    assert says(critic) == says(local.load(four_bit))
+    assert answer(critic) == answer(local.load(four_bit))
 
 
-def quantised(folder: Path, copy: Path, **told) -> Path:
-    """A copy of which config.json says that it is quantised."""
+def quantized(folder: Path, copy: Path, **settings) -> Path:
+    """A copy whose config.json says that it is quantized."""
     shutil.copytree(folder, copy)
     config = json.loads((copy / "config.json").read_text("utf-8"))
-    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": told}), "utf-8")
+    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": settings}), "utf-8")
     return copy
 
 
 @pytest.mark.parametrize(
-    ("method", "said"),
+    ("method", "reason"),
     [("compressed-tensors", "Install compressed-tensors"), ("magic", "does not know the method")],
 )
-def test_a_quantised_model_that_cannot_be_read_names_the_package(folder, tmp_path, method, said):
+def test_a_quantized_model_that_cannot_be_loaded_names_the_package(folder, tmp_path, method, reason):
     if method != "magic" and importlib.util.find_spec("compressed_tensors"):
         pytest.skip("compressed-tensors is installed here")
-    told = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
-    critic = local.prepare(quantised(folder, tmp_path / "saved", **told), CPU)
-    with pytest.raises(CriticError, match=f"(?s)saved is quantized by {method}.*{said}"):
+    settings = {"quant_method": method, "format": "pack-quantized", "config_groups": {}}
+    critic = local.prepare(quantized(folder, tmp_path / "saved", **settings), CPU)
+    with pytest.raises(CriticError, match=f"(?s)saved is quantized by {method}.*{reason}"):
         critic.weights.load(CPU)
     with pytest.raises(ValueError, match="precision int8 is not available for saved"):
         local.prepare(tmp_path / "saved", CPU, "int8")
 
 
-def test_fp8_is_unpacked_on_a_processor_or_refused_with_the_reason(folder, tmp_path):
-    """transformers 5 unpacks it, 4.57 does not; it is no matter of a package."""
+def test_fp8_is_dequantized_on_a_cpu_or_refused_with_the_reason(folder, tmp_path):
+    """transformers 5 dequantizes it, 4.57 does not; no package changes that."""
     import transformers
     from safetensors.torch import load_file, save_file
 
-    told = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [16, 16]}
-    saved = quantised(folder, tmp_path / "saved", **told, modules_to_not_convert=["model.visual", "lm_head"])
-    whole, packed = load_file(folder / "model.safetensors"), {}
-    for name, tensor in whole.items():
-        packed[name] = tensor
+    settings = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [16, 16]}
+    saved = quantized(
+        folder, tmp_path / "saved", **settings, modules_to_not_convert=["model.visual", "lm_head"]
+    )
+    original, stored = load_file(folder / "model.safetensors"), {}
+    for name, tensor in original.items():
+        stored[name] = tensor
         if name.startswith("model.language_model.layers.") and name.endswith("proj.weight"):
             rows, columns = (length // 16 for length in tensor.shape)
             blocks = tensor.float().reshape(rows, 16, columns, 16)
             scale = blocks.abs().amax((1, 3)) / 448
             blocks = (blocks / scale[:, None, :, None]).reshape(tensor.shape)
-            packed |= {name: blocks.to(torch.float8_e4m3fn), f"{name}_scale_inv": scale}
-    save_file(packed, saved / "model.safetensors", metadata={"format": "pt"})
+            stored |= {name: blocks.to(torch.float8_e4m3fn), f"{name}_scale_inv": scale}
+    save_file(stored, saved / "model.safetensors", metadata={"format": "pt"})
     critic = local.prepare(saved, CPU)
     if int(transformers.__version__.split(".")[0]) < 5:
         with pytest.raises(CriticError, match=r"GPU .* Use the unquantized model"):
             critic.weights.load(CPU)
         return
     critic.weights.load(CPU)
-    for name, tensor in whole.items():
+    for name, tensor in original.items():
         read = critic.model.get_parameter(name)
         torch.testing.assert_close(
             read.float(), tensor.float(), rtol=0, atol=0.04 * float(tensor.abs().max())
         )
-    assert says(critic)
+    assert answer(critic)

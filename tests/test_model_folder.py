@@ -1,4 +1,4 @@
-"""Model folders: whole ones pass, and each way of being broken is told by the file that is wrong."""
+"""Model folders: complete ones pass, and every damage is reported with the file that is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rr_models.errors import ModelFolderError, RationalRewardsError
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
+def complete(tmp_path_factory) -> Path:
     return tiny.make(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -24,8 +24,8 @@ def in_shards(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "tiny"))
+def folder(complete: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(complete, tmp_path / "tiny"))
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def refused(folder: Path, *words: str) -> None:
         assert word in str(caught.value)
 
 
-def test_whole_folders_pass(whole: Path, in_shards: Path):
-    model_folder.check(whole)
+def test_complete_folders_pass(complete: Path, in_shards: Path):
+    model_folder.check(complete)
     model_folder.check(in_shards)
     assert len(list(in_shards.glob("*.safetensors"))) > 1
 
@@ -58,7 +58,7 @@ def test_another_kind_of_model(folder: Path):
     refused(folder, "qwen2_5_vl", "qwen3_vl")
 
 
-def test_quantised_weights(folder: Path):
+def test_quantized_weights(folder: Path):
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     assert model_folder.quantization_method(folder) is None
@@ -90,7 +90,7 @@ def test_a_truncated_weight_file(folder: Path):
 
 
 @pytest.mark.parametrize("size", [0, 4, 100])
-def test_a_weight_file_without_a_whole_header(folder: Path, size: int):
+def test_a_weight_file_without_a_complete_header(folder: Path, size: int):
     with (folder / "model.safetensors").open("r+b") as stream:
         stream.truncate(size)
     refused(folder, "model.safetensors", "header")
@@ -104,9 +104,9 @@ def test_a_pointer_file_instead_of_weights(folder: Path):
 
 
 def test_a_missing_shard(shards: Path):
-    lost = sorted(shards.glob("*.safetensors"))[1]
-    lost.unlink()
-    refused(shards, f"it lacks {lost.name}.")
+    missing = sorted(shards.glob("*.safetensors"))[1]
+    missing.unlink()
+    refused(shards, f"it lacks {missing.name}.")
 
 
 def test_shards_that_do_not_fit_the_index(shards: Path):
@@ -137,11 +137,11 @@ def test_no_tokenizer(folder: Path):
     refused(folder, "it lacks merges.txt.")
 
 
-def test_all_that_is_missing_is_told_at_once(shards: Path):
-    lost = sorted(shards.glob("*.safetensors"))[1]
-    for file in (lost, shards / "tokenizer.json", shards / "preprocessor_config.json"):
+def test_all_missing_files_are_reported_at_once(shards: Path):
+    missing = sorted(shards.glob("*.safetensors"))[1]
+    for file in (missing, shards / "tokenizer.json", shards / "preprocessor_config.json"):
         file.unlink()
-    refused(shards, f"it lacks {lost.name}, tokenizer.json, preprocessor_config.json.")
+    refused(shards, f"it lacks {missing.name}, tokenizer.json, preprocessor_config.json.")
 
 
 def test_parts_without_their_index(shards: Path):
@@ -149,7 +149,7 @@ def test_parts_without_their_index(shards: Path):
     refused(shards, "lacks model.safetensors.index.json")
 
 
-def test_no_picture_settings(folder: Path):
+def test_no_image_settings(folder: Path):
     settings = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
     (folder / "preprocessor_config.json").unlink()
     refused(folder, "preprocessor_config.json")
@@ -161,7 +161,7 @@ def test_no_picture_settings(folder: Path):
 
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "chat_template.json"])
-def test_the_chat_template_may_stand_in_three_places(folder: Path, file: str):
+def test_the_chat_template_may_be_in_three_files(folder: Path, file: str):
     template = (folder / "chat_template.jinja").read_text("utf-8")
     (folder / "chat_template.jinja").unlink()
     (folder / "tokenizer_config.json").write_text("{}", "utf-8")
@@ -171,12 +171,12 @@ def test_the_chat_template_may_stand_in_three_places(folder: Path, file: str):
     assert model_folder.chat_template(folder) == template
 
 
-def test_find_looks_one_and_two_levels_deep(whole: Path, tmp_path: Path):
+def test_find_looks_one_and_two_levels_deep(complete: Path, tmp_path: Path):
     first, second = tmp_path / "LLM", tmp_path / "more"
-    shutil.copytree(whole, first / "RationalRewards-8B-T2I")
-    shutil.copytree(whole, first / "TIGER-Lab" / "Edit")
-    shutil.copytree(whole, first / "a" / "b" / "too deep")
-    shutil.copytree(whole, second / "RationalRewards-8B-T2I")
+    shutil.copytree(complete, first / "RationalRewards-8B-T2I")
+    shutil.copytree(complete, first / "TIGER-Lab" / "Edit")
+    shutil.copytree(complete, first / "a" / "b" / "too deep")
+    shutil.copytree(complete, second / "RationalRewards-8B-T2I")
     (first / "llama").mkdir()
     (first / "llama" / "config.json").write_text('{"model_type": "llama"}', "utf-8")
     (first / "broken").mkdir()
