@@ -1,4 +1,4 @@
-"""Logs: many writers lose nothing, spreadsheets run nothing, and a half line hurts no other."""
+"""Logs: many writers lose nothing, spreadsheets run nothing, and half a line damages no other."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_log_leaves_nothing_beside_it_but_its_lock(tmp_path):
 
 
 @pytest.mark.parametrize("begin", [b'{"a": 1}\n{"half', b'{"a": 1}\n{"half\n'])
-def test_a_half_line_hurts_no_other(tmp_path, begin):
+def test_half_a_line_damages_no_other(tmp_path, begin):
     file = tmp_path / "log.jsonl"
     file.write_bytes(begin)
     append_log.append_jsonl(file, {"b": 2})

@@ -61,7 +61,7 @@ RECORD = st.builds(
     batch_index=st.none() | st.integers(0, 8),
     image_hash=st.sampled_from(["", "ab12"]),
 )
-PICTURE = Image.new("RGB", (24, 16), "#4a7")
+PIXELS = Image.new("RGB", (24, 16), "#4a7")
 
 
 @given(RECORD)
@@ -70,26 +70,26 @@ def test_a_record_survives_json(record):
 
 
 @given(CRITIQUE | VERDICT | HISTORY)
-def test_bare_data_is_a_record_too(found):
-    assert Record.from_dict(json.loads(json.dumps(found.to_dict()))).content == found
+def test_bare_data_is_a_record_too(content):
+    assert Record.from_dict(json.loads(json.dumps(content.to_dict()))).content == content
 
 
 @settings(max_examples=40)
 @given(RECORD, st.sampled_from(sorted(image_metadata.FORMATS.values())))
-def test_a_record_survives_every_picture_format(tmp_path_factory, record, suffix):
-    file = tmp_path_factory.mktemp("p") / f"picture{suffix}"
-    records.save_image(PICTURE, file, record, {"prompt": {"1": "中文"}, "workflow": {"nodes": []}})
+def test_a_record_survives_every_image_format(tmp_path_factory, record, suffix):
+    file = tmp_path_factory.mktemp("p") / f"image{suffix}"
+    records.save_image(PIXELS, file, record, {"prompt": {"1": "中文"}, "workflow": {"nodes": []}})
     assert records.read(file) == [record]
     with Image.open(file) as saved:
         texts = image_metadata.load(saved)
-        assert saved.size == PICTURE.size
+        assert saved.size == PIXELS.size
     assert json.loads(texts["prompt"]) == {"1": "中文"} and json.loads(texts["workflow"]) == {"nodes": []}
 
 
 @given(st.lists(CRITIQUES, min_size=1, max_size=4), SETTINGS)
-def test_a_history_read_back_is_what_its_replay_is(rounds, how):
-    told = json.loads(json.dumps(finished(rounds, how).to_dict()))
-    assert State.from_dict(told) == replay(told)
+def test_a_history_read_back_equals_its_replay(rounds, chosen):
+    data = json.loads(json.dumps(finished(rounds, chosen).to_dict()))
+    assert State.from_dict(data) == replay(data)
 
 
 def test_a_history_of_other_rules_is_read_but_does_not_replay():
@@ -106,7 +106,7 @@ def test_a_history_of_other_rules_is_read_but_does_not_replay():
 
 def test_the_chunks_of_core_stay_as_core_writes_them(tmp_path):
     workflow = {"prompt": {"3": {"class_type": "KSampler", "é": "中"}}, "workflow": {"a": 1}, "extra": None}
-    records.save_image(PICTURE, tmp_path / "a.png", Record(critique(3.0, 3.0)), workflow)
+    records.save_image(PIXELS, tmp_path / "a.png", Record(critique(3.0, 3.0)), workflow)
     with Image.open(tmp_path / "a.png") as saved:
         saved.load()
         assert saved.text["prompt"] == json.dumps(workflow["prompt"])
@@ -115,10 +115,10 @@ def test_the_chunks_of_core_stay_as_core_writes_them(tmp_path):
 
 def test_parameters_are_what_galleries_read():
     record = Record(critique(3.25, 3.0, request="a fox"), prompt="a red fox, sitting\n", seed=42)
-    told = records.parameters(
+    text = records.parameters(
         record, (512, 768), {"Negative prompt": "blurry", "Steps": 20, "Sampler": "euler: fast"}
     )
-    assert told.splitlines() == [
+    assert text.splitlines() == [
         "a red fox, sitting",
         "Negative prompt: blurry",
         'Steps: 20, Sampler: "euler: fast", Seed: 42, Size: 512x768, RationalRewards: 3.125, '
@@ -130,29 +130,29 @@ def test_parameters_are_what_galleries_read():
 
 def test_a_jpeg_leaves_out_what_it_has_no_room_for_and_says_so(tmp_path):
     big = {"workflow": "x" * 70_000, "prompt": {"1": 2}}
-    left = records.save_image(PICTURE, tmp_path / "a.jpg", Record(critique(3.0, 3.0)), big)
+    left = records.save_image(PIXELS, tmp_path / "a.jpg", Record(critique(3.0, 3.0)), big)
     assert left == ("workflow",)
     assert records.read(tmp_path / "a.jpg")[0].content == critique(3.0, 3.0)
-    assert records.save_image(PICTURE, tmp_path / "a.webp", Record(critique(3.0, 3.0)), big) == ()
+    assert records.save_image(PIXELS, tmp_path / "a.webp", Record(critique(3.0, 3.0)), big) == ()
 
 
 def test_a_jpeg_that_cannot_hold_the_record_is_not_written(tmp_path):
     record = Record(critique(3.0, 3.0, text="long " * 20_000))
     with pytest.raises(ValueError, match="64 KB.*png or webp"):
-        records.save_image(PICTURE, tmp_path / "a.jpg", record)
+        records.save_image(PIXELS, tmp_path / "a.jpg", record)
     assert not list(tmp_path.iterdir())
 
 
 def test_webp_at_100_loses_no_pixel_and_png_keeps_alpha(tmp_path):
-    picture = Image.radial_gradient("L").convert("RGBA")
-    picture.putalpha(Image.linear_gradient("L"))
+    image = Image.radial_gradient("L").convert("RGBA")
+    image.putalpha(Image.linear_gradient("L"))
     for name in ("a.webp", "a.png"):
-        records.save_image(picture, tmp_path / name, Record(critique(3.0, 3.0)), quality=100)
+        records.save_image(image, tmp_path / name, Record(critique(3.0, 3.0)), quality=100)
         with Image.open(tmp_path / name) as saved:
-            assert saved.convert("RGBA").tobytes() == picture.tobytes()
+            assert saved.convert("RGBA").tobytes() == image.tobytes()
 
 
-def test_a_record_knows_that_its_picture_was_changed_since_it_was_judged():
+def test_a_record_knows_that_its_image_was_changed_since_it_was_judged():
     judged = critique(3.0, 3.0, source={"images": ["aa"]})
     assert Record(judged, image_hash="bb").image_changed
     assert not Record(judged, image_hash="aa").image_changed
@@ -162,9 +162,11 @@ def test_a_record_knows_that_its_picture_was_changed_since_it_was_judged():
 def test_lists_and_what_the_command_line_prints_are_read(tmp_path):
     two = [critique(3.0, 3.0), critique(2.0, None)]
     file = tmp_path / "a.json"
-    file.write_text(json.dumps([one.to_dict() for one in two]), "utf-8")
+    file.write_text(json.dumps([item.to_dict() for item in two]), "utf-8")
     assert [record.content for record in records.read(file)] == two
-    file.write_text(json.dumps({"images": [{"image": "x.png", **one.to_dict()} for one in two]}), "utf-8-sig")
+    file.write_text(
+        json.dumps({"images": [{"image": "x.png", **item.to_dict()} for item in two]}), "utf-8-sig"
+    )
     assert [record.content for record in records.read(file)] == two
 
 
@@ -214,13 +216,24 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return file
 
 
+def nested_orders(depth: int) -> str:
+    """A verdict whose orders hold verdicts, and so on."""
+    verdict = json.dumps(
+        {"task": "t2i-pair", "request": "r", "aspects": [], "status": "incomplete", "orders": []}
+    )
+    text = verdict
+    for _ in range(depth):
+        text = verdict.replace("[]}", f"[{text}]}}")
+    return text
+
+
 GOOD = json.dumps(Record(critique(3.0, 3.0)).to_dict())
 
 
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.png", "no picture", "cannot be read as an image"),
+        ("a.png", "not an image", "cannot be read as an image"),
         ("a.json", "{", "is not JSON"),
         ("a.json", "[" * 100_000, "is not JSON that can be read: it is nested too deeply"),
         ("a.json", b"\xff\xfe\x00", "is not text in UTF-8"),
@@ -281,6 +294,7 @@ GOOD = json.dumps(Record(critique(3.0, 3.0)).to_dict())
         ),
         ("a.json", GOOD.replace('"weights": {}', '"weights": {"text_faithfulness": Infinity}'), "weights"),
         ("a.json", GOOD.replace('"seed": null', '"seed": 1' + "0" * 5000), "is not JSON"),
+        ("a.json", nested_orders(300), "verdict is nested too deeply"),
         ("a.jsonl", GOOD + "\n\n" + GOOD[:40] + "\n", "line 3"),
     ],
 )
@@ -291,21 +305,21 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, name, content, complai
     assert str(file) in str(error.value)
 
 
-def test_a_missing_file_and_a_picture_without_a_critique_are_told(tmp_path):
+def test_a_missing_file_and_an_image_without_a_critique_are_errors(tmp_path):
     with pytest.raises(ValueError, match="gone.json cannot be read"):
         records.read(tmp_path / "gone.json")
-    PICTURE.save(tmp_path / "plain.png")
+    PIXELS.save(tmp_path / "plain.png")
     with pytest.raises(ValueError, match="no critique in this image.*Save Image with Critique"):
         records.read(tmp_path / "plain.png")
     exif = Image.Exif()
     exif[0x0110] = "a camera: with a colon"
-    PICTURE.save(tmp_path / "photo.jpg", exif=exif)
+    PIXELS.save(tmp_path / "photo.jpg", exif=exif)
     with pytest.raises(ValueError, match="no critique in this image"):
         records.read(tmp_path / "photo.jpg")
 
 
 def test_half_a_surrogate_pair_costs_no_history(tmp_path):
-    for told in ("first", "\ud800 half"):  # an old file makes way
-        records.save_json({"prompt": told}, tmp_path / "history.json")
+    for prompt in ("first", "\ud800 half"):  # the second replaces the first
+        records.save_json({"prompt": prompt}, tmp_path / "history.json")
     assert json.loads((tmp_path / "history.json").read_text("utf-8")) == {"prompt": "\ud800 half"}
     assert [file.name for file in tmp_path.iterdir()] == ["history.json"]

@@ -1,4 +1,4 @@
-"""rational-rewards show: what it prints of pictures, histories, verdicts and logs, and its exit status."""
+"""rational-rewards show: what it prints for images, histories, verdicts and logs, and its exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def saved(folder, record: Record, name: str = "a.png"):
     return folder / name
 
 
-def test_a_picture_tells_its_critique(capsys, tmp_path):
+def test_an_image_shows_its_critique(capsys, tmp_path):
     judged = critique(2.0, 3.0, request="一只狐狸", source={"critic": "Shapes critic", "images": ["aa"]})
     record = Record(judged, "a red fox", 42, 2, "bb", "2026-11-25T18:00:00+00:00")
     status, out, _ = show(capsys, saved(tmp_path, record))
@@ -47,8 +47,8 @@ def test_a_picture_tells_its_critique(capsys, tmp_path):
 def test_json_is_the_records(capsys, tmp_path):
     record = Record(critique(2.0, 3.0), seed=2**64 - 1)
     status, out, _ = show(capsys, saved(tmp_path, record), "--json")
-    (told,) = json.loads(out)
-    assert status == 0 and Record.from_dict(told) == record and told["file"].endswith("a.png")
+    (data,) = json.loads(out)
+    assert status == 0 and Record.from_dict(data) == record and data["file"].endswith("a.png")
 
 
 def test_a_history_tells_its_rounds_and_the_best_critique(capsys, tmp_path):
@@ -80,7 +80,7 @@ def test_a_file_without_a_record_exits_with_2(capsys, tmp_path):
     assert status == 2 and not out and "plain.png" in err and "no critique in this image" in err
 
 
-def test_a_scorecard_is_drawn_of_a_picture_a_folder_and_a_history(capsys, tmp_path):
+def test_a_scorecard_is_drawn_for_an_image_a_folder_and_a_history(capsys, tmp_path):
     files = [saved(tmp_path, Record(critique(2.0, score), seed=1), f"{score}.png") for score in (3.0, 4.0)]
     state = finished([[critique(2.0, 2.0, refined="better")], [critique(4.0, 4.0)]])
     Image.new("RGB", (64, 64), "#123456").save(tmp_path / "round_01.png")
@@ -92,7 +92,7 @@ def test_a_scorecard_is_drawn_of_a_picture_a_folder_and_a_history(capsys, tmp_pa
             assert card.width == 1200
             colors = {color for _, color in card.getcolors(1 << 24)}
         (tmp_path / "card.png").unlink()
-    assert (0x12, 0x34, 0x56) in colors, "the history's own picture of round 1"
+    assert (0x12, 0x34, 0x56) in colors, "the history's own image of round 1"
     status, _, err = show(capsys, *files, history, "--card", tmp_path / "card.png")
     assert status == 2 and "drawn by itself" in err
     status, _, err = show(capsys, files[0], "--card", tmp_path / "card.txt")

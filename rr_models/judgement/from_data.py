@@ -51,6 +51,8 @@ def _sentence(fault: ErrorDetails, cls: type, name: str) -> str:
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     given, context = reprlib.repr(fault["input"]), fault.get("ctx", {})
     match fault["type"]:
+        case "recursion_loop" | "recursion_depth_exceeded":
+            return f"{name} is nested too deeply."
         case "missing":
             return f"{field} is missing."
         case "unexpected_keyword_argument":
