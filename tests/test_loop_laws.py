@@ -11,7 +11,8 @@ from rr_tests.histories import CRITIQUES, PROMPT, SETTINGS
 
 from rr_models.judgement.critique import COMPLETE
 from rr_models.judgement.ranking import rank
-from rr_models.loop.state import SEEDS, end, observe, replay, start
+from rr_models.loop.replay import replay
+from rr_models.loop.state import SEEDS, end, observe, start
 from rr_models.loop.stop_reason import StopReason
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rr_tests.made import critique
 
+from rr_models.loop.replay import replay
 from rr_models.loop.settings import LoopSettings
-from rr_models.loop.state import SEED_STEP, SEEDS, end, observe, replay, start
+from rr_models.loop.state import SEED_STEP, SEEDS, end, observe, start
 from rr_models.loop.stop_reason import Stop, StopReason
 
 
@@ -127,7 +128,7 @@ def test_refine_from_best_with_new_seeds_returns_to_the_best_prompt():
 
 @given(st.integers(0, SEEDS - 1), st.integers(1, 4096))
 def test_new_seeds_share_no_picture_of_a_batch(seed, batch):
-    """Generators count the seed up by one from picture to picture."""
+    """Generators count the seed up by one from image to image."""
     state = start("a request", seed, LoopSettings(rounds=5, patience=0, seed_policy="new"))
     drawn = []
     while not state.done:

@@ -83,5 +83,5 @@ def test_a_stopped_loop_has_its_best_picture_on_disk_and_leaves_a_clean_queue(co
 def test_the_history_on_disk_replays(core):
     core.run(loop(end={"save_rounds": True, "filename_prefix": "replay"}))
     file = core.base / "output" / "RationalRewards" / "replay_00001" / "history.json"
-    state = core.library("rr_models.loop.state").replay(json.loads(file.read_text("utf-8")))
+    state = core.library("rr_models.loop.replay").replay(json.loads(file.read_text("utf-8")))
     assert state.done and state.best.number == 3

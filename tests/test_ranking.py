@@ -39,14 +39,14 @@ def drawn(tmp_path_factory):
     for seed in range(5):
         generate(REQUEST, seed=14 + seed).resize((96, 96)).save(folder / f"{seed}.png")
     generate("a small green square in the middle", seed=1).save(folder / "=wrong.png")
-    (folder / "broken.png").write_bytes(b"no picture")
-    (folder / "notes.md").write_text("not a picture", "utf-8")
+    (folder / "broken.png").write_bytes(b"not an image")
+    (folder / "notes.md").write_text("not an image", "utf-8")
     return folder
 
 
 @pytest.fixture
 def folder(drawn, tmp_path):
-    return shutil.copytree(drawn, tmp_path / "pictures")
+    return shutil.copytree(drawn, tmp_path / "images")
 
 
 def rank(critic, folder, out, on_progress=None, request=REQUEST, **options):
@@ -114,8 +114,8 @@ def test_each_picture_has_its_own_request(critic, folder, tmp_path):
     (folder / "0.txt").write_text(f"\ufeff{REQUEST}\n", encoding="utf-8")
     info = PngInfo()
     info.add_text("parameters", f"{REQUEST}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler")
-    with Image.open(folder / "1.png") as picture:
-        picture.save(folder / "1.png", pnginfo=info)
+    with Image.open(folder / "1.png") as image:
+        image.save(folder / "1.png", pnginfo=info)
     found = rank(critic, folder, tmp_path / "out", request="")
     assert sorted(row.file for row in found.images) == ["0.png", "1.png"]
     assert found.skipped == [("2.png", "no request: none given, beside it or in its metadata")]
@@ -125,12 +125,12 @@ def test_each_picture_has_its_own_request(critic, folder, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
 def test_what_was_saved_with_its_critique_keeps_its_request(critic, folder, tmp_path, suffix):
-    """Also where the graph beside it says nothing: whatever wrote the picture, the critique knows."""
+    """Even where the workflow has another prompt."""
     saved = tmp_path / "saved"
     saved.mkdir()
-    with Image.open(folder / "3.png") as picture:
+    with Image.open(folder / "3.png") as image:
         judged = critique(3.0, 3.0, request=f" {REQUEST} ")
-        save_image(picture, saved / f"3.{suffix}", Record(judged), {"prompt": graph("something else")})
+        save_image(image, saved / f"3.{suffix}", Record(judged), {"prompt": graph("something else")})
     (row,) = rank(critic, saved, tmp_path / "out", request="").images
     (line,) = (tmp_path / "out" / "ranking.jsonl").read_text("utf-8").splitlines()
     assert row.file == f"3.{suffix}" and json.loads(line)["critique"]["request"] == REQUEST
@@ -197,7 +197,7 @@ def test_the_command(capsys, folder, tmp_path):
         "--count",
         "1",
     ]
-    assert main(command) == 1, "one file is no picture"
+    assert main(command) == 1, "one file is not an image"
     said = capsys.readouterr().out
     assert "6 image(s) ranked: 6 judged now, 0 cached, 1 skipped" in said
     assert "1. 3.png: 4.00" in said and "Skipped: broken.png" in said

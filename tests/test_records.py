@@ -14,7 +14,8 @@ from rr_tests.histories import CRITIQUES, SETTINGS, finished
 from rr_tests.made import critique
 
 from rr_models.judgement.verdict import PairScore, Verdict
-from rr_models.loop.state import State, replay
+from rr_models.loop.replay import replay
+from rr_models.loop.state import State
 from rr_models.loop.stop_reason import Stop, StopReason
 from rr_models.records import image_metadata
 from rr_models.records import record as records

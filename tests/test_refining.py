@@ -19,7 +19,8 @@ from rr_models import LoopSettings, best_of, refine
 from rr_models.errors import CriticError
 from rr_models.images import generated_images
 from rr_models.judgement.ranking import rank
-from rr_models.loop.state import SEED_STEP, replay
+from rr_models.loop.replay import replay
+from rr_models.loop.state import SEED_STEP
 from rr_models.loop.stop_reason import StopReason
 from rr_models.prompt_revision.revise import revise
 
