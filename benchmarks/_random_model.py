@@ -96,21 +96,21 @@ def make(shape: str, device: str = "cpu", dtype: torch.dtype | None = None) -> L
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
     model.eval().requires_grad_(False)
     files, precision = None, str(dtype).removeprefix("torch.")
-    return LocalCritic(f"random {shape}", model, files, precision, tokenizer, Preprocessing())
+    return LocalCritic(f"random {shape}", model, files, model.device, precision, tokenizer, Preprocessing())
 
 
 def lead(critic: LocalCritic) -> None:
     """Make the critic write answers of typical length from now on."""
-    old = critic.writer
-    critic.writer = Typical(old.name, old.model, critic.tokenizer, old.wording, old.layout)
-    critic.writer.engine = old.engine
+    old = critic.generator
+    critic.generator = Typical(old.name, old.model, critic.tokenizer, old.wording, old.prompts)
+    critic.generator.engine = old.engine
 
 
-def answer(writer: CritiqueGenerator, question: Question) -> list[int]:
+def answer(generator: CritiqueGenerator, question: Question) -> list[int]:
     """Token ids of a complete answer, the end token last: headings, random words, scores of 1.0."""
     words = sorted(set(re.findall("[a-z]{3,}", (ROOT / "README.md").read_text(encoding="utf-8"))))
-    rng, lexicon, ids = random.Random(0), writer.lexicon, []
-    for part in AnswerFormat.of(question.task, writer.wording.profile, writer.wording.style).fields:
+    rng, lexicon, ids = random.Random(0), generator.tokens, []
+    for part in AnswerFormat.of(question.task, generator.wording.profile, generator.wording.style).fields:
         if part.kind is not Kind.TEXT:
             ids += [*lexicon.encode(part.heading), *lexicon.encode(" 1.0"), lexicon.newline]
             continue
@@ -125,7 +125,7 @@ def reference(critic: LocalCritic, questions: list[Question], see=pixel_values) 
     """What `generate` writes while it follows the given answers, all questions in one batch."""
     from transformers import LogitsProcessorList
 
-    answers = [answer(critic.writer, question) for question in questions]
+    answers = [answer(critic.generator, question) for question in questions]
     most = max(map(len, answers))
     return generate(critic, questions, most, LogitsProcessorList([Forced(answers)]), see)
 
@@ -146,13 +146,13 @@ class Forced:
 class Typical(CritiqueGenerator):
     """The engine, following the given answers. Keeps the requests of the last call."""
 
-    def write(self, *what):
+    def generate(self, *what):
         self.jobs = []
-        return super().write(*what)
+        return super().generate(*what)
 
-    def _answer(self, question: Question, *rest):
-        found = super()._answer(question, *rest)
-        job, ids = found.job, answer(self, question)
+    def _start(self, question: Question, *rest):
+        generation = super()._start(question, *rest)
+        job, ids = generation.request, answer(self, question)
 
         def draw(scores: torch.Tensor) -> int:
             # among the words of a choice, the first: 1.0
@@ -164,4 +164,4 @@ class Typical(CritiqueGenerator):
 
         job.sampler = draw
         self.jobs.append(job)
-        return found
+        return generation

@@ -51,20 +51,20 @@ def settings(how: Preprocessing) -> dict:
 
 def inputs(critic: LocalCritic, questions: Sequence[Question], see=pixel_values) -> dict[str, torch.Tensor]:
     """Left-padded model inputs, one row for each question; `see` makes the patches of an image."""
-    layout = critic.layout
-    merge = layout.preprocessing.merge_size**2
+    tokenizer, preprocessing = critic.generator.prompts, critic.preprocessing
+    merge = preprocessing.merge_size**2
     prompts, patches, grids = [], [], []
     for question in questions:
-        before, *pieces = layout.pieces(question.task, question.request, len(question.sources) or 1)
+        before, *pieces = tokenizer.segments(question.task, question.request, len(question.sources) or 1)
         prompt = list(before)
-        for picture, piece in zip(question.pictures, pieces, strict=True):
-            values, grid = see(picture, layout.preprocessing)
-            prompt += [layout.picture] * (grid[1] * grid[2] // merge) + piece
+        for picture, piece in zip(question.all_images, pieces, strict=True):
+            values, grid = see(picture.pixels, preprocessing)
+            prompt += [tokenizer.image_token] * (grid[1] * grid[2] // merge) + piece
             patches.append(values)
             grids.append(grid)
         prompts.append(prompt)
     longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), layout.pad)
+    ids = torch.full((len(prompts), longest), critic.model.generation_config.pad_token_id)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
@@ -78,7 +78,7 @@ def inputs(critic: LocalCritic, questions: Sequence[Question], see=pixel_values)
     }
     if "mm_token_type_ids" in inspect.signature(type(model).forward).parameters:
         model_inputs["mm_token_type_ids"] = (
-            ids == layout.picture
+            ids == tokenizer.image_token
         ).int()  # transformers 5 derives positions from these
     return {name: value.to(model.device) for name, value in model_inputs.items()}
 

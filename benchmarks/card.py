@@ -33,6 +33,7 @@ from _reference import settings
 from engine import asked, say
 
 from rr_models.critics.local import LocalCritic, load
+from rr_models.critics.options import JudgeOptions
 from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
 from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
@@ -114,7 +115,7 @@ def same(critic: LocalCritic) -> dict:
     questions = asked("t2i", 2, 256) + asked("t2i", 2, 512)
 
     def judged(questions, **how) -> list:
-        found = critic.judge(questions, detail="scores", max_new_tokens=200, **how)
+        found = critic.judge(questions, JudgeOptions(detail="scores", max_new_tokens=200, **how))
         return [(one.text, [asdict(aspect) for aspect in one.aspects]) for one in found]
 
     together = judged(questions)
@@ -131,7 +132,7 @@ def same(critic: LocalCritic) -> dict:
 def written(critic: LocalCritic, folder: Path) -> None:
     critic.model.save_pretrained(folder)
     critic.tokenizer.save_pretrained(folder)
-    config = json.dumps(settings(critic.layout.preprocessing))
+    config = json.dumps(settings(critic.preprocessing))
     (folder / "preprocessor_config.json").write_text(config, "utf-8")
 
 
@@ -176,11 +177,11 @@ def peak(critic: LocalCritic, images: int, side: int, held: int) -> dict:
     settle()
     torch.cuda.reset_peak_memory_stats()
     try:
-        critic.judge(questions, batch_size=images, watch=watch)
+        critic.judge(questions, JudgeOptions(batch_size=images), on_progress=watch)
     except Enough:
         pass
     most = torch.cuda.max_memory_allocated()
-    estimate = held + critic.room(questions).total(images)
+    estimate = held + critic.memory_estimate(questions).total(images)
     step = sorted(b - a for a, b in zip(times[-STEPS // 2 :], times[-STEPS // 2 + 1 :], strict=False))
     return {"peak_gb": most / 1e9, "estimate_gb": estimate / 1e9, "step_ms": 1000 * step[len(step) // 2]}
 

@@ -34,6 +34,7 @@ from _reference import processor
 
 from rr_models.critics.base import Question
 from rr_models.critics.local import LocalCritic, load
+from rr_models.critics.options import JudgeOptions
 from rr_models.engine.engine import Engine
 from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
@@ -93,7 +94,7 @@ def main() -> None:
 
 def compare(critic: LocalCritic, task: str, args) -> dict:
     """All figures of a task: `alone` once, then the other ways for each number of candidates."""
-    see = processor(critic.layout.preprocessing)
+    see = processor(critic.preprocessing)
     answers: list[list[int]] = []
     few = asked(task, args.alone, args.side)
     each, peak = timed(critic, lambda: answers.extend(reference(critic, [q], see)[0] for q in few))
@@ -108,7 +109,7 @@ def compare(critic: LocalCritic, task: str, args) -> dict:
 
 
 def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, tokens: int) -> dict:
-    questions, see = asked(task, candidates, args.side), processor(critic.layout.preprocessing)
+    questions, see = asked(task, candidates, args.side), processor(critic.preprocessing)
     figures = {}
     if candidates > 1 and "batch" in args.ways:
         batch, peak = timed(critic, lambda: reference(critic, questions, see))
@@ -117,7 +118,7 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
     for detail in ("full", "scores"):
         if detail not in args.ways:
             continue
-        graphs = {"graphs": False} if args.eager else {}
+        graphs = {"cuda_graphs": False} if args.eager else {}
         judge = partial(critic.judge, questions, detail=detail, batch_size=candidates, **graphs)
         lead(critic)  # start again with an empty encoder cache
         found: list = []
@@ -125,8 +126,8 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
         if detail == "full":  # the same answers, token for token
             critics = [critique.source["tokens"] for critique in found]
             assert critics == [tokens - 1] * candidates, critics
-        work = critic.writer.work
-        share = sum(job.completion.forwards for job in critic.writer.jobs) / candidates
+        work = critic.generator.stats
+        share = sum(job.completion.forwards for job in critic.generator.jobs) / candidates
         say(row(detail, seconds, alone / seconds, peak, work.forwards, work.tokens, work.said))
         figures[f"ratio_{task}_{candidates}_{detail}"] = alone / seconds
         figures[f"forwards_share_{task}_{detail}"] = share / tokens
@@ -149,7 +150,7 @@ def row(
 
 
 def preprocessing(critic: LocalCritic) -> float:
-    how = critic.layout.preprocessing
+    how = critic.preprocessing
     images = [question.images[0] for question in asked("t2i", 8, SIDE)]
     see, device = processor(how), critic.model.device
 
@@ -180,12 +181,12 @@ def watching(critic: LocalCritic, side: int) -> float:
             super().run(*others, timed_on_step)
 
     engine, questions = critic.engine, asked("t2i", 4, side)
-    critic.writer.engine = Timed(critic.model)
+    critic.generator.engine = Timed(critic.model)
     try:
-        options = {"detail": "scores", "watch": lambda done, total: None}
-        seconds = timed(critic, lambda: critic.judge(questions, **options))[0]
+        options = JudgeOptions(detail="scores")
+        seconds = timed(critic, lambda: critic.judge(questions, options, lambda done, total: None))[0]
     finally:
-        critic.writer.engine = engine
+        critic.generator.engine = engine
     return spent / seconds
 
 
@@ -211,9 +212,9 @@ def profile(critic: LocalCritic, questions: list[Question]) -> None:
     options = {
         "detail": "scores",
         "batch_size": len(questions),
-        "graphs": False,
+        "cuda_graphs": False,
     }  # a graph cannot be timed inside
-    whole = timed(critic, lambda: critic.judge(questions, **options))[0]
+    whole = timed(critic, lambda: critic.judge(questions, JudgeOptions(**options)))[0]
     say(f"\n{len(questions)} candidates, scores only: {whole:.1f} s\n")
     for name, times in sorted(spent.items(), key=lambda part: -sum(part[1])):
         say(f"{name:28}{len(times):6} times{1000 * sum(times) / len(times):9.1f} ms{sum(times) / whole:7.1%}")

@@ -63,7 +63,7 @@ def whole(critic: LocalCritic, n: int) -> dict:
         ]
         watch = progress("random critiques", len(questions))
         wishes = {"temperature": temperature, "max_new_tokens": LIMIT, "batch_size": 32}
-        found += critic.judge(questions, watch=watch, **wishes)
+        found += critic.judge(questions, JudgeOptions(**wishes), on_progress=watch)
         print(file=sys.stderr)
     return {
         "complete": sum(critique.status == COMPLETE for critique in found) / len(found),
@@ -76,16 +76,17 @@ def equal(critic: LocalCritic, n: int) -> dict:
     rng = random.Random("guided")
     for task in cases.TASKS:
         questions = [question(cases.random_case(rng, task, test=True), rng) for _ in range(n // 2)]
-        free = critic.judge(questions, guided=False)
+        free = critic.judge(questions, JudgeOptions(constrained=False))
         own, guided = own + free, guided + critic.judge(questions)
         tokens = sum(critique.source["tokens"] + 1 for critique in free)  # the end token too
         for detail in (FULL, SCORES):
-            answers = critic.writer.write(
-                questions, critic._hashes(questions), JudgeOptions(detail=detail), None
+            generator = critic.generator
+            answers = generator.generate(
+                questions, generator.prompt_builder(), JudgeOptions(detail=detail), None
             )
-            forwards = sum(several[0].job.completion.forwards for several in answers)
-            texts = [text for several in answers for text in several[0].record.texts.values()]
-            words = sum(len(critic.writer.lexicon.encode(text)) for text in texts)
+            forwards = sum(several[0].request.completion.forwards for several in answers)
+            texts = [text for several in answers for text in several[0].trace.texts.values()]
+            words = sum(len(generator.tokens.encode(text)) for text in texts)
             figures[f"forwards_share_{task}_{detail}"] = forwards / tokens
             figures[f"text_share_{task}_{detail}"] = words / tokens
     good = [(a.text, b.text) for a, b in zip(own, guided, strict=True) if a.status == COMPLETE]

@@ -25,6 +25,7 @@ from _common import close, progress
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC
 from rr_models.critics.base import Question
 from rr_models.critics.local import load
+from rr_models.critics.options import JudgeOptions
 from rr_models.images import from_pil
 from rr_models.loop import settings as loop_settings
 from rr_models.loop import state as loop_state
@@ -82,7 +83,9 @@ class Judge:
         questions = [
             Question("t2i", request, (from_pil(draw(image, 256, seed)),)) for request, image, seed in new
         ]
-        answers = self.critic.judge(questions, batch_size=self.batch, watch=progress("critiques", len(new)))
+        answers = self.critic.judge(
+            questions, JudgeOptions(batch_size=self.batch), on_progress=progress("critiques", len(new))
+        )
         self.known |= zip(new, answers, strict=True)
         return [self.known[ask] for ask in inputs]
 

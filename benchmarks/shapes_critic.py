@@ -26,6 +26,7 @@ from _common import close, progress, spearman
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC
 from rr_models.critics.base import Question
 from rr_models.critics.local import load
+from rr_models.critics.options import JudgeOptions
 from rr_models.images import from_pil
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
@@ -54,9 +55,8 @@ def main() -> None:
     began = time.perf_counter()
     critiques = critic.judge(
         [question(case, rng) for case in drawn],
-        batch_size=args.batch,
-        guided=False,  # free answers: constrained ones are always complete
-        watch=progress("critiques", len(drawn)),
+        JudgeOptions(batch_size=args.batch, constrained=False),
+        on_progress=progress("critiques", len(drawn)),
     )
     seconds = time.perf_counter() - began
     print(file=sys.stderr)

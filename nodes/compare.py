@@ -8,18 +8,19 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph import ExecutionBlocker
 
+from ..rr_models.critics import judging
+from ..rr_models.critics.base import Critic
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.from_trace import WRITTEN
+from ..rr_models.critics.judging import AUTO
 from ..rr_models.judgement.answer_format import DETAILS, FULL
 from ..rr_models.judgement.critique import report
-from ..rr_models.judgement.task import Task
 from ..rr_models.judgement.verdict import B
 from .common import display
 from .common.batches import batch_size
 from .common.critique_cache import cached
 from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
-from .common.model_memory import ManagedCritic
-from .common.pairwise import AUTO, chosen, comparison_input, tie_margin_input
+from .common.pairwise import comparison_input, tie_margin_input
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CriticSocket, VerdictSocket, number
 
@@ -127,7 +128,7 @@ class RationalRewardsCompare(io.ComfyNode):
     @with_round_in_errors
     def execute(
         cls,
-        critic: ManagedCritic,
+        critic: Critic,
         image_a: torch.Tensor,
         image_b: torch.Tensor,
         request: str,
@@ -151,26 +152,25 @@ class RationalRewardsCompare(io.ComfyNode):
         if source_image is not None:
             batch_size(source_image, "source_image")
             sources = list(source_image)
-        judge = cached(critic, use_cache)
-        verdict = judge.compare(
+        verdict = judging.compare(
+            cached(critic, use_cache),
             image_a[0],
             image_b[0],
             request,
-            Task.of(sources=bool(sources), pair=True),
-            sources=sources,
-            how=chosen(comparison, critic),
-            tie=tie_margin,
+            sources,
+            comparison=comparison,
+            tie_margin=tie_margin,
+            on_progress=display.live_progress(critic),
             temperature=temperature,
             seed=seed,
             max_new_tokens=max_new_tokens,
-            guided=constrained,
+            constrained=constrained,
             detail=detail,
             score_mode=score_mode,
-            watch=display.watch(critic),
         )
         told = report(verdict)
         if CACHED in verdict.source:
-            told += "\n\n---\n\nRemembered from before, not compared anew."
+            told += "\n\n---\n\nFrom the cache."
         best = image_b if verdict.winner == B else image_a
         if verdict.winner is None:
             log.warning("%s could not tell which is better: %s", critic.name, verdict.scores_line())

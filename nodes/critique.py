@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 import torch
 from comfy_api.latest import io
 
+from ..rr_models.critics import judging
+from ..rr_models.critics.base import Critic
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.from_trace import WRITTEN
-from ..rr_models.critics.local import CRITIQUE_DETAILS
-from ..rr_models.errors import CriticError
+from ..rr_models.critics.options import CRITIQUE_DETAILS
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement import critique as data
 from ..rr_models.judgement.answer_format import FULL
@@ -21,11 +20,8 @@ from .common import display
 from .common.batches import batch_size
 from .common.critique_cache import cached
 from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
-from .common.model_memory import ManagedCritic
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
-
-log = logging.getLogger(__name__)
 
 TASKS = {"text to image": Task.T2I, "edit": Task.EDIT}
 NUMBERS = RATIONAL_REWARDS.edit
@@ -147,7 +143,7 @@ class RationalRewardsCritique(io.ComfyNode):
     @with_round_in_errors
     def execute(
         cls,
-        critic: ManagedCritic,
+        critic: Critic,
         image: torch.Tensor,
         request: str,
         source_image: torch.Tensor | None = None,
@@ -169,31 +165,24 @@ class RationalRewardsCritique(io.ComfyNode):
             )
         kind = TASKS.get(task) or Task.of(sources=source_image is not None)
         sources = _sources(kind, source_image)
-        judge = cached(critic, use_cache)
-        try:
-            critiques = tuple(
-                judge.critique(
-                    list(image),
-                    request,
-                    kind,
-                    sources=sources,
-                    temperature=temperature,
-                    seed=seed,
-                    max_new_tokens=max_new_tokens,
-                    weights=aspect_numbers.weights(weights),
-                    guided=constrained,
-                    detail=detail,
-                    score_mode=score_mode,
-                    samples=samples,
-                    watch=display.watch(critic),
-                )
+        critiques = tuple(
+            judging.try_critique(
+                cached(critic, use_cache),
+                image,
+                request,
+                sources,
+                kind,
+                weights=aspect_numbers.weights(weights),
+                on_progress=display.live_progress(critic),
+                temperature=temperature,
+                seed=seed,
+                max_new_tokens=max_new_tokens,
+                constrained=constrained,
+                detail=detail,
+                score_mode=score_mode,
+                samples=samples,
             )
-        except CriticError as error:
-            # A loop must still be able to hand out its best picture, so this is an answer without scores.
-            log.error("%s could not judge: %s", critic.name, error)
-            aspects, scale = critic.profile.aspects(kind), critic.profile.scale
-            failed = data.unjudged(kind, request, aspects, str(error), critic.name, scale)
-            critiques = (failed,) * len(image)
+        )
         order = rank(critiques)
         best = critiques[order[0]]
         return io.NodeOutput(
@@ -204,7 +193,7 @@ class RationalRewardsCritique(io.ComfyNode):
                 for aspect in NUMBERS
             ),
             best.refined_request,
-            "\n\n---\n\n".join(filter(None, [report(critiques, order), _remembered(critiques)])),
+            "\n\n---\n\n".join(filter(None, [report(critiques, order), _cached_note(critiques)])),
             ui=display.critiques(critiques, order),
         )
 
@@ -218,12 +207,10 @@ def report(critiques: tuple[data.Critique, ...], order: tuple[int, ...]) -> str:
     return "\n\n---\n\n".join(parts)
 
 
-def _remembered(critiques: tuple[data.Critique, ...]) -> str:
+def _cached_note(critiques: tuple[data.Critique, ...]) -> str:
     """How many were not judged now, if any."""
     known = sum(CACHED in critique.source for critique in critiques)
-    return (
-        f"{known} of {len(critiques)} critique(s) remembered from before, not judged anew." if known else ""
-    )
+    return f"{known} of {len(critiques)} critique(s) from the cache." if known else ""
 
 
 def _sources(kind: Task, source_image: torch.Tensor | None) -> list[torch.Tensor]:

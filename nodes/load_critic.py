@@ -19,11 +19,11 @@ from .common.display import tell
 from .common.model_memory import (
     AUTO,
     KEEP,
-    ManagedCritic,
     critic_device,
     critic_precision,
     devices,
-    progress_watch,
+    manage,
+    node_progress,
 )
 from .common.socket_types import CATEGORY, CriticSocket
 
@@ -169,7 +169,7 @@ class RationalRewardsLoadCritic(io.ComfyNode):
 
         def fetch(known: catalog.Checkpoint, home: Path) -> None:
             tell(f"Downloading {known.repository} ({known.size / 1e9:.1f} GB) into {home}", node)
-            download(known, home, progress_watch())
+            download(known, home, node_progress())
 
         target = critic_device(device)
         name, place = _place(model, folder, download_if_missing, fetch)
@@ -178,7 +178,7 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         kept = critic_precision(precision, target, place)
         tell(f"{name}: {kept}", node)
         critic = local.prepare(place, target, kept, max_pixels, name=name, wording=wording)
-        return io.NodeOutput(ManagedCritic(critic, target, keep_loaded))
+        return io.NodeOutput(manage(critic, target, keep_loaded))
 
 
 def _options() -> list[str]:

@@ -3,19 +3,21 @@ them."""
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 
 import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models.errors import CriticError
+from ..rr_models.critics.base import Critic
+from ..rr_models.critics.pairwise import break_ties
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import Critique
-from ..rr_models.judgement.ranking import DUEL, EARLIER, OVERALL, TIE_BREAKS, RankBy, pick, rank, tied
+from ..rr_models.judgement.ranking import DUEL, EARLIER, OVERALL, TIE_BREAKS, RankBy, pick, rank
+from .common.critique_cache import cached
+from .common.display import tell
 from .common.image_items import (
-    ImageItem,
     aligned_outputs,
     collect,
     group_items,
@@ -24,12 +26,9 @@ from .common.image_items import (
     provenance_inputs,
     single_value,
 )
-from .common.model_memory import ManagedCritic
-from .common.pairwise import Ring
+from .common.model_memory import node_progress
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
-
-log = logging.getLogger(__name__)
 
 ALL, EACH = "all images", "each batch"
 
@@ -177,7 +176,7 @@ class RationalRewardsPickBest(io.ComfyNode):
         as_list: list[bool] = (False,),
         prompts: list[str] | None = None,
         seeds: list[int] | None = None,
-        critic: list[ManagedCritic] | None = None,
+        critic: list[Critic] | None = None,
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
         order = RankBy(
@@ -199,8 +198,17 @@ class RationalRewardsPickBest(io.ComfyNode):
             judged = [entry.critique for entry in pool]
             ranked, notes = rank(judged, order), []
             if order.tie_break == DUEL:
-                ring = (critic[0], sources, cls.hidden.unique_id)
-                ranked, notes = _settled(pool, ranked, single_value(count, "count"), order, *ring)
+                ranked, notes = break_ties(
+                    cached(critic[0]),
+                    [entry.image[0] for entry in pool],
+                    judged,
+                    ranked,
+                    single_value(count, "count"),
+                    order,
+                    sources,
+                    announce=partial(tell, node=cls.hidden.unique_id),
+                    on_progress=node_progress(),
+                )
             least = single_value(threshold, "threshold") or None
             picked = pick(judged, single_value(count, "count"), order, least, ranked)
             kept, rest = ([pool[index] for index in part] for part in (picked.kept, picked.rest))
@@ -239,40 +247,3 @@ def _nothing(critiques: list[Critique], threshold: float | None) -> str:
         f"Pick Best keeps none of {len(critiques)} picture(s): none could be judged. The critic says: "
         f"{notes[0] if notes else critiques[0].status}"
     )
-
-
-def _settled(
-    pool: list[ImageItem],
-    ranked: tuple[int, ...],
-    count: int,
-    order: RankBy,
-    critic: ManagedCritic,
-    sources: list[torch.Tensor],
-    node: str,
-) -> tuple[list[int], list[str]]:
-    """The ranking with those that share a score put in the order in which duels leave them, as far as it
-    bears on what is kept; and what to tell of it."""
-    settled, notes = list(ranked), []
-    for equals in tied([entry.critique for entry in pool], ranked, count, order):
-        asked = pool[equals[0]].critique
-        names = ", ".join(str(index + 1) for index in equals)
-        if any(pool[index].critique.request != asked.request for index in equals):
-            notes.append(
-                f"Images {names} share a score but not their request, so the earlier one is in front."
-            )
-            continue
-        start = settled.index(equals[0])
-        places = min(len(equals), count - start)
-        ring = Ring(critic, asked.request, sources)
-        try:
-            ranking, told = ring.fight([pool[i].image[0] for i in equals], places, node=node, names=equals)
-        except CriticError as error:
-            log.error("Pick Best: %s", error)
-            notes.append(
-                f"Images {names} share a score; the duel failed, so the earlier one is in front: {error}"
-            )
-            continue
-        settled[start : start + len(equals)] = [equals[place] for place in ranking]
-        notes.append(f"Images {names} share a score. {ring.cost(len(equals), places)}. In their order:")
-        notes += told
-    return settled, notes

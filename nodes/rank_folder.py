@@ -12,14 +12,15 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models import images, rank_folder
+from ..rr_models.critics.base import Critic
+from ..rr_models.critics.cached import CachedCritic
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.answer_format import DETAILS, SCORES
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import COMPLETE
 from ..rr_models.judgement.ranking import OVERALL, RankBy
-from .common.critique_cache import with_memory
 from .common.display import tell
-from .common.model_memory import ManagedCritic, progress_watch
+from .common.model_memory import node_progress
 from .common.socket_types import CATEGORY, CriticSocket
 
 
@@ -124,7 +125,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        critic: ManagedCritic,
+        critic: Critic,
         folder: str,
         request: str,
         rank_by: str = OVERALL,
@@ -141,16 +142,16 @@ class RationalRewardsRankFolder(io.ComfyNode):
         place = home / Path(folder.strip()).expanduser()
         name = re.sub(r"[^\w.-]+", "_", place.name) or "folder"
         out = home / (results.strip() or f"RationalRewards/ranking_{name}")
-        move = progress_watch()
+        move = node_progress()
 
         def on_progress(done: int, total: int, left: float | None) -> None:
             move(done, total)
             tell(f"{done} of {total}{rank_folder.time_left(left)}", cls.hidden.unique_id)
 
-        def watch(*_: object) -> None:
+        def stop_if_interrupted(*_: object) -> None:
             management.throw_exception_if_processing_interrupted()
 
-        judge = with_memory(critic, rank_folder.cache_in(out))
+        judge = CachedCritic(critic, rank_folder.cache_in(out))
         ranking = rank_folder.rank_folder(
             place,
             judge,
@@ -160,8 +161,8 @@ class RationalRewardsRankFolder(io.ComfyNode):
             recursive=recursive,
             best_files=best_files,
             count=count,
-            on_progress=on_progress,
-            watch=watch,
+            on_image=on_progress,
+            on_progress=stop_if_interrupted,
             detail=detail,
             max_new_tokens=2048,
         )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from comfy_api.latest import io
 
+from ..rr_models.critics.base import Critic
+from ..rr_models.critics.judging import AUTO
+from ..rr_models.critics.pairwise import PairwiseJudge
 from ..rr_models.judgement.tournament import FORMATS, KNOCKOUT
+from .common.critique_cache import cached
+from .common.display import tell
 from .common.image_items import (
     aligned_outputs,
     collect,
@@ -15,8 +22,8 @@ from .common.image_items import (
     provenance_inputs,
     single_value,
 )
-from .common.model_memory import ManagedCritic
-from .common.pairwise import AUTO, Ring, comparison_input, tie_margin_input
+from .common.model_memory import node_progress
+from .common.pairwise import comparison_input, tie_margin_input
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CriticSocket
 
@@ -99,7 +106,7 @@ class RationalRewardsTournament(io.ComfyNode):
     @with_round_in_errors
     def execute(
         cls,
-        critic: list[ManagedCritic],
+        critic: list[Critic],
         image: list[torch.Tensor],
         request: list[str],
         count: list[int],
@@ -117,16 +124,20 @@ class RationalRewardsTournament(io.ComfyNode):
             raise ValueError("request is empty: write what the pictures should show.")
         every = collect(image, None, latent, mask, prompts, seeds)
         sources = [picture for batch in source_image or () for picture in batch]
-        ring = Ring(
-            critic[0],
+        judge = PairwiseJudge(
+            cached(critic[0]),
             asked,
             sources,
             single_value(comparison, "comparison"),
             single_value(tie_margin, "tie_margin"),
         )
         places = min(single_value(count, "count"), len(every))
-        ranking, told = ring.fight(
-            [entry.image[0] for entry in every], places, form, node=cls.hidden.unique_id
+        ranking, told = judge.rank(
+            [entry.image[0] for entry in every],
+            places,
+            form,
+            announce=partial(tell, node=cls.hidden.unique_id),
+            on_progress=node_progress(),
         )
         kept, rest = ranking[:places], ranking[places:]
         single = len(image) > 1  # what came as a list goes out as one
@@ -135,7 +146,7 @@ class RationalRewardsTournament(io.ComfyNode):
             for part in (kept, rest)
         )
         order = ", ".join(str(index + 1) for index in kept)
-        report = "\n".join([f"{ring.cost(len(every), places, form)}.", *told, f"Kept, best first: {order}."])
+        report = "\n".join([f"{judge.cost(len(every), places, form)}.", *told, f"Kept, best first: {order}."])
         return io.NodeOutput(
             best["image"],
             others["image"],

@@ -24,8 +24,10 @@ from typing import Any, BinaryIO
 import torch
 from PIL import Image
 
+from .critics.base import Critic
 from .critics.cached import CACHED
 from .critics.disk_cache import DiskCache
+from .critics.judging import critique
 from .errors import first_line
 from .files import replacing
 from .images import from_pil
@@ -42,7 +44,7 @@ CACHE = "cache"
 """The folder of the critiques, in the results folder."""
 _UNLIMITED = 1 << 60  # bytes: a folder's critiques are never evicted
 
-OnProgress = Callable[[int, int, "float | None"], None]
+OnImage = Callable[[int, int, "float | None"], None]
 """(images done, all images, seconds left or None)"""
 
 
@@ -94,7 +96,7 @@ def cache_in(out: Path) -> DiskCache:
 
 def rank_folder(
     folder: Path,
-    critic: Any,
+    critic: Critic,
     out: Path,
     request: str = "",
     order: RankBy | None = None,
@@ -103,13 +105,13 @@ def rank_folder(
     best_files: str = NONE,
     count: int = 10,
     chunk_size: int = 8,
-    on_progress: OnProgress | None = None,
+    on_image: OnImage | None = None,
     **options: Any,
 ) -> FolderRanking:
     """Judge all images in `folder` and write the ranking to `out`.
 
     An image's request is `request` or, if that is empty, a .txt beside it or its own metadata. `best_files`
-    copies or links the `count` best into `out`/best. `on_progress` is called after every `chunk_size`
+    copies or links the `count` best into `out`/best. `on_image` is called after every `chunk_size`
     images, which are in memory at once; if it raises, the work ends, after the results so far are written.
     `options` go to the critic. ValueError for a folder that does not exist or holds no image, and for
     options out of range.
@@ -129,7 +131,7 @@ def rank_folder(
     with tempfile.TemporaryFile(dir=out) as journal:
         readable = _readable(files, folder, request, ranking.skipped)
         try:
-            _judge(readable, len(files), critic, order, ranking, journal, chunk_size, on_progress, options)
+            _judge(readable, len(files), critic, order, ranking, journal, chunk_size, on_image, options)
         finally:
             ranking.images.sort(key=lambda image: sort_key(image.status, image.score))
             _write(ranking, out, journal)
@@ -152,29 +154,29 @@ def image_files(folder: Path, out: Path, recursive: bool) -> list[Path]:
 def _judge(
     readable: Iterator[tuple[str, str, torch.Tensor]],
     total: int,
-    critic: Any,
+    critic: Critic,
     order: RankBy,
     ranking: FolderRanking,
     journal: BinaryIO,
     chunk_size: int,
-    on_progress: OnProgress | None,
+    on_image: OnImage | None,
     options: dict,
 ) -> None:
     start = time.monotonic()
-    on_progress = on_progress or (lambda done, total, left: None)
-    on_progress(0, total, None)
+    on_image = on_image or (lambda done, total, left: None)
+    on_image(0, total, None)
     for request, group in groupby(readable, key=lambda image: image[1]):
         while batch := list(islice(group, chunk_size)):
-            critiques = critic.critique([pixels for _, _, pixels in batch], request, **options)
-            for (file, _, _), critique in zip(batch, critiques, strict=True):
-                cached = CACHED in critique.source
+            critiques = critique(critic, [pixels for _, _, pixels in batch], request, **options)
+            for (file, _, _), judgement in zip(batch, critiques, strict=True):
+                cached = CACHED in judgement.source
                 ranking.cached += cached
                 ranking.judged += not cached
-                ranking.images.append(_ranked(file, critique, order, journal))
+                ranking.images.append(_ranked(file, judgement, order, journal))
             done = len(ranking.images) + len(ranking.skipped)
             seconds_per_image = (time.monotonic() - start) / done
-            on_progress(done, total, seconds_per_image * (total - done))
-    on_progress(total, total, 0.0)
+            on_image(done, total, seconds_per_image * (total - done))
+    on_image(total, total, 0.0)
 
 
 def _readable(

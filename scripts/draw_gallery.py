@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 from rr_models import refine, scorecard  # noqa: E402
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC  # noqa: E402
-from rr_models.critics.local import ONE_BY_ONE, load  # noqa: E402
+from rr_models.critics.judging import INDEPENDENT, compare, critique  # noqa: E402
+from rr_models.critics.local import load  # noqa: E402
 from rr_models.images import from_pil  # noqa: E402
 from rr_models.loop.settings import LoopSettings  # noqa: E402
 from rr_models.loop.state import State  # noqa: E402
@@ -45,7 +46,7 @@ def critic():
 
 
 def judge(images: list[Image.Image], request: str, **options) -> list:
-    return critic().critique([from_pil(image) for image in images], request, **options)
+    return critique(critic(), [from_pil(image) for image in images], request, **options)
 
 
 def single() -> Image.Image:
@@ -86,7 +87,7 @@ def incomplete() -> Image.Image:
 def pair() -> Image.Image:
     images = [generate(REQUEST, seed, 320) for seed in (305, 301)]
     a, b = (from_pil(image) for image in images)
-    return scorecard.draw(critic().compare(a, b, REQUEST, how=ONE_BY_ONE), images)
+    return scorecard.draw(compare(critic(), a, b, REQUEST, comparison=INDEPENDENT), images)
 
 
 def edit() -> Image.Image:

@@ -11,10 +11,11 @@ from rr_tests import tiny
 from rr_models import LoopSettings, refine
 from rr_models.critics.cached import CachedCritic
 from rr_models.critics.disk_cache import DiskCache
+from rr_models.critics.judging import critique
 from rr_models.critics.local import LocalCritic, load
 from rr_models.judgement.critique import COMPLETE, INCOMPLETE, REFUSED, TRUNCATED, report
 
-SHORT = {"guided": False, "max_new_tokens": 200}
+SHORT = {"constrained": False, "max_new_tokens": 200}
 """Of random weights, a free answer holds no score."""
 
 
@@ -29,32 +30,34 @@ def pictures(count: int) -> list[torch.Tensor]:
 
 @pytest.mark.slow
 def test_the_second_answer_is_whole_and_says_that_it_is_the_second(critic, caplog):
-    (found,) = critic.critique(pictures(1), "a cat", **SHORT)
-    assert found.status == COMPLETE and found.source["asked"] == 2 and found.source["guided"]
-    assert "asked twice: the first answer, not guided, was" in report(found)
+    (found,) = critique(critic, pictures(1), "a cat", **SHORT)
+    assert found.status == COMPLETE and found.source["attempts"] == 2 and found.source["constrained"]
+    assert "asked twice: the first answer, not constrained, was" in report(found)
     assert "(no Text Faithfulness" in found.notes[-1] and "1 of 1 answers lack a score" in caplog.text
-    alone = critic.critique(pictures(1), "a cat", **SHORT | {"guided": True})
-    assert found.text == alone[0].text and "asked" not in alone[0].source
+    alone = critique(critic, pictures(1), "a cat", **SHORT | {"constrained": True})
+    assert found.text == alone[0].text and "attempts" not in alone[0].source
 
 
 def test_it_can_be_switched_off_and_judge_has_it_off(critic):
-    (found,) = critic.critique(pictures(1), "a cat", ask_again=False, **SHORT)
-    assert found.status in (INCOMPLETE, TRUNCATED) and "asked" not in found.source
+    (found,) = critique(critic, pictures(1), "a cat", ask_again=False, **SHORT)
+    assert found.status in (INCOMPLETE, TRUNCATED) and "attempts" not in found.source
 
 
 @pytest.mark.slow
 def test_scores_of_all_and_one_in_full(critic):
-    found = critic.critique(pictures(2), "a cat", detail="best", **SHORT | {"max_new_tokens": 400})
-    assert [one.status for one in found] == [COMPLETE] * 2 and all(one.source["asked"] == 2 for one in found)
+    found = critique(critic, pictures(2), "a cat", detail="best", **SHORT | {"max_new_tokens": 400})
+    assert [one.status for one in found] == [COMPLETE] * 2 and all(
+        one.source["attempts"] == 2 for one in found
+    )
 
 
 def test_it_is_remembered_apart(critic, tmp_path):
     memory = CachedCritic(critic, DiskCache(tmp_path))
-    memory.critique(pictures(1), "a cat", **SHORT)
-    (again,) = memory.critique(pictures(1), "a cat", **SHORT)
-    assert memory.remembered == 1 and again.source["asked"] == 2
-    (once,) = memory.critique(pictures(1), "a cat", ask_again=False, **SHORT)
-    assert memory.remembered == 0 and once.overall is None
+    critique(memory, pictures(1), "a cat", **SHORT)
+    (again,) = critique(memory, pictures(1), "a cat", **SHORT)
+    assert memory.cache_hits == 2 and again.source["attempts"] == 2
+    (once,) = critique(memory, pictures(1), "a cat", ask_again=False, **SHORT)
+    assert memory.cache_hits == 2 and once.overall is None
 
 
 @pytest.mark.slow
@@ -64,7 +67,7 @@ def test_a_loop_goes_on_where_it_would_have_ended(critic):
 
     two = LoopSettings(rounds=2, threshold=4.0, seed_policy="new", patience=0)
     state = refine(grey, critic, "a cat", settings=two, **SHORT)
-    assert len(state.history) == 2 and state.best.critique.source["asked"] == 2
+    assert len(state.history) == 2 and state.best.critique.source["attempts"] == 2
     ended = refine(grey, critic, "a cat", settings=two, ask_again=False, **SHORT)
     assert len(ended.history) == 1 and "The critique of round 1 is" in ended.stop_text
 
@@ -78,21 +81,21 @@ def test_no_question_is_asked_more_than_twice(critic, first, second, guided, ask
     """What the critic answers is given here; what is asked, in which form and how often is not."""
     asked = []
 
-    def judge(questions, wish, weights, watch):
-        asked.append(([id(question.images[0]) for question in questions], wish.guided))
-        told = first if len(asked) == 1 else second
-        return [(None, _answer(told[place % len(told)])) for place in range(len(questions))]
+    def judge(questions, options, on_progress=None):
+        asked.append(([id(question.images[0].pixels) for question in questions], options.constrained))
+        answers = first if len(asked) == 1 else second
+        return [_answer(answers[index % len(answers)]) for index in range(len(questions))]
 
     images = pictures(len(first))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(critic, "_judge", judge)
-        found = critic.critique(images, "a cat", guided=guided, ask_again=ask_again)
+        patch.setattr(critic, "judge", judge)
+        found = critique(critic, images, "a cat", constrained=guided, ask_again=ask_again)
     lacking = [at for at, status in enumerate(first) if status in (INCOMPLETE, TRUNCATED)]
     again = lacking if ask_again and not guided else []
     assert asked[0] == ([id(image) for image in images], guided)
     assert asked[1:] == ([([id(images[at]) for at in again], True)] if again else [])
     for at, one in enumerate(found):
-        assert ("asked" in one.source) == (at in again)
+        assert ("attempts" in one.source) == (at in again)
         expected = second[again.index(at) % len(second)] if at in again else first[at]
         assert one.status == expected
 

@@ -77,7 +77,7 @@ def loaded() -> list:
 
 
 def on_meta(critic) -> bool:
-    return all(parameter.is_meta for parameter in critic.critic.model.parameters())
+    return all(parameter.is_meta for parameter in critic.model.parameters())
 
 
 def reads(core, monkeypatch) -> list[str]:
@@ -100,8 +100,8 @@ def test_used_evicted_by_another_model_used_again_unloaded(core, monkeypatch):
     opened, executor = reads(core, monkeypatch), core.executor()
     run = core.run(judged(), executor)
     critic = run.value("critic")
-    size = critic.patcher.model_size()
-    assert loaded() == [critic.patcher] and critic.patcher.loaded_size() == size > 0
+    size = critic.residency.patcher.model_size()
+    assert loaded() == [critic.residency.patcher] and critic.residency.patcher.loaded_size() == size > 0
     assert not on_meta(critic) and len(opened) == 1
     first = run.value("judge")[0].text
 
@@ -111,11 +111,11 @@ def test_used_evicted_by_another_model_used_again_unloaded(core, monkeypatch):
     other = another_model(64_000_000 - size // 2)
     management.load_models_gpu([other])
     assert loaded() == [other] and on_meta(critic), "the other model got no room"
-    assert critic.patcher.loaded_size() == 0 and critic.critic.weights.device is None
+    assert critic.residency.patcher.loaded_size() == 0 and critic.weights.device is None
 
     again = core.run(judged(seed=1), executor)
     assert again.success and again.value("critic") is critic and len(opened) == 2
-    assert critic.patcher in loaded() and not on_meta(critic) and other.loaded_size() == 0
+    assert critic.residency.patcher in loaded() and not on_meta(critic) and other.loaded_size() == 0
     assert again.value("judge")[0].text == first, "the same weights answer alike"
 
     management.free_memory(1e30, CARD)
@@ -128,20 +128,23 @@ def test_what_is_kept_between_calls_counts_as_loaded_and_goes_first(core):
     executor = core.executor()
     run = core.run(judged(), executor)
     critic = run.value("critic")
-    kept, weights = critic.critic.engine.nbytes, critic.critic.weights.size
-    assert kept > 0 and critic.patcher.loaded_size() == critic.patcher.model_size() == weights + kept
+    kept, weights = critic.engine.nbytes, critic.weights.size
+    assert (
+        kept > 0
+        and critic.residency.patcher.loaded_size() == critic.residency.patcher.model_size() == weights + kept
+    )
 
     other = another_model(int((64_000_000 - weights - kept // 2) / 1.1))  # core asks for 10 % more
     management.load_models_gpu([other])
-    assert loaded() == [other, critic.patcher] and not on_meta(critic), "the weights had room"
-    assert critic.critic.engine.nbytes == 0 and critic.patcher.loaded_size() == weights
+    assert loaded() == [other, critic.residency.patcher] and not on_meta(critic), "the weights had room"
+    assert critic.engine.nbytes == 0 and critic.residency.patcher.loaded_size() == weights
 
     again = core.run(judged(seed=1), executor)
     assert again.success and again.value("judge")[0].text == run.value("judge")[0].text
-    assert critic.critic.engine.nbytes == kept
+    assert critic.engine.nbytes == kept
     management.free_memory(1e30, CARD)
-    assert critic.critic.engine.nbytes == critic.patcher.loaded_size() == 0
-    assert critic.patcher.model_size() == weights
+    assert critic.engine.nbytes == critic.residency.patcher.loaded_size() == 0
+    assert critic.residency.patcher.model_size() == weights
 
 
 def test_always_waits_in_ordinary_memory(core, monkeypatch):
@@ -150,10 +153,10 @@ def test_always_waits_in_ordinary_memory(core, monkeypatch):
     opened, executor = reads(core, monkeypatch), core.executor()
     critic = core.run(judged(keep_loaded="always"), executor).value("critic")
     management.free_memory(1e30, CARD)
-    assert loaded() == [] and critic.critic.weights.device == torch.device("cpu") and not on_meta(critic)
-    assert critic.critic.engine.nbytes == 0
+    assert loaded() == [] and critic.weights.device == torch.device("cpu") and not on_meta(critic)
+    assert critic.engine.nbytes == 0
     assert core.run(judged("a dog", keep_loaded="always"), executor).success
-    assert loaded() == [critic.patcher] and len(opened) == 1
+    assert loaded() == [critic.residency.patcher] and len(opened) == 1
 
 
 def test_never_leaves_after_every_use(core):
@@ -197,7 +200,7 @@ def test_where_memory_runs_out_all_others_leave_and_it_is_tried_once_more(core, 
     management.load_models_gpu([other])
     fails_while_occupied(core, monkeypatch, critic, when, error, lambda: other in loaded())
     run = core.run(judged("another cat", batch=2), executor)
-    assert run.success and loaded() == [critic.patcher], run.complaint
+    assert run.success and loaded() == [critic.residency.patcher], run.complaint
     assert [bool(one.text) for one in run.value("judge")] == [True, True]
 
 
@@ -220,7 +223,7 @@ def test_where_memory_is_too_small_it_says_what_helps_and_leaves_nothing_behind(
 def fails_while_occupied(core, monkeypatch, critic, when, error, occupied):
     """Let memory run out at that point for as long as `occupied` says so."""
     if when == "it judges":
-        place, name = critic.critic.model.lm_head, "forward"
+        place, name = critic.model.lm_head, "forward"
     else:
         place, name = core.library("rr_models.checkpoints.weights"), "_assign"
     real = getattr(place, name)
@@ -237,9 +240,11 @@ def fails_while_occupied(core, monkeypatch, critic, when, error, occupied):
 def test_nothing_keeps_a_critic_alive_that_nobody_wants(core):
     run = core.run(judged())
     critic = run.value("critic")
-    watched = [weakref.ref(part) for part in (critic, critic.patcher, critic.critic, critic.critic.model)]
-    assert loaded() == [critic.patcher]
-    del run, critic
+    watched = [
+        weakref.ref(part) for part in (critic, critic.residency, critic.model, critic.residency.patcher)
+    ]
+    assert loaded() == [critic.residency.patcher]
+    del run, critic, parts
     gc.collect()
     assert [ref() for ref in watched] == [None] * 4
     core.run(judged())
@@ -250,10 +255,10 @@ def test_fifty_loads_and_unloads_leave_memory_as_it_was(core):
     """One lost copy in ten would show."""
     executor, process = core.executor(), psutil.Process()
     critic = core.run(judged(), executor).value("critic")
-    size = critic.patcher.model_size()
+    size = critic.residency.patcher.model_size()
     for cycle in range(60):
-        critic.patcher.detach()
-        critic.patcher.partially_load(CARD)
+        critic.residency.patcher.detach()
+        critic.residency.patcher.partially_load(CARD)
         if cycle == 9:
             gc.collect()
             before = process.memory_info().rss

@@ -12,8 +12,9 @@ import pytest
 from rr_tests import tiny
 from rr_tests.answers import answer
 
-from rr_models.__main__ import ATTENTIONS, main
 from rr_models.checkpoints import hf_config
+from rr_models.cli.common import ATTENTIONS
+from rr_models.cli.main import main
 from rr_models.prompting import rubric
 from rr_models.shapes.generator import generate
 
@@ -92,14 +93,14 @@ def test_a_critic_may_be_named(capsys, pictures, tiny_critic):
     status, out, _ = run(capsys, "critique", *asked, "--critic", "tiny", "--json")
     assert status == 1 and json.loads(out)["images"][0]["source"]["critic"] == "tiny"
     status, _, err = run(capsys, "critique", *asked, "--critic", "other")
-    assert status == 2 and "'other'" in err and "there: tiny" in err
+    assert status == 2 and "'other'" in err and "available: tiny" in err
 
 
 def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, pictures):
-    for options in (["--style", "single"], ["--how", "both-orders"]):
+    for options in (["--style", "single"], ["--comparison", "both-orders"]):
         command = ["compare", *pictures] if "--how" in options else ["critique", pictures[0]]
         status, _, err = run(capsys, *command, "--request", REQUEST, *options)
-        assert status == 2 and "knows no other task, style or aspects" in err
+        assert status == 2 and "cannot judge t2i, nor use another style or other aspects" in err
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,12 @@ def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, pict
         (["critique", "{picture}", "--request", "x", "--device", "abacus"], "'abacus' is not available"),
         (["critique", "{picture}", "--request", "x", "--aspects", "{}/no.json"], "no.json cannot be read"),
         (["critique", "{picture}", "--request", "x", "--template", "{}/no.json"], "no.json"),
-        (["compare", "{picture}", "{picture}", "--request", "x", "--tie", "-1"], "tie must be 0 or more"),
+        (
+            ["compare", "{picture}", "{picture}", "--request", "x", "--tie-margin", "-1"],
+            "tie_margin must be 0 or more",
+        ),
         (["parse", "{}/none.txt"], "none.txt cannot be read"),
-        (["parse", "{picture}"], "is no text in UTF-8"),
+        (["parse", "{picture}"], "is not UTF-8 text"),
         (["messages", "--request", " "], "request is empty"),
         (["messages", "--request", "x", "--model-dir", "{}/none"], "there is no folder"),
         (["messages", "--request", "x", "--task", "edit", "--sources", "0"], "sources must be 1 or more"),

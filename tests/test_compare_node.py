@@ -97,7 +97,7 @@ def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
     tokens = [run.value("compare", 6).source["tokens"] for run in (full, brief)]
     assert tokens[1] < tokens[0] and not math.isnan(brief.value("compare", 2))
     again = core.run(compared("tiny", detail="scores", **pair), keep_cache=True)
-    assert "Remembered from before" in again.value("compare", 5)
+    assert "From the cache" in again.value("compare", 5)
     assert again.value("compare", 2) == brief.value("compare", 2)
     anew = core.run(compared("tiny", detail="scores", use_cache=False, **pair), keep_cache=True)
     assert "Remembered" not in anew.value("compare", 5)
@@ -110,7 +110,7 @@ def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
     [
         ({"request": ""}, "request is empty"),
         ({"image_a": ["two", 0]}, "image_a holds 2 pictures"),
-        ({"comparison": "both orders"}, "compare pictures one by one"),
+        ({"comparison": "both orders"}, "compare images independently"),
     ],
 )
 def test_a_bad_comparison_is_an_error_that_names_it(core, change, said):

@@ -49,9 +49,10 @@ def reference(critic, questions) -> list[list[int]]:
 
 
 def free(critic, questions, **options) -> list[list[int]]:
-    wish = JudgeOptions(guided=False, max_new_tokens=TOKENS, **options)
-    answers = critic.writer.write(questions, critic._hashes(questions), wish, None)
-    return [several[0].job.completion.token_ids for several in answers]
+    free = JudgeOptions(constrained=False, max_new_tokens=TOKENS, **options)
+    generator = critic.generator
+    generations = generator.generate(questions, generator.prompt_builder(), free, None)
+    return [several[0].request.completion.token_ids for several in generations]
 
 
 @pytest.mark.slow
@@ -59,7 +60,7 @@ def free(critic, questions, **options) -> list[list[int]]:
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_free_answers_are_those_of_generate(critic, questions, reference, rows: int, invariant: bool):
     """One at a time, with rows that are reused, and all together; edits share their source."""
-    assert free(critic, questions, batch_size=rows, invariant=invariant) == reference
+    assert free(critic, questions, batch_size=rows, batch_invariant=invariant) == reference
 
 
 def test_the_order_of_questions_does_not_matter(critic, questions, reference):
@@ -69,9 +70,9 @@ def test_the_order_of_questions_does_not_matter(critic, questions, reference):
 @pytest.mark.slow
 def test_constrained_answers_do_not_depend_on_what_shares_the_batch(critic, questions):
     options = {"detail": "scores", "max_new_tokens": 300}
-    together = critic.judge(questions, **options)
-    assert together == critic.judge(questions[::-1], batch_size=3, **options)[::-1]
-    assert together == [critic.judge([question], **options)[0] for question in questions]
+    together = critic.judge(questions, JudgeOptions(**options))
+    assert together == critic.judge(questions[::-1], JudgeOptions(batch_size=3, **options))[::-1]
+    assert together == [critic.judge([question], JudgeOptions(**options))[0] for question in questions]
 
 
 @pytest.mark.slow
@@ -79,16 +80,18 @@ def test_bf16_answers_are_bit_equal_for_any_neighbours(tmp_path, questions):
     """Expected scores have four digits of the probabilities, so they show more than tokens would."""
     critic = local.load(tiny.make(tmp_path / "tiny"), dtype=torch.bfloat16)
     options = {"detail": "scores", "max_new_tokens": 200}
-    together = critic.judge(questions, **options)
-    assert together == critic.judge(questions[::-1], **options)[::-1]
-    assert together == critic.judge(questions, batch_size=3, **options)
-    assert together == [critic.judge([question], **options)[0] for question in questions]
+    together = critic.judge(questions, JudgeOptions(**options))
+    assert together == critic.judge(questions[::-1], JudgeOptions(**options))[::-1]
+    assert together == critic.judge(questions, JudgeOptions(batch_size=3, **options))
+    assert together == [critic.judge([question], JudgeOptions(**options))[0] for question in questions]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_every_constrained_answer_of_a_random_model_is_complete(critic, questions, temperature: float):
-    for found in critic.judge(questions[4:], temperature=temperature, seed=3, max_new_tokens=600):
+    for found in critic.judge(
+        questions[4:], JudgeOptions(temperature=temperature, seed=3, max_new_tokens=600)
+    ):
         assert found.status == COMPLETE
         assert found.source["tokens"] <= 600
         for aspect in found.aspects:
@@ -108,8 +111,8 @@ def test_a_critic_that_keeps_the_format_writes_the_same_with_and_without_constra
         questions.append(
             Question(case.task, case.request, (from_pil(draw(case.rendering, 96, number)),), sources)
         )
-    own = critic.judge(questions, guided=False, invariant=invariant)
-    guided = critic.judge(questions, invariant=invariant, batch_size=4)
+    own = critic.judge(questions, JudgeOptions(constrained=False, batch_invariant=invariant))
+    guided = critic.judge(questions, JudgeOptions(batch_invariant=invariant, batch_size=4))
     assert all(critique.status == COMPLETE for critique in own)
     assert [critique.text for critique in guided] == [critique.text for critique in own]
 
@@ -117,9 +120,9 @@ def test_a_critic_that_keeps_the_format_writes_the_same_with_and_without_constra
 def test_a_source_that_several_edits_share_is_encoded_once(critic, questions):
     edits = [question for question in questions if question.task == "edit"]
     free(critic, edits)
-    assert critic.writer.work.looks <= len(edits) + 1
+    assert critic.generator.stats.encoder_runs <= len(edits) + 1
 
 
 def test_graphs_are_refused_where_there_can_be_none(critic, questions):
-    with pytest.raises(ValueError, match="graphs: they need an NVIDIA card .* cpu and invariant False"):
-        critic.judge(questions[:1], graphs=True)
+    with pytest.raises(ValueError, match="cuda_graphs needs an NVIDIA GPU"):
+        critic.judge(questions[:1], JudgeOptions(cuda_graphs=True))

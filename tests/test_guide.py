@@ -12,6 +12,8 @@ from rr_tests import tiny
 
 from rr_models.critics import answer_program, local
 from rr_models.critics.base import Question
+from rr_models.critics.judging import critique
+from rr_models.critics.options import JudgeOptions
 from rr_models.engine.kv_cache import SCRATCH_COLUMNS
 from rr_models.engine.program import Trie
 from rr_models.engine.sequence import select, tree
@@ -36,7 +38,7 @@ def images() -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("detail", DETAILS)
 def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, images, detail: str):
-    (found,) = critic.critique(images[:1], REQUEST, detail=detail, max_new_tokens=400)
+    (found,) = critique(critic, images[:1], REQUEST, detail=detail, max_new_tokens=400)
     assert found.status == COMPLETE and found.source["tokens"] <= 400
     assert ("# Summary:" in found.text) == (detail != "scores")
     assert ("## Refined Request:" in found.text) == (detail == "full")
@@ -57,7 +59,7 @@ def test_a_constrained_answer_has_the_form_that_servers_are_given(tmp_path, imag
     ]
     options = {"temperature": 1.0, "max_new_tokens": 500}
     for detail in DETAILS:
-        for judgement in critic.judge(questions, detail=detail, **options):
+        for judgement in critic.judge(questions, JudgeOptions(detail=detail, **options)):
             form = AnswerFormat.of(judgement.task, critic.profile, style, detail)
             assert judgement.status == COMPLETE
             # before it may stand an empty thought, and a last score may have ended its line
@@ -66,13 +68,13 @@ def test_a_constrained_answer_has_the_form_that_servers_are_given(tmp_path, imag
 
 
 def test_a_limit_below_the_headings_cuts_off_and_says_so(critic, images):
-    (found,) = critic.critique(images[:1], REQUEST, max_new_tokens=20)
+    (found,) = critique(critic, images[:1], REQUEST, max_new_tokens=20)
     assert found.status == TRUNCATED and found.overall is None and "token limit" in found.notes[-1]
 
 
 def test_the_best_alone_is_written_whole(critic, images):
-    scores = critic.critique(images, REQUEST, detail="scores", max_new_tokens=400)
-    found = critic.critique(images, REQUEST, detail="best", max_new_tokens=400)
+    scores = critique(critic, images, REQUEST, detail="scores", max_new_tokens=400)
+    found = critique(critic, images, REQUEST, detail="best", max_new_tokens=400)
     assert [c.overall for c in found] == [c.overall for c in scores]
     assert [c.source["detail"] for c in found].count("full") == 1
     best = max(found, key=lambda critique: critique.overall)
@@ -81,21 +83,23 @@ def test_the_best_alone_is_written_whole(critic, images):
 
 def test_samples_are_averaged(critic, images):
     options = {"temperature": 1.0, "detail": "scores", "max_new_tokens": 200}
-    (found,) = critic.critique(images[:1], REQUEST, samples=3, **options)
+    (found,) = critique(critic, images[:1], REQUEST, samples=3, **options)
     assert found.status == COMPLETE and "mean of 3 samples" in found.notes[-1]
     with pytest.raises(ValueError, match="temperature"):
-        critic.critique(images[:1], REQUEST, samples=3)
+        critique(critic, images[:1], REQUEST, samples=3)
     with pytest.raises(ValueError, match="samples"):
-        critic.judge([Question("t2i-pair", REQUEST, tuple(images[:2]))], samples=2, temperature=1.0)
+        critic.judge(
+            [Question("t2i-pair", REQUEST, tuple(images[:2]))], JudgeOptions(samples=2, temperature=1.0)
+        )
 
 
 def test_expected_scores_need_guidance(critic, images):
     options = {"score_mode": "expected", "detail": "scores", "max_new_tokens": 200}
-    (found,) = critic.critique(images[:1], REQUEST, **options)
+    (found,) = critique(critic, images[:1], REQUEST, **options)
     scored = [aspect for aspect in found.aspects if aspect.status == SCORED]
     assert scored and all(a.score == a.expected and a.written is not None for a in scored)
-    with pytest.raises(ValueError, match="guided"):
-        critic.critique(images[:1], REQUEST, guided=False, **options)
+    with pytest.raises(ValueError, match="constrained"):
+        critique(critic, images[:1], REQUEST, constrained=False, **options)
 
 
 WORDS = st.dictionaries(
@@ -125,4 +129,4 @@ def test_any_scale_can_be_chosen_from(critic, scale):
     told = answer_program.score_words(scale)
     assert len(told) <= 101 and all(scale[0] <= float(word) <= scale[1] for word in told)
     # what is looked at must fit behind the last column
-    assert len(critic.writer.lexicon.select((*told, NOT_APPLICABLE_TEXT)).trie.fed) <= SCRATCH_COLUMNS
+    assert len(critic.generator.tokens.select((*told, NOT_APPLICABLE_TEXT)).trie.fed) <= SCRATCH_COLUMNS

@@ -13,6 +13,8 @@ from rr_tests import tiny
 
 from rr_models.critics import local
 from rr_models.critics.base import Question
+from rr_models.critics.judging import compare, critique
+from rr_models.critics.options import JudgeOptions
 from rr_models.errors import CriticError
 from rr_models.images import image_hash, pixel_values
 from rr_models.judgement.critique import INCOMPLETE, TRUNCATED
@@ -20,7 +22,7 @@ from rr_models.judgement.verdict import averaged
 from rr_models.prompting import rubric
 
 REQUEST = "A red fox asleep on a blue chair."
-FREE = {"guided": False, "ask_again": False}
+FREE = {"constrained": False, "ask_again": False}
 """The critic's own words, whatever they are worth."""
 SIZES = ((64, 64), (96, 64), (40, 200), (128, 128), (33, 65))
 
@@ -46,7 +48,7 @@ def texts(critiques) -> list[str]:
 
 
 def prompt(critic: local.LocalCritic, request: str, task: str = "t2i") -> list[list[int]]:
-    return critic.layout.pieces(task, request)
+    return critic.generator.prompts.segments(task, request)
 
 
 @pytest.mark.slow
@@ -55,9 +57,9 @@ def prompt(critic: local.LocalCritic, request: str, task: str = "t2i") -> list[l
 def test_a_batch_says_what_each_says_alone(critic, images, task: str, temperature: float):
     options = {"task": task, "sources": images[1:2] if task == "edit" else (), "max_new_tokens": 24}
     options |= {"temperature": temperature, "seed": 5}
-    together = texts(critic.critique(images, REQUEST, **options))
-    assert together == texts(critic.critique(images, REQUEST, batch_size=2, **options))
-    assert together == [texts(critic.critique([image], REQUEST, **options))[0] for image in images]
+    together = texts(critique(critic, images, REQUEST, **options))
+    assert together == texts(critique(critic, images, REQUEST, batch_size=2, **options))
+    assert together == [texts(critique(critic, [image], REQUEST, **options))[0] for image in images]
     assert len(set(together)) > 1  # it looks at the pictures
 
 
@@ -70,8 +72,8 @@ def test_questions_of_all_kinds_go_together_in_one_batch(critic, images):
         Question("t2i-pair", REQUEST, images[:2]),
         Question("edit-pair", REQUEST, images[2:4], images[:1]),
     ]
-    together = critic.judge(questions, max_new_tokens=16)
-    alone = [critic.judge([question], max_new_tokens=16)[0] for question in questions]
+    together = critic.judge(questions, JudgeOptions(max_new_tokens=16))
+    alone = [critic.judge([question], JudgeOptions(max_new_tokens=16))[0] for question in questions]
     assert together == alone
     assert [(c.task, c.request) for c in together] == [(q.task, q.request) for q in questions]
     assert critic.judge([]) == []
@@ -79,21 +81,21 @@ def test_questions_of_all_kinds_go_together_in_one_batch(critic, images):
 
 def test_a_pair_is_judged_in_both_orders(critic, images):
     """The tiny critic writes nonsense, so only what was asked and how it was put together can be seen."""
-    verdict = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, tie=0.5)
+    verdict = compare(critic, images[0], images[1], REQUEST, max_new_tokens=12, tie_margin=0.5)
     one, two = critic.judge(
         [Question("t2i-pair", REQUEST, images[:2]), Question("t2i-pair", REQUEST, images[1::-1])],
-        max_new_tokens=12,
+        JudgeOptions(max_new_tokens=12),
     )
     assert verdict == averaged(one, two, tie=0.5)
     assert one.source["images"] == two.source["images"][::-1] == [image_hash(p) for p in images[:2]]
     assert verdict.winner is None and verdict.status == TRUNCATED
-    single = critic.compare(images[0], images[1], REQUEST, max_new_tokens=12, how="single order")
+    single = compare(critic, images[0], images[1], REQUEST, max_new_tokens=12, comparison="single order")
     assert single == one
 
 
 def test_weights_are_checked_before_the_work_and_recorded(critic, images):
     def weigh(**weights):
-        return critic.critique(images[:1], REQUEST, max_new_tokens=1, weights=weights)[0]
+        return critique(critic, images[:1], REQUEST, max_new_tokens=1, weights=weights)[0]
 
     assert weigh(text_rendering=0.5).weights == {"text_rendering": 0.5}
     for wrong, said in (
@@ -102,15 +104,19 @@ def test_weights_are_checked_before_the_work_and_recorded(critic, images):
         ({"text_faithfulness": 0, "physical_quality": 0}, "at least one aspect that always applies"),
     ):
         with pytest.raises(ValueError, match=said):
-            critic.critique(
-                images[:1], REQUEST, weights=wrong, watch=lambda done, total: pytest.fail("work began")
+            critique(
+                critic,
+                images[:1],
+                REQUEST,
+                weights=wrong,
+                on_progress=lambda done, total: pytest.fail("work began"),
             )
 
 
 def test_a_comfyui_batch_is_taken_as_it_is(critic, images):
     batch = torch.stack([images[0], images[0].flip(0)])
-    assert texts(critic.critique(batch, REQUEST, max_new_tokens=8)) == [
-        texts(critic.critique([image], REQUEST, max_new_tokens=8))[0] for image in batch
+    assert texts(critique(critic, batch, REQUEST, max_new_tokens=8)) == [
+        texts(critique(critic, [image], REQUEST, max_new_tokens=8))[0] for image in batch
     ]
 
 
@@ -133,20 +139,20 @@ def test_greedy_means_the_likeliest_token_of_the_bare_model(critic, images):
             break
         written.append(token)
     expected = critic.tokenizer.decode(written, skip_special_tokens=True)
-    assert texts(critic.critique([images[2]], REQUEST, max_new_tokens=16, **FREE)) == [expected]
+    assert texts(critique(critic, [images[2]], REQUEST, max_new_tokens=16, **FREE)) == [expected]
 
 
 def test_the_folders_sampling_settings_are_not_inherited(folder, critic, images):
     assert json.loads((folder / "generation_config.json").read_text("utf-8"))["do_sample"] is True
     torch.manual_seed(1)
-    first = texts(critic.critique(images, REQUEST, max_new_tokens=24))
+    first = texts(critique(critic, images, REQUEST, max_new_tokens=24))
     torch.manual_seed(2)
-    assert texts(critic.critique(images, REQUEST, max_new_tokens=24)) == first
+    assert texts(critique(critic, images, REQUEST, max_new_tokens=24)) == first
 
 
 def test_draws_depend_on_the_seed_and_leave_global_randomness_alone(critic, images):
     def draw(seed: int) -> list[str]:
-        return texts(critic.critique(images[:2], REQUEST, temperature=1.0, seed=seed, max_new_tokens=24))
+        return texts(critique(critic, images[:2], REQUEST, temperature=1.0, seed=seed, max_new_tokens=24))
 
     state = torch.get_rng_state()
     one, two = draw(1), draw(2)
@@ -154,7 +160,7 @@ def test_draws_depend_on_the_seed_and_leave_global_randomness_alone(critic, imag
     torch.manual_seed(9)
     assert draw(1) == one != two
     torch.set_rng_state(state)
-    assert one != texts(critic.critique(images[:2], REQUEST, max_new_tokens=24))
+    assert one != texts(critique(critic, images[:2], REQUEST, max_new_tokens=24))
 
 
 def test_a_prompt_has_the_tokens_of_the_plain_template(critic):
@@ -192,13 +198,13 @@ def test_what_the_user_types_never_becomes_a_control_token(critic, images, typed
     assert structure(f"A fox. {typed}") == structure("A fox.")
     before, after = prompt(critic, f"A fox. {typed}")
     assert typed in critic.tokenizer.decode([token for token in before if token not in controls])
-    assert len(critic.critique(images[:2], typed, max_new_tokens=2)) == 2
+    assert len(critique(critic, images[:2], typed, max_new_tokens=2)) == 2
 
 
 def test_nonsense_is_incomplete_and_has_no_overall(critic, images):
-    critique = critic.critique(images[:1], REQUEST, max_new_tokens=8)[0]
-    assert critique.status == TRUNCATED
-    assert critique.overall is None and not critique.reaches(1.0)
+    judged = critique(critic, images[:1], REQUEST, max_new_tokens=8)[0]
+    assert judged.status == TRUNCATED
+    assert judged.overall is None and not judged.reaches(1.0)
 
 
 def test_an_answer_that_ends_by_itself_is_not_truncated(critic, images):
@@ -209,20 +215,20 @@ def test_an_answer_that_ends_by_itself_is_not_truncated(critic, images):
         return logits
 
     with hooked(critic.model.lm_head, after=end):
-        critique = critic.critique(images[:1], REQUEST, max_new_tokens=8, **FREE)[0]
-    assert critique.text == "" and critique.status == INCOMPLETE
+        judged = critique(critic, images[:1], REQUEST, max_new_tokens=8, **FREE)[0]
+    assert judged.text == "" and judged.status == INCOMPLETE
 
 
 def test_every_critique_says_where_it_came_from(critic, images):
-    critique = critic.critique(
-        images[:1], REQUEST, "edit", images[1:2], temperature=0.5, seed=7, max_new_tokens=3, **FREE
+    judged = critique(
+        critic, images[:1], REQUEST, "edit", images[1:2], temperature=0.5, seed=7, max_new_tokens=3, **FREE
     )[0]
-    assert critique.source == {
+    assert judged.source == {
         "critic": "tiny",
         "precision": "fp32",
-        "wording": rubric.wording("edit"),
+        "prompt_id": rubric.wording("edit"),
         "style": "card",
-        "guided": False,
+        "constrained": False,
         "detail": "full",
         "score_mode": "written",
         "samples": 1,
@@ -231,17 +237,17 @@ def test_every_critique_says_where_it_came_from(critic, images):
         "max_new_tokens": 3,
         "max_pixels": 128 * 128,
         "tokens": 3,
-        "said": 0,
+        "forced_tokens": 0,
         "images": [image_hash(images[0])],
         "source_images": [image_hash(images[1])],
     }
-    assert critique.request == REQUEST and critique.task == "edit"
+    assert judged.request == REQUEST and judged.task == "edit"
 
 
 def test_progress_counts_tokens_of_all_images(critic, images):
     seen: list[tuple[int, int]] = []
-    watch = {"batch_size": 2, "watch": lambda *at: seen.append(at)}
-    critic.critique(images, REQUEST, max_new_tokens=6, **FREE, **watch)
+    watch = {"batch_size": 2, "on_progress": lambda *at: seen.append(at)}
+    critique(critic, images, REQUEST, max_new_tokens=6, **FREE, **watch)
     done = [at for at, _ in seen]
     assert {total for _, total in seen} == {len(images) * 6}
     assert done == sorted(done) and done[0] == 0 and done[-1] == len(images) * 6
@@ -259,11 +265,11 @@ def test_the_watcher_can_stop_the_work(critic, images):
         if done >= 6:
             raise Stop
 
-    before = texts(critic.critique(images, REQUEST, max_new_tokens=16))
+    before = texts(critique(critic, images, REQUEST, max_new_tokens=16))
     with pytest.raises(Stop):
-        critic.critique(images[:2], REQUEST, max_new_tokens=500, watch=watch, **FREE)
+        critique(critic, images[:2], REQUEST, max_new_tokens=500, on_progress=watch, **FREE)
     assert steps[-1] in (6, 7) and all(done < 6 for done in steps[:-1])  # within one step
-    assert texts(critic.critique(images, REQUEST, max_new_tokens=16)) == before  # nothing is left behind
+    assert texts(critique(critic, images, REQUEST, max_new_tokens=16)) == before  # nothing is left behind
 
 
 @contextmanager
@@ -289,11 +295,11 @@ def test_running_out_of_memory_names_the_remedies(critic, images, error):
         raise error
 
     with hooked(critic.model.lm_head, before=fail), pytest.raises(CriticError, match="max_pixels.*precision"):
-        critic.critique(images, REQUEST, max_new_tokens=2)
+        critique(critic, images, REQUEST, max_new_tokens=2)
 
 
 def test_fewer_pictures_at_once_where_memory_is_short(critic, images, caplog):
-    expected = texts(critic.critique(images, REQUEST, max_new_tokens=12, **FREE))
+    expected = texts(critique(critic, images, REQUEST, max_new_tokens=12, **FREE))
     tried = []
 
     def only_two_fit(module, args):
@@ -302,9 +308,9 @@ def test_fewer_pictures_at_once_where_memory_is_short(critic, images, caplog):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with hooked(critic.model.lm_head, before=only_two_fit):
-        assert texts(critic.critique(images, REQUEST, max_new_tokens=12, **FREE)) == expected
+        assert texts(critique(critic, images, REQUEST, max_new_tokens=12, **FREE)) == expected
     assert 5 in tried and 2 in tried
-    assert "2 picture(s) at once" in caplog.text
+    assert "2 image(s) at a time" in caplog.text
 
 
 def test_other_errors_of_the_model_are_not_taken_for_a_lack_of_memory(critic, images):
@@ -312,7 +318,7 @@ def test_other_errors_of_the_model_are_not_taken_for_a_lack_of_memory(critic, im
         raise RuntimeError("size mismatch")
 
     with hooked(critic.model.lm_head, before=fail), pytest.raises(RuntimeError, match="size mismatch"):
-        critic.critique(images, REQUEST, max_new_tokens=2)
+        critique(critic, images, REQUEST, max_new_tokens=2)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -323,7 +329,7 @@ def test_scores_that_are_no_numbers_are_an_error(critic, images, temperature: fl
         return logits
 
     with hooked(critic.model.lm_head, after=overflow), pytest.raises(CriticError, match="float32.*bf16"):
-        critic.critique(images, REQUEST, temperature=temperature, max_new_tokens=2)
+        critique(critic, images, REQUEST, temperature=temperature, max_new_tokens=2)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +341,7 @@ def test_scores_that_are_no_numbers_are_an_error(critic, images, temperature: fl
         ({"request": " \n"}, "request.*empty"),
         ({"task": "video"}, "task.*t2i.*video"),
         ({"task": "edit"}, "sources.*edit"),
-        ({"sources": [torch.zeros(64, 64, 3)]}, "sources.*t2i"),
+        ({"task": "t2i", "sources": [torch.zeros(64, 64, 3)]}, "sources.*t2i"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
@@ -345,14 +351,15 @@ def test_scores_that_are_no_numbers_are_an_error(critic, images, temperature: fl
 def test_bad_input_is_refused_before_any_work(critic, images, changes: dict, words: str):
     arguments = {"images": images[:1], "request": REQUEST, **changes}
     with pytest.raises(ValueError, match=words):
-        critic.critique(**arguments, watch=lambda done, total: pytest.fail("work began"))
+        critique(critic, **arguments, on_progress=lambda done, total: pytest.fail("work began"))
 
 
 def test_a_bad_picture_late_in_the_batch_is_found_first(critic, images):
     with pytest.raises(ValueError, match="NaN"):
-        critic.critique(
+        critique(
+            critic,
             [*images, torch.full((64, 64, 3), float("nan"))],
             REQUEST,
             batch_size=1,
-            watch=lambda done, total: pytest.fail("work began"),
+            on_progress=lambda done, total: pytest.fail("work began"),
         )

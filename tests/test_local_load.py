@@ -16,6 +16,7 @@ from rr_tests import tiny
 
 from rr_models.checkpoints import hf_config
 from rr_models.critics import local
+from rr_models.critics.judging import critique
 from rr_models.errors import CriticError, ModelFolderError
 from rr_models.prompting import rubric
 
@@ -34,7 +35,7 @@ def critic(folder: Path) -> local.LocalCritic:
 
 def answer(critic: local.LocalCritic) -> str:
     picture = torch.rand(96, 64, 3, generator=torch.Generator().manual_seed(1))
-    return critic.critique([picture], REQUEST, max_new_tokens=12)[0].text
+    return critique(critic, [picture], REQUEST, max_new_tokens=12)[0].text
 
 
 def test_precision(folder, caplog):
@@ -43,7 +44,7 @@ def test_precision(folder, caplog):
     assert "loaded in fp32, because" in caplog.text
     half = local.load(folder, dtype="bfloat16", name="half")
     assert repr(half) == "LocalCritic(half, cpu, bf16)"
-    assert len(half.critique([torch.rand(64, 64, 3)], REQUEST, max_new_tokens=2)) == 1
+    assert len(critique(half, [torch.rand(64, 64, 3)], REQUEST, max_new_tokens=2)) == 1
     with pytest.raises(ValueError, match="precision.*float8"):
         local.load(folder, dtype="float8")
 
@@ -51,7 +52,7 @@ def test_precision(folder, caplog):
 def test_max_pixels_lowers_the_cap(folder):
     small = local.load(folder, max_pixels=32 * 32)
     assert (
-        small.critique([torch.rand(128, 128, 3)], REQUEST, max_new_tokens=1)[0].source["max_pixels"] == 1024
+        critique(small, [torch.rand(128, 128, 3)], REQUEST, max_new_tokens=1)[0].source["max_pixels"] == 1024
     )
 
 
@@ -89,7 +90,9 @@ def test_the_tokenizer_does_not_hang_on_the_class_that_the_folder_names(folder, 
     changes = {"tokenizer_class": named, "extra_special_tokens": ["<|image_pad|>"], "backend": "tokenizers"}
     other = local.load(with_tokenizer_config(folder, tmp_path / "other", **changes))
     for task in ("t2i", "edit"):
-        assert other.layout.pieces(task, REQUEST) == critic.layout.pieces(task, REQUEST)
+        assert other.generator.prompts.segments(task, REQUEST) == critic.generator.prompts.segments(
+            task, REQUEST
+        )
     assert other.tokenizer.eos_token == "<|im_end|>" and other.tokenizer.pad_token == "<|endoftext|>"
 
 

@@ -256,13 +256,13 @@ def test_the_critic_is_under_cores_memory_management(core):
     run = core.run(judged(), executor)
     critic = run.value("critic")
     assert run.value("judge")[0].source["critic"] == "tiny"
-    assert any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
-    assert critic.patcher.loaded_size() == critic.patcher.model_size() > 0
-    kept = critic.critic.engine.nbytes
-    assert critic.patcher.partially_unload(torch.device("cpu"), 1) == kept > 0
-    assert critic.patcher.partially_unload(torch.device("cpu"), 1) == 0, "half a critic cannot run"
+    assert any(loaded.model is critic.residency.patcher for loaded in management.current_loaded_models)
+    assert critic.residency.patcher.loaded_size() == critic.residency.patcher.model_size() > 0
+    kept = critic.engine.nbytes
+    assert critic.residency.patcher.partially_unload(torch.device("cpu"), 1) == kept > 0
+    assert critic.residency.patcher.partially_unload(torch.device("cpu"), 1) == 0, "half a critic cannot run"
     management.unload_all_models()
-    assert not any(loaded.model is critic.patcher for loaded in management.current_loaded_models)
+    assert not any(loaded.model is critic.residency.patcher for loaded in management.current_loaded_models)
     again = core.run(judged(request="another cat"), executor)
     assert again.success, again.complaint
     assert again.value("critic") is critic
@@ -272,12 +272,13 @@ def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
     """And core is asked for just that room."""
     memory = core.library("nodes.common.model_memory")
     executor = core.executor()
-    managed = core.run(judged(), executor).value("critic")
-    critic, asked, load = managed.critic, [], memory.management.load_models_gpu
+    critic = core.run(judged(), executor).value("critic")
+    asked, load = [], memory.management.load_models_gpu
     images = [torch.rand(64, 64, 3) for _ in range(6)]
-    options = {"detail": "scores", "max_new_tokens": 100}
-    question = core.library("rr_models.critics.base").Question("t2i", "a cat", (images[0],))
-    room = critic.room([question], **options)
+    base, options = core.library("rr_models.critics.base"), core.library("rr_models.critics.options")
+    questions = [base.Question("t2i", "a cat", (image,)) for image in images]
+    scores = options.JudgeOptions(detail="scores", max_new_tokens=100)
+    estimate = critic.memory_estimate(questions, scores)
 
     def spy(models, memory_required=0, **rest):
         asked.append(memory_required)
@@ -285,11 +286,13 @@ def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
 
     monkeypatch.setattr(memory.management, "load_models_gpu", spy)
     for rows in (1, 4):
-        total = (room.total(rows) + critic.weights.size + room.per_sequence // 2) / memory._SHARE
+        total = (
+            estimate.total(rows) + critic.weights.size + estimate.per_sequence // 2
+        ) / memory._MEMORY_SHARE
         monkeypatch.setattr(memory.management, "get_total_memory", lambda *_, total=total: total)
         kept = critic.engine.cache_bytes
-        managed.critique(images, "a cat", "t2i", **options)
-        assert asked.pop() == room.additional(rows, kept)
+        critic.judge(questions, scores)
+        assert asked.pop() == estimate.additional(rows, kept)
 
 
 def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):
@@ -299,7 +302,7 @@ def test_other_errors_of_a_critic_stop_the_run(core, monkeypatch):
     def fail(*args, **options):
         raise RuntimeError("size mismatch")
 
-    monkeypatch.setattr(critic.critic.model.lm_head, "forward", fail)
+    monkeypatch.setattr(critic.model.lm_head, "forward", fail)
     run = core.run(judged(request="another cat"), executor)
     assert not run.success and "size mismatch" in run.complaint
 

@@ -253,8 +253,8 @@ def test_a_tie_is_settled_by_the_critic_and_its_cost_told_beforehand(core):
     )
     assert run.success, run.complaint
     report = run.value("pick", REPORT)
-    told = [text for text in said if "judged one by one" in text]  # beside what the critic's loading says
-    assert told == ["2 pictures, judged one by one: 2 answers of the critic"] and told[0] in report
+    told = [text for text in said if "judged independently" in text]  # beside what the critic's loading says
+    assert told == ["2 images, judged independently: 2 answers of the critic"] and told[0] in report
     assert "Images 2, 3 share a score" in report and "Image 2 against image 3:" in report
     assert run.slot("pick", INDEX) == [1], "the very same picture twice: the earlier one"
     assert not math.isnan(run.value("pick", SCORES))

@@ -13,6 +13,7 @@ from rr_tests import tiny
 
 from rr_models.checkpoints import model_folder, precision, quantized_linear
 from rr_models.critics import local
+from rr_models.critics.judging import critique
 from rr_models.engine.kv_cache import cache_width
 from rr_models.engine.memory import estimate_memory
 from rr_models.errors import CriticError
@@ -124,12 +125,12 @@ def test_a_quantized_critic_judges_and_leaves_vision_and_head_unquantized(folder
         if path.rpartition(".")[0] not in quantized:
             assert torch.equal(parameter, critic.model.get_parameter(path)), path
     image = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    (first,) = critic.critique([image], "a fox", detail="scores", max_new_tokens=300)
+    (first,) = critique(critic, [image], "a fox", detail="scores", max_new_tokens=300)
     assert first.status == "complete" and first.source["precision"] == name
     critic.weights.unload()
     assert all(p.is_meta for p in critic.model.parameters())
     critic.weights.load(CPU)
-    assert critic.critique([image], "a fox", detail="scores", max_new_tokens=300)[0].text == first.text
+    assert critique(critic, [image], "a fox", detail="scores", max_new_tokens=300)[0].text == first.text
 
 
 @pytest.mark.parametrize("name", QUANTIZED)

@@ -15,6 +15,7 @@ from rr_tests import tiny
 
 from rr_models.checkpoints import precision
 from rr_models.critics import local
+from rr_models.critics.judging import critique
 from rr_models.errors import CriticError
 
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def four_bit(folder, tmp_path_factory) -> Path:
 
 def answer(critic: local.LocalCritic) -> str:
     image = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
-    return critic.critique([image], "a fox", detail="scores", max_new_tokens=200)[0].text
+    return critique(critic, [image], "a fox", detail="scores", max_new_tokens=200)[0].text
 
 
 def models(critic: local.LocalCritic) -> set[weakref.ref]:
@@ -78,7 +79,6 @@ def test_its_progress_grows_to_the_size_of_its_files(four_bit):
     assert reports[-1] == (total, total)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "share"), [(RuntimeError, 0), (RuntimeError, 0.5), (RuntimeError, 1), (KeyboardInterrupt, 0.5)]
 )

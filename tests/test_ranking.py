@@ -15,8 +15,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from rr_tests.made import critique
 
-from rr_models.__main__ import main
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.cli.main import main
 from rr_models.critics.cached import CachedCritic
 from rr_models.critics.local import load
 from rr_models.judgement.ranking import RankBy
@@ -55,7 +55,7 @@ def rank(critic, folder, out, on_progress=None, request=REQUEST, **options):
         CachedCritic(critic, cache_in(out)),
         out,
         request,
-        on_progress=on_progress,
+        on_image=on_progress,
         chunk_size=2,
         detail="scores",
         **options,

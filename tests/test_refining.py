@@ -18,6 +18,7 @@ from rr_tests.made import critique
 from rr_models import LoopSettings, best_of, refine
 from rr_models.errors import CriticError
 from rr_models.images import generated_images
+from rr_models.judgement.aspects import RATIONAL_REWARDS
 from rr_models.judgement.ranking import rank
 from rr_models.loop.replay import replay
 from rr_models.loop.state import SEED_STEP
@@ -30,21 +31,26 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 class Light:
     """Judges brightness, black 1 to white 4, and asks for more light. Notes what it was shown."""
 
-    name = "light"
+    name, profile = "light", RATIONAL_REWARDS
 
     def __init__(self, fails=()):
         self.fails, self.seen = fails, []
 
-    def critique(self, images, request, task, sources, watch=None, **options):
-        self.seen.append((request, task, len(sources), options))
+    def judge(self, questions, options=None, on_progress=None):
+        first = questions[0]
+        self.seen.append((first.request, first.task, len(first.sources), options.temperature))
         if len(self.seen) in self.fails:
             raise CriticError("too dark to see")
-        if watch:
-            watch(1, 2)
-            watch(2, 2)
+        if on_progress:
+            on_progress(1, 2)
+            on_progress(2, 2)
         return [
-            critique(1 + 3 * one.mean().item(), request=request, refined=f"{request} {len(self.seen)}")
-            for one in images
+            critique(
+                1 + 3 * asked.images[0].pixels.mean().item(),
+                request=asked.request,
+                refined=f"{asked.request} {len(self.seen)}",
+            )
+            for asked in questions
         ]
 
 
@@ -62,13 +68,13 @@ def test_refines_until_the_bar():
 def test_the_judge_sees_the_request_and_the_options():
     critic = Light()
     refine(paint, critic, "a cat", settings=LoopSettings(rounds=2), temperature=0.5)
-    assert critic.seen == [("a cat", "t2i", 0, {"temperature": 0.5})] * 2
+    assert critic.seen == [("a cat", "t2i", 0, 0.5)] * 2
 
 
 def test_an_edit_is_judged_with_its_source():
     critic = Light()
     refine(paint, critic, "more", sources=Image.new("RGB", (4, 4)), settings=LoopSettings(rounds=1))
-    assert critic.seen == [("more", "edit", 1, {})]
+    assert critic.seen == [("more", "edit", 1, 0.0)]
 
 
 def test_the_next_prompt_may_be_ones_own():
@@ -148,7 +154,7 @@ def test_the_watch_of_the_critic_still_hears():
         Light(),
         "a cat",
         settings=LoopSettings(rounds=1),
-        watch=lambda *at: heard.append(at),
+        on_progress=lambda *at: heard.append(at),
         stop=lambda: False,
     )
     assert heard == [(1, 2), (2, 2)]
@@ -216,11 +222,11 @@ def test_laws(plan, rounds, policy, patience, failures):
         return torch.full((4, 4, 3), 0.5 if plan[len(drawn) - 1] == "critic" else plan[len(drawn) - 1])
 
     class Critic(Light):
-        def critique(self, images, request, task, sources, **options):
-            judged.append(request)
+        def judge(self, questions, options=None, on_progress=None):
+            judged.append(questions[0].request)
             if plan[len(drawn) - 1] == "critic":
                 raise CriticError("cannot see")
-            return super().critique(images, request, task, sources, **options)
+            return super().judge(questions, options, on_progress)
 
     settings = LoopSettings(rounds=rounds, seed_policy=policy, patience=patience, max_failed_rounds=failures)
     try:

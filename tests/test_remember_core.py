@@ -47,10 +47,10 @@ def ran(core, prompt: dict, keep_cache: bool = True) -> tuple[list, int, str]:
 
 def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):
     first, steps, report = ran(core, judged(), keep_cache=False)
-    assert steps and "remembered" not in report
+    assert steps and "from the cache" not in report
     # each run has an executor of its own: nothing is left of core's own cache
     again, steps, report = ran(core, judged())
-    assert steps == 0 and "2 of 2 critique(s) remembered from before" in report
+    assert steps == 0 and "2 of 2 critique(s) from the cache" in report
     assert [one.text for one in again] == [one.text for one in first]
     assert all(one.source["from_cache"] for one in again)
     assert list((core.base / "user" / "__rational_rewards" / "critiques").glob("??/*.json"))
@@ -70,7 +70,7 @@ def test_only_what_is_new_is_judged(core):
     prompt = judged()
     prompt["paint"]["inputs"]["batch_size"] = 3
     found, steps, report = ran(core, prompt)
-    assert steps and "2 of 3 critique(s) remembered" in report and len(found) == 3
+    assert steps and "2 of 3 critique(s) from the cache" in report and len(found) == 3
 
 
 def test_it_can_be_switched_off(core, monkeypatch):
@@ -78,7 +78,7 @@ def test_it_can_be_switched_off(core, monkeypatch):
     assert not (core.base / "user" / "__rational_rewards").exists()
     ran(core, judged())
     _, steps, report = ran(core, judged(use_cache=False))
-    assert steps and "remembered" not in report
+    assert steps and "from the cache" not in report
     # who keeps prompts out of files does not want them here either
     from comfy.cli_args import args
 

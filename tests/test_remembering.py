@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from rr_tests import tiny
 from rr_models.checkpoints import fingerprint
 from rr_models.critics.cached import CACHED, CachedCritic
 from rr_models.critics.disk_cache import DiskCache
+from rr_models.critics.judging import compare, critique
 from rr_models.critics.local import load
 from rr_models.judgement.aspects import RATIONAL_REWARDS
 from rr_models.prompting.wording import Wording
@@ -34,7 +36,7 @@ def memory(critic, tmp_path, monkeypatch):
     asked = []
     judge = critic.judge
     monkeypatch.setattr(
-        critic, "judge", lambda questions, **o: asked.extend(questions) or judge(questions, **o)
+        critic, "judge", lambda questions, *rest: asked.extend(questions) or judge(questions, *rest)
     )
     memory = CachedCritic(critic, DiskCache(tmp_path))
     memory.asked = asked
@@ -46,10 +48,10 @@ def pictures(count: int) -> list[torch.Tensor]:
 
 
 def test_the_same_question_is_asked_once(memory):
-    first = memory.critique(pictures(2), "a cat", **SHORT)
-    assert len(memory.asked) == 2 and memory.remembered == 0
-    again = memory.critique(pictures(2), "a cat", **SHORT)
-    assert len(memory.asked) == 2 and memory.remembered == 2
+    first = critique(memory, pictures(2), "a cat", **SHORT)
+    assert len(memory.asked) == 2 and memory.cache_hits == 0
+    again = critique(memory, pictures(2), "a cat", **SHORT)
+    assert len(memory.asked) == 2 and memory.cache_hits == 2
     for one, other in zip(first, again, strict=True):
         assert CACHED not in one.source and other.source == one.source | {CACHED: True}
         assert other.to_dict() | {"source": 0} == one.to_dict() | {"source": 0}
@@ -57,10 +59,10 @@ def test_the_same_question_is_asked_once(memory):
 
 def test_only_what_is_new_is_asked(memory):
     three = pictures(3)
-    memory.critique([three[1]], "a cat", **SHORT)
-    found = memory.critique(three, "a cat", **SHORT)
+    critique(memory, [three[1]], "a cat", **SHORT)
+    found = critique(memory, three, "a cat", **SHORT)
     assert [CACHED in one.source for one in found] == [False, True, False] and len(memory.asked) == 3
-    alone = memory.critic.critique(three, "a cat", **SHORT)
+    alone = critique(memory.critic, three, "a cat", **SHORT)
     assert [one.text for one in found] == [one.text for one in alone]
 
 
@@ -72,8 +74,8 @@ def test_only_what_is_new_is_asked(memory):
         {"max_new_tokens": 201},
         {"detail": "scores"},
         {"score_mode": "expected"},
-        {"guided": False},
-        {"guided": False, "ask_again": False},
+        {"constrained": False},
+        {"constrained": False, "ask_again": False},
         {"temperature": 0.5},
         {"task": "edit", "sources": pictures(1)},
         {"images": [torch.full((32, 32, 3), 0.5)]},
@@ -83,90 +85,94 @@ def test_only_what_is_new_is_asked(memory):
 )
 def test_whatever_bears_on_the_answer_is_another_question(memory, change):
     base = {"images": pictures(1), "request": "a cat", **SHORT}
-    memory.critique(**base)
-    memory.critique(**base | change)
+    critique(memory, **base)
+    critique(memory, **base | change)
     assert len(memory.asked) == 2
 
 
 def test_chance_is_remembered_by_its_seed_and_the_seed_does_not_matter_without_chance(memory):
     for seed in (1, 2, 1):
-        memory.critique(pictures(1), "a cat", temperature=0.7, seed=seed, **SHORT)
+        critique(memory, pictures(1), "a cat", temperature=0.7, seed=seed, **SHORT)
     assert len(memory.asked) == 2
     for seed in (1, 2):
-        (found,) = memory.critique(pictures(1), "a cat", seed=seed, **SHORT)
+        (found,) = critique(memory, pictures(1), "a cat", seed=seed, **SHORT)
     assert len(memory.asked) == 3 and found.source["seed"] == 2
 
 
 def test_other_sources_of_an_edit_are_another_question(memory):
     a, b = pictures(2)
     for sources in ([a], [b], [a, b], [b, a], [a]):
-        memory.critique([a], "a cat", "edit", sources, **SHORT)
+        critique(memory, [a], "a cat", "edit", sources, **SHORT)
     assert len(memory.asked) == 4
 
 
 def test_weights_are_worked_out_anew(memory):
-    memory.critique(pictures(1), "a cat", **SHORT)
-    (found,) = memory.critique(pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
+    critique(memory, pictures(1), "a cat", **SHORT)
+    (found,) = critique(memory, pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
     assert len(memory.asked) == 1 and found.weights == {"text_faithfulness": 0.0}
     assert (
         found.overall
-        == memory.critic.critique(pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[
+        == critique(memory.critic, pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[
             0
         ].overall
     )
     with pytest.raises(ValueError, match="'mood' is not judged"):
-        memory.critique(pictures(1), "a cat", weights={"mood": 1.0}, **SHORT)
+        critique(memory, pictures(1), "a cat", weights={"mood": 1.0}, **SHORT)
 
 
-def test_the_best_of_a_batch_is_remembered_as_a_whole(memory):
-    first = memory.critique(pictures(3), "a cat", detail="best", **SHORT)
+def test_the_best_of_a_batch_asks_only_for_what_is_new(memory, critic):
+    best = {"detail": "best", **SHORT}
+    first = critique(memory, pictures(3), "a cat", **best)
     asked = len(memory.asked)
-    again = memory.critique(pictures(3), "a cat", detail="best", **SHORT)
-    assert [one.text for one in again] == [one.text for one in first] and memory.remembered == 3
-    memory.critique(pictures(2), "a cat", detail="best", **SHORT)
-    assert memory.remembered == 0
-    assert asked == 0, "best does not go through judge"
+    assert asked == 3 and memory.cache_hits == 0  # the scores; the best one is resumed
+    again = critique(memory, pictures(3), "a cat", **best)
+    assert len(memory.asked) == asked and memory.cache_hits == 4  # three scores, and the best in full
+    assert [one.text for one in again] == [one.text for one in first]
+    two = critique(memory, pictures(2), "a cat", **best)
+    assert [one.text for one in two] == [one.text for one in critique(critic, pictures(2), "a cat", **best)]
 
 
 def test_what_is_not_complete_is_asked_again(memory):
-    short = {"max_new_tokens": 4, "guided": False, "ask_again": False}
-    memory.critique(pictures(1), "a cat", **short)
-    memory.critique(pictures(1), "a cat", **short)
+    short = {"max_new_tokens": 4, "constrained": False, "ask_again": False}
+    critique(memory, pictures(1), "a cat", **short)
+    critique(memory, pictures(1), "a cat", **short)
     assert len(memory.asked) == 2
 
 
 @pytest.mark.slow
 def test_pairs(memory):
     a, b = pictures(2)
-    first = memory.compare(a, b, "a cat", **LONG)
-    again = memory.compare(a, b, "a cat", **LONG)
+    first = compare(memory, a, b, "a cat", **LONG)
+    again = compare(memory, a, b, "a cat", **LONG)
     assert len(memory.asked) == 2 and again.source[CACHED] and again.aspects == first.aspects
-    assert again.orders == first.orders
-    memory.compare(b, a, "a cat", **LONG)
-    memory.compare(a, b, "a cat", how="single order", **LONG)
-    assert len(memory.asked) == 5
-    one = memory.compare(a, b, "a cat", how="independent", **LONG)
-    assert memory.compare(a, b, "a cat", how="independent", **LONG).aspects == one.aspects
-    assert len(memory.asked) == 7
+    assert [o.text for o in again.orders] == [o.text for o in first.orders]
+    compare(memory, b, a, "a cat", **LONG)
+    compare(memory, a, b, "a cat", comparison="single order", **LONG)
+    assert len(memory.asked) == 2  # the same two questions
+    one = compare(memory, a, b, "a cat", comparison="independent", **LONG)
+    assert compare(memory, a, b, "a cat", comparison="independent", **LONG).aspects == one.aspects
+    assert len(memory.asked) == 4
 
 
 def test_bad_options_are_errors_as_ever(memory):
     with pytest.raises(ValueError, match="detail must be one of"):
-        memory.critique(pictures(1), "a cat", detail="novel")
+        critique(memory, pictures(1), "a cat", detail="novel")
     with pytest.raises(ValueError, match="request is empty"):
-        memory.critique(pictures(1), " ", **SHORT)
+        critique(memory, pictures(1), " ", **SHORT)
 
 
 def test_a_folder_is_known_by_content_not_by_name(folder, critic, tmp_path):
     copy = tmp_path / "another name"
     shutil.copytree(folder, copy)
-    assert fingerprint.folder_fingerprint(copy) == fingerprint.folder_fingerprint(folder) == critic.identity
+    assert (
+        fingerprint.folder_fingerprint(copy) == fingerprint.folder_fingerprint(folder) == critic.folder_digest
+    )
     for name in ("model.safetensors", "tokenizer.json"):
         raw = (copy / name).read_bytes()
         (copy / name).write_bytes(raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:])
-        assert fingerprint.folder_fingerprint(copy) != critic.identity
+        assert fingerprint.folder_fingerprint(copy) != critic.folder_digest
         (copy / name).write_bytes(raw)
-    assert fingerprint.folder_fingerprint(copy) == critic.identity
+    assert fingerprint.folder_fingerprint(copy) == critic.folder_digest
 
 
 def test_large_files_are_known_by_blocks_all_over_them(tmp_path, monkeypatch):
@@ -188,14 +194,16 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
     critic, folder, tmp_path, monkeypatch
 ):
     store = DiskCache(tmp_path)
-    CachedCritic(critic, store).critique(pictures(1), "a cat", **SHORT)
+    critique(CachedCritic(critic, store), pictures(1), "a cat", **SHORT)
 
     def known(memory: CachedCritic) -> bool:
-        memory.critique(pictures(1), "a cat", **SHORT)
-        return memory.remembered == 1
+        critique(memory, pictures(1), "a cat", **SHORT)
+        return memory.cache_hits == 1
 
     assert known(CachedCritic(critic, store))
-    assert not known(CachedCritic(critic, store, device="cuda"))
+    elsewhere = copy.copy(critic)
+    elsewhere.device = torch.device("cuda")
+    assert not known(CachedCritic(elsewhere, store))
     style = load(folder, wording=Wording("single"))
     assert not known(CachedCritic(style, store))
     dropped = load(folder, wording=Wording(profile=RATIONAL_REWARDS.changed(drop=("text_rendering",))))
@@ -205,7 +213,7 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
     renamed = load(folder, name="other name")
     assert known(CachedCritic(renamed, store))
     assert (
-        CachedCritic(renamed, store).critique(pictures(1), "a cat", **SHORT)[0].source["critic"]
+        critique(CachedCritic(renamed, store), pictures(1), "a cat", **SHORT)[0].source["critic"]
         == "other name"
     )
     monkeypatch.setattr(fingerprint, "code_fingerprint", lambda: "another version")
@@ -214,10 +222,10 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
 
 @pytest.mark.slow
 def test_a_critic_without_identity_is_never_remembered(critic, tmp_path, monkeypatch):
-    monkeypatch.setattr(critic, "identity", "")
+    monkeypatch.setattr(critic, "folder_digest", "")
     memory = CachedCritic(critic, DiskCache(tmp_path))
     for _ in range(2):
-        memory.critique(pictures(1), "a cat", **SHORT)
-        memory.compare(*pictures(2), "a cat", **SHORT)
-        assert memory.remembered == 0
+        critique(memory, pictures(1), "a cat", **SHORT)
+        compare(memory, *pictures(2), "a cat", **SHORT)
+        assert memory.cache_hits == 0
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from rr_models.critics.base import Question
+from rr_models.critics.options import JudgeOptions
 from rr_models.engine.memory import MemoryEstimate
 
 
@@ -52,10 +53,10 @@ def test_the_estimate_is_within_15_percent_of_the_peak(critic, task: str, rows: 
     def work() -> None:
         calls.clear()
         with pytest.raises(Enough):
-            critic.judge(questions, detail="scores", batch_size=rows, watch=watch)
+            critic.judge(questions, JudgeOptions(detail="scores", batch_size=rows), on_progress=watch)
 
     work()  # now everything exists that is made once and kept
-    estimate = critic.room(questions, detail="scores")
+    estimate = critic.memory_estimate(questions, JudgeOptions(detail="scores"))
     critic.engine.release()
     assert estimate.total(rows) == pytest.approx(peak(work), rel=0.15)
     kept = critic.engine.cache_bytes

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC, check
 from rr_models.critics.base import Question
+from rr_models.critics.judging import critique
 from rr_models.critics.local import load
+from rr_models.critics.options import JudgeOptions
 from rr_models.images import from_pil
 from rr_models.judgement.critique import COMPLETE
 from rr_models.parsing.parse import parse
@@ -141,7 +143,7 @@ def test_the_critic_scores_what_it_has_never_seen(critic):
     """Held-out cases; exactly the true scores, not merely near them. The benchmark has the figures."""
     rng = random.Random("test")
     made = [cases.random_case(rng, task, test=True) for task in cases.TASKS for _ in range(12)]
-    critiques = critic.judge([question(case, rng) for case in made], batch_size=12)
+    critiques = critic.judge([question(case, rng) for case in made], JudgeOptions(batch_size=12))
     assert [c.status for c in critiques] == [COMPLETE] * 24
     right = sum(
         [a.score for a in critique.aspects] == [a.score for a in case.truth.aspects]
@@ -156,7 +158,7 @@ def test_the_critic_looks_at_the_image_and_not_only_at_the_request(critic):
     wrong = right.put("left", replace(right.at("left"), color="green"))
     empty = Scene((None, None, None))
     shown = [from_pil(draw(Rendering(scene), 256, 3)) for scene in (right, wrong, empty)]
-    good, worse, worst = critic.critique(shown, request)
+    good, worse, worst = critique(critic, shown, request)
     assert good.overall == 4.0
     assert good.overall > worse.overall > worst.overall
     assert (
@@ -173,7 +175,5 @@ def test_the_training_script_makes_a_critic_that_loads(tmp_path):
     assert run.returncode == 0, run.stderr
     critic = load(tmp_path)
     assert sum(p.numel() for p in critic.model.parameters()) > 2e6
-    (critique,) = critic.critique(
-        [torch.zeros(64, 64, 3)], "a large red circle on the left", max_new_tokens=8
-    )
-    assert critique.overall is None
+    (judged,) = critique(critic, [torch.zeros(64, 64, 3)], "a large red circle on the left", max_new_tokens=8)
+    assert judged.overall is None

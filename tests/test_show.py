@@ -8,7 +8,7 @@ from PIL import Image
 from rr_tests.histories import finished
 from rr_tests.made import critique
 
-from rr_models.__main__ import main
+from rr_models.cli.main import main
 from rr_models.judgement.verdict import PairScore, Verdict
 from rr_models.records import append_log
 from rr_models.records import record as records

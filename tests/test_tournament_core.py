@@ -61,7 +61,7 @@ def test_the_best_wins_with_all_that_belongs_to_it(core, form):
     assert run.slot("meet", PROMPTS) == [SHAPES] and run.slot("meet", REST_PROMPTS) == [WRONG, WRONG]
     assert len(run.slot("meet", REST)) == 2 and run.slot("meet", REST_SEEDS) == [5, 6]
     report = run.value("meet", REPORT)
-    cost = "3 pictures, judged one by one: 3 answers of the critic"
+    cost = "3 images, judged independently: 3 answers of the critic"
     assert cost in said and report.startswith(cost), "the built-in critic knows no pairs"
     assert report.count(" against ") == (2 if form == "knockout" else 3)
     assert report.endswith("Kept, best first: 2.")
@@ -88,7 +88,7 @@ def test_a_critic_that_knows_pairs_sees_both_orders(core):
         painted, on_event=lambda name, data: said.append(data["text"]) if name == "progress_text" else None
     )
     assert run.success, run.complaint
-    assert "3 pictures: at most 3 duel(s), 6 answer(s) of the critic" in said
+    assert "3 images: at most 3 comparison(s), 6 answer(s) of the critic" in said
     kept, index = run.value("meet", BEST), run.slot("meet", INDEX)
     assert kept.shape == (2, 16, 16, 3) and run.value("meet", REST).shape == (1, 16, 16, 3)
     shades = [(0.15, 0.20, 0.25)[place] for place in index]

@@ -7,15 +7,17 @@ critic has got goes out as a message of our own. Nothing depends on anyone liste
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from comfy_api.latest import io
 from server import PromptServer
 
+from ...rr_models.critics.base import Critic, ProgressCallback
+from ...rr_models.critics.judging import progress_of
 from ...rr_models.judgement.critique import Critique
 from ...rr_models.judgement.verdict import Verdict
 from ...rr_models.loop.state import State
-from .model_memory import ManagedCritic, progress_watch
+from .model_memory import node_progress
 
 KEY = "rational_rewards"
 LIVE, ROUND = f"{KEY}.live", f"{KEY}.round"
@@ -133,19 +135,19 @@ def tell_round(state: State) -> None:
     _send(ROUND, {"number": state.number, "limit": state.settings.rounds, "seed": str(state.seed)})
 
 
-def watch(critic: ManagedCritic) -> Callable[[int, int], None]:
-    """A `progress_watch` that also tells the browser which scores stand, how quick the critic writes and
-    how many seconds it may take at most: answers count as long as they may become, until they are done."""
-    move = progress_watch()
+def live_progress(critic: Critic) -> ProgressCallback:
+    """As `node_progress`; also shows in the browser which scores stand, how fast the critic writes and how
+    many seconds it may take at most: unfinished answers count with their token limit."""
+    move = node_progress()
     last, first = time.monotonic(), None
 
-    def tell(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         nonlocal last, first
         move(done, total)
         now = time.monotonic()
         if now - last < PAUSE:
             return
-        last, far = now, critic.critic.so_far()
+        last, far = now, progress_of(critic)
         if not far.answers:
             return
         if first is None and far.tokens:  # reading the prompt is no writing
@@ -158,14 +160,14 @@ def watch(critic: ManagedCritic) -> Callable[[int, int], None]:
                 "tokens": far.tokens,
                 "per_second": (far.tokens - first[1]) / passed if passed else None,
                 "answers": far.answers,
-                "done": far.done,
+                "done": far.finished,
                 "left": (total - done) / speed if speed else None,
                 "aspects": [{"key": key, "name": name} for key, name in far.names.items()],
                 "scores": far.scores,
             },
         )
 
-    return tell
+    return on_progress
 
 
 def _send(event: str, data: dict) -> None:

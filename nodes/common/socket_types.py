@@ -7,7 +7,7 @@ from comfy_api.latest import io
 CATEGORY = "RationalRewards"
 
 CriticSocket = io.Custom("RATIONAL_REWARDS_CRITIC")
-"""A critic that judges pictures: nodes.memory.ManagedCritic."""
+"""A critic that judges images; see rr_models/critics/base.py."""
 CritiqueSocket = io.Custom("RATIONAL_REWARDS_CRITIQUE")
 """One critique per picture of a batch: tuple[Critique, ...]."""
 VerdictSocket = io.Custom("RATIONAL_REWARDS_VERDICT")

@@ -1,51 +1,127 @@
-"""What a critic is asked: one `Question` per image, or per pair of images."""
+"""What a critic is asked, and what it must offer to be one: `Image`, `Question`, `Critic`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
+from ..judgement.aspects import Profile
+from ..judgement.critique import Critique
 from ..judgement.task import Task
+from ..judgement.verdict import Verdict
+from .options import JudgeOptions
 
 if TYPE_CHECKING:
     import torch
 
+ProgressCallback = Callable[[int, int], None]
+"""Called with (done, total), in tokens. An exception it raises ends the work and reaches the caller."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One image: `pixels` [H, W, 3], floats from 0 to 1, of any size."""
+
+    pixels: torch.Tensor
+
+    @classmethod
+    def of(cls, image: Image | torch.Tensor) -> Image:
+        return image if isinstance(image, Image) else cls(image)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the image's size and bytes, as `images.image_hash` computes it. ValueError for a tensor
+        that is not an image."""
+        from ..images import image_hash  # imports torch, which takes seconds
+
+        return image_hash(self.pixels)
+
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What to judge against a request: one picture, or for a pair task two, A and B.
+    """What to judge against a request: one image, or for a pair task two, A and B.
 
-    Pictures are [H, W, C] with floats 0..1, of any size. An edit brings its sources: the picture before the
-    change, or all that went into it.
+    An edit brings its sources: the image before the edit, or all images that went into it. Tensors are
+    wrapped as `Image`.
     """
 
     task: Task
     request: str
-    images: tuple[torch.Tensor, ...]
-    sources: tuple[torch.Tensor, ...] = ()
+    images: tuple[Image, ...]
+    sources: tuple[Image, ...] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "task", Task.parse(self.task))
+        task = Task.parse(self.task)
+        object.__setattr__(self, "task", task)
         if not self.request.strip():
+            raise ValueError("request is empty. Write what the image should show, so that it can be judged.")
+        expected = 2 if task.is_pair else 1
+        if not isinstance(self.images, (tuple, list)) or len(self.images) != expected:
+            raise ValueError(f"images must be a tuple of {expected} when task is '{task}'.")
+        if task.has_source and not self.sources:
+            raise ValueError(f"sources is empty: when task is '{task}', it holds the image before the edit.")
+        if self.sources and not task.has_source:
             raise ValueError(
-                "request is empty. Write what the picture should show, so that it can be judged."
+                f"sources must be empty when task is '{task}'. To judge an edit, set task to 'edit'."
             )
-        wanted = 2 if self.task.is_pair else 1
-        if not isinstance(self.images, (tuple, list)) or len(self.images) != wanted:
-            raise ValueError(f"images must be a tuple of {wanted} when task is '{self.task}'.")
-        if self.task.has_source and not self.sources:
-            raise ValueError(
-                f"sources is empty: when task is '{self.task}', it holds the picture before the edit."
-            )
-        if self.sources and not self.task.has_source:
-            raise ValueError(
-                f"sources must be empty when task is '{self.task}'. To judge an edit, set task to 'edit'."
-            )
+        object.__setattr__(self, "images", tuple(map(Image.of, self.images)))
+        object.__setattr__(self, "sources", tuple(map(Image.of, self.sources)))
 
     @property
-    def pictures(self) -> tuple[torch.Tensor, ...]:
-        """All pictures in the order in which the critic sees them."""
+    def all_images(self) -> tuple[Image, ...]:
+        """All images in the order in which the critic sees them."""
         return (*self.sources, *self.images)
 
     def __repr__(self):
-        return f"Question({self.task}: {self.request[:40]!r}, {len(self.pictures)} picture(s))"
+        return f"Question({self.task}: {self.request[:40]!r}, {len(self.all_images)} image(s))"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A snapshot of answers that are being written.
+
+    `tokens` have been written, `finished` of `answers` are done. `scores` are those that stand so far in the
+    longest unfinished answer, by aspect key (one each, or A's and B's; None is N/A); `names` are the aspects'
+    names by key.
+    """
+
+    tokens: int = 0
+    answers: int = 0
+    finished: int = 0
+    scores: dict[str, list[float | None]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+class Critic(Protocol):
+    """Anything that judges. Everything else - caching, pairs, best of N, tournaments, loops, nodes - is
+    written once over `judge` (see judging.py).
+
+    A critic may also offer:
+
+    * `tasks`: the tasks it can judge; all if it does not say.
+    * `identity(task)`: a string that names everything, besides the question and the options, that its answers
+      depend on: model, precision, device, prompt. Without it, or if it is "", answers are not cached.
+    * `progress()`: a `Progress`, to be called from a progress callback.
+    * `resume(question, options, on_progress)`: the full critique of a question that this critic has just
+      scored (detail "scores"), continued instead of written again.
+    * `hold()`: a context manager around several calls of `judge` that belong together.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that judgements record."""
+
+    @property
+    def profile(self) -> Profile:
+        """What the critic judges, and on which scale."""
+
+    def judge(
+        self,
+        questions: Sequence[Question],
+        options: JudgeOptions = ...,
+        on_progress: ProgressCallback | None = None,
+    ) -> list[Critique | Verdict]:
+        """One critique, or for a pair task one verdict, for each question, in their order. CriticError if the
+        critic cannot judge; ValueError for a task or option it does not know."""

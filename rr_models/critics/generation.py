@@ -1,8 +1,7 @@
-"""How a local critic answers: questions and wishes -> jobs for decode/, and what they wrote -> critiques."""
+"""Generates answers with a local model: questions and options -> requests for the engine -> judgements."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,16 @@ from ..engine.program import Program
 from ..engine.scheduler import PADDED_BATCH_SIZE
 from ..engine.sequence import NonFiniteLogits, Prompt, Request
 from ..errors import CriticError
-from ..judgement.answer_format import FULL, SCORES, AnswerFormat, Section
+from ..judgement.answer_format import AnswerFormat, Section
 from ..judgement.critique import MISSING, Critique
 from ..judgement.verdict import Verdict
-from ..parsing.parse import parse_answer
 from ..prompting.wording import Wording
-from . import answer_program, from_trace
-from .base import Question
+from . import answer_program, free_program, from_trace
+from .answer_program import Trace
+from .base import Progress, ProgressCallback, Question
 from .inputs import PromptBuilder
-from .options import JudgeOptions, Progress, ProgressCallback, Stats
+from .options import JudgeOptions
+from .sampler import Sampler
 from .tokenization import PromptTokenizer
 from .vision import VisionEncoder
 
@@ -33,250 +33,225 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
+class Stats:
+    """What the last call took: forward passes of the language model (a prefill counts as one), runs of the
+    vision tower, generated tokens, and how many of those were forced."""
+
+    forwards: int = 0
+    encoder_runs: int = 0
+    tokens: int = 0
+    forced_tokens: int = 0
+
+
+@dataclass
 class Generation:
-    """One answer: what was asked, the job that writes it, and for a guided one its form and record."""
+    """One answer: the question, the engine's request, and for a constrained one its sections and trace."""
 
     question: Question
-    job: Request
-    form: tuple[Section, ...] = ()
-    record: answer_program.Trace = field(default_factory=answer_program.Trace)
+    request: Request
+    sections: tuple[Section, ...] = ()
+    trace: Trace = field(default_factory=Trace)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a constrained answer has written so far; enough to continue it."""
+
+    token_ids: tuple[int, ...]
+    sections: int
+    trace: Trace
 
 
 class CritiqueGenerator:
-    """Writes answers with one model, in one wording. `name` is the critic's, for messages."""
+    """Generates with one model in one wording. `name` is the critic's, for messages."""
 
     def __init__(
-        self, name: str, model: torch.nn.Module, tokenizer, wording: Wording, layout: PromptTokenizer
+        self, name: str, model: torch.nn.Module, tokenizer, wording: Wording, prompts: PromptTokenizer
     ):
         self.name, self.model, self.wording = name, model, wording
-        self.lexicon = answer_program.TokenSets(tokenizer, model.generation_config.eos_token_id)
-        self.eyes = VisionEncoder(model, layout)
-        self.layout = layout
+        self.tokens = answer_program.TokenSets(tokenizer, model.generation_config.eos_token_id)
+        self.vision = VisionEncoder(model, prompts)
+        self.prompts = prompts
         self.engine = Engine(model)
-        self.work = Stats()
-        self.under_way: Sequence[Generation] = ()
+        self.stats = Stats()
+        self._running: Sequence[Generation] = ()
 
-    def write(
-        self,
-        questions: Sequence[Question],
-        hashes: Mapping[int, str],
-        wish: JudgeOptions,
-        watch: ProgressCallback | None,
-    ) -> list[list[Generation]]:
-        """All answers, `wish.samples` to each question."""
-        self.work = Stats()
-        prompts = PromptBuilder(self.layout, self.eyes, hashes)
-        answers = [
-            [self._answer(question, prompts, hashes, wish, sample) for sample in range(wish.samples)]
-            for question in questions
-        ]
-        # what shares a prefix goes in one row after the other; an answer does not depend on its turn
-        turns = sorted(
-            ((prompts.shared(answer.question), answer) for several in answers for answer in several),
-            key=lambda turn: turn[0],
-        )
-        self._run([answer for _, answer in turns], hashes, wish, watch)
-        return answers
+    def prompt_builder(self) -> PromptBuilder:
+        """For one call; it renders each question once, for the memory estimate and for the model."""
+        return PromptBuilder(self.prompts, self.vision)
 
-    def finish(
-        self,
-        answer: Generation,
-        hashes: Mapping[int, str],
-        wish: JudgeOptions,
-        watch: ProgressCallback | None,
-    ) -> Generation:
-        """The same answer, written up to its last score, with all that `wish` asks for behind it."""
-        prompts = PromptBuilder(self.layout, self.eyes, hashes)
-        longer = self._answer(answer.question, prompts, hashes, wish, 0)
-        start, before = len(answer.form), list(answer.job.completion.token_ids)
-        if before[-1] == self.lexicon.newline:
-            before.pop()  # it is said with the next heading
-
-        def prompt() -> Prompt:
-            return prompts.prompt(answer.question).extended(before)
-
-        def script() -> Program:
-            longer.record = _copied(answer.record)
-            return answer_program.constrained_program(
-                longer.form, self.lexicon, self._scale, longer.record, start
-            )
-
-        job = longer.job
-        job.prompt, job.program = prompt, script
-        job.prompt_tokens, job.max_new_tokens = (
-            job.prompt_tokens + len(before),
-            job.max_new_tokens - len(before),
-        )
-        self._run([longer], hashes, wish, watch)
-        job.completion.token_ids[:0] = before
-        return longer
-
-    def room(self, questions: Sequence[Question], wish: JudgeOptions) -> MemoryEstimate:
+    def estimate(
+        self, questions: Sequence[Question], builder: PromptBuilder, options: JudgeOptions
+    ) -> MemoryEstimate:
         """Memory that these answers take."""
-        prompts = PromptBuilder(self.layout, self.eyes, {})
-        lengths = [prompts.length(question) for question in questions]
-        pictures = [prompts.pictures(question) for question in questions]
+        lengths = [builder.length(question) for question in questions]
+        images = [builder.image_tokens(question) for question in questions]
         columns = max(
-            cache_width(length, self._form(question, wish)[1])
+            cache_width(length, self._format(question, options)[1])
             for length, question in zip(lengths, questions, strict=True)
         )
         return estimate_memory(
-            self.model, max(lengths), max(map(max, pictures)), max(map(sum, pictures)), columns
+            self.model, max(lengths), max(map(max, images)), max(map(sum, images)), columns
         )
 
-    def read(self, answer: Generation, wish: JudgeOptions) -> Critique | Verdict:
-        """What has been written."""
-        question, profile = answer.question, self.wording.profile
-        text, cut = self.lexicon.decode(answer.job.completion.token_ids), answer.job.completion.truncated
-        if not wish.guided:
-            return parse_answer(text, question.task, question.request, truncated=cut, profile=profile)
+    def generate(
+        self,
+        questions: Sequence[Question],
+        builder: PromptBuilder,
+        options: JudgeOptions,
+        on_progress: ProgressCallback | None,
+    ) -> list[list[Generation]]:
+        """All answers, `options.samples` for each question."""
+        samples = range(options.samples)
+        generations = [[self._start(q, builder, options, sample) for sample in samples] for q in questions]
+        # what shares a prefix runs one after the other; an answer does not depend on its turn
+        turns = [(builder.shared_key(g.question), g) for several in generations for g in several]
+        turns.sort(key=lambda turn: turn[0])
+        self._run([generation for _, generation in turns], options, on_progress)
+        return generations
+
+    def resume(
+        self,
+        question: Question,
+        written: Written,
+        builder: PromptBuilder,
+        options: JudgeOptions,
+        on_progress: ProgressCallback | None,
+    ) -> Generation:
+        """The answer that begins as `written`, up to its last score, with all that `options` asks for."""
+        generation = self._start(question, builder, options, 0)
+        request, before = generation.request, list(written.token_ids)
+        if before[-1] == self.tokens.newline:
+            before.pop()  # it is forced with the next heading
+
+        def prompt() -> Prompt:
+            return builder.prompt(question).extended(before)
+
+        def program() -> Program:
+            generation.trace = _copied(written.trace)
+            return answer_program.constrained_program(
+                generation.sections, self.tokens, self._scale, generation.trace, written.sections
+            )
+
+        request.prompt, request.program = prompt, program
+        request.prompt_tokens += len(before)
+        request.max_new_tokens -= len(before)
+        self._run([generation], options, on_progress)
+        request.completion.token_ids[:0] = before
+        return generation
+
+    def written(self, generation: Generation) -> Written:
+        return Written(
+            tuple(generation.request.completion.token_ids), len(generation.sections), generation.trace
+        )
+
+    def judgement(self, generation: Generation, options: JudgeOptions) -> Critique | Verdict:
+        """What an answer says."""
+        question, completion = generation.question, generation.request.completion
+        text, profile = self.tokens.decode(completion.token_ids), self.wording.profile
+        if not options.constrained:
+            return free_program.read(question, text, profile, completion.truncated)
         return from_trace.judgement(
-            answer.record, question.task, question.request, profile, text, cut, wish.score_mode
+            generation.trace,
+            question.task,
+            question.request,
+            profile,
+            text,
+            completion.truncated,
+            options.score_mode,
         )
 
-    def so_far(self) -> Progress:
-        """What stands of the answers that are being written; to be called by a watch."""
-        if not self.under_way:
+    def progress(self) -> Progress:
+        """How far the current call is; to be called from a progress callback."""
+        if not self._running:
             return Progress()
-        tokens = sum(len(answer.job.completion.token_ids) for answer in self.under_way)
-        waiting = [answer for answer in self.under_way if not answer.job.completion.finished]
+        count = len(self._running)
+        tokens = sum(len(generation.request.completion.token_ids) for generation in self._running)
+        unfinished = [g for g in self._running if not g.request.completion.finished]
         furthest = max(
-            waiting, key=lambda answer: len(answer.job.completion.token_ids), default=self.under_way[-1]
+            unfinished, key=lambda g: len(g.request.completion.token_ids), default=self._running[-1]
         )
-        question = furthest.question
+        names = {aspect.key: aspect.name for aspect in self.wording.profile.aspects(furthest.question.task)}
+        return Progress(tokens, count, count - len(unfinished), self._scores_so_far(furthest), names)
+
+    def _scores_so_far(self, generation: Generation) -> dict[str, list[float | None]]:
         scores: dict[str, list[float | None]] = {}
-        if furthest.form:
-            for (key, *rest), _ in furthest.record.choices.items():
-                if rest and rest[0].startswith("score"):
-                    scores.setdefault(key, []).append(furthest.record.scores.get((key, *rest)))
-        else:
-            pair = question.task.is_pair
-            text = self.lexicon.decode(furthest.job.completion.token_ids)
-            profile = self.wording.profile
-            for aspect in parse_answer(
-                text, question.task, question.request, truncated=True, profile=profile
-            ).aspects:
-                if aspect.status != MISSING:
-                    scores[aspect.key] = [aspect.score_a, aspect.score_b] if pair else [aspect.score]
-        names = {aspect.key: aspect.name for aspect in self.wording.profile.aspects(question.task)}
-        done = len(self.under_way) - len(waiting)
-        return Progress(tokens, len(self.under_way), done, scores, names)
+        if generation.sections:
+            for key, *slot in generation.trace.choices:
+                if slot and slot[0].startswith("score"):
+                    scores.setdefault(key, []).append(generation.trace.scores.get((key, *slot)))
+            return scores
+        text = self.tokens.decode(generation.request.completion.token_ids)
+        question = generation.question
+        for aspect in free_program.read(question, text, self.wording.profile, truncated=True).aspects:
+            if aspect.status != MISSING:
+                pair = question.task.is_pair
+                scores[aspect.key] = [aspect.score_a, aspect.score_b] if pair else [aspect.score]
+        return scores
 
     @property
     def _scale(self) -> tuple[float, float]:
         return self.wording.profile.scale
 
-    def _answer(
-        self,
-        question: Question,
-        prompts: PromptBuilder,
-        hashes: Mapping[int, str],
-        wish: JudgeOptions,
-        sample: int,
+    def _start(
+        self, question: Question, builder: PromptBuilder, options: JudgeOptions, sample: int
     ) -> Generation:
-        seed = str(wish.seed) if not sample else f"{wish.seed}.{sample}"
-        pictures = [hashes[id(picture)] for picture in question.images]
-        form, budget = self._form(question, wish)
+        seed = f"{options.seed}.{sample}" if sample else str(options.seed)
+        sections, max_new_tokens = self._format(question, options)
 
-        def script() -> Program:
-            if wish.temperature:  # here, so that a second try has the same chance
-                job.sampler = _Sampler(wish.temperature, " ".join([seed, *pictures]))
-            if not wish.guided:
-                return _free(self.lexicon, self._enough(question, wish.detail))
-            answer.record = answer_program.Trace()
-            return answer_program.constrained_program(form, self.lexicon, self._scale, answer.record)
+        def program() -> Program:
+            if options.temperature:  # here, so that a retry draws the same tokens
+                digests = [image.digest for image in question.images]
+                request.sampler = Sampler(options.temperature, " ".join([seed, *digests]))
+            if not options.constrained:
+                return free_program.free(question, options.detail, self.wording.profile, self.tokens)
+            generation.trace = Trace()
+            return answer_program.constrained_program(sections, self.tokens, self._scale, generation.trace)
 
-        job = Request(lambda: prompts.prompt(question), script, prompts.length(question), budget)
-        answer = Generation(question, job, form)
-        return answer
+        request = Request(lambda: builder.prompt(question), program, builder.length(question), max_new_tokens)
+        generation = Generation(question, request, sections)
+        return generation
 
-    def _form(self, question: Question, wish: JudgeOptions) -> tuple[tuple[Section, ...], int]:
-        """The sections of a constrained answer, and the most tokens that it may take."""
-        limit = wish.max_new_tokens
-        if not wish.guided:
+    def _format(self, question: Question, options: JudgeOptions) -> tuple[tuple[Section, ...], int]:
+        """The sections of a constrained answer, and the token limit."""
+        limit = options.max_new_tokens
+        if not options.constrained:
             return (), limit
-        whole = AnswerFormat.of(question.task, self.wording.profile, self.wording.style)
-        fitted = answer_program.fit_to_budget(whole.fields, self.lexicon, limit)
-        form = fitted[: len(whole.limited(wish.detail).fields)]
-        return form, min(limit, answer_program.max_answer_tokens(form, self.lexicon))
-
-    def _enough(self, question: Question, detail: str) -> Callable[[str], bool] | None:
-        """Whether a free answer holds what was asked for, so that it may stop."""
-        if detail == FULL:
-            return None
-
-        def enough(text: str) -> bool:
-            found = parse_answer(
-                text, question.task, question.request, truncated=True, profile=self.wording.profile
-            )
-            scored = all(aspect.status != MISSING for aspect in found.aspects)
-            return scored and (detail == SCORES or bool(found.summary))
-
-        return enough
-
-    def _graphs(self, choice: bool | None, invariant: bool) -> bool:
-        """Whether steps are replayed from CUDA graphs. Unless it is said, where that was tried: not beside
-        cudaMallocAsync, which ComfyUI chooses on most cards, nor with other packages' quantised layers."""
-        can = invariant and self.model.device.type == "cuda" and torch.version.cuda is not None
-        if choice and not can:
-            raise ValueError(
-                f"graphs: they need an NVIDIA card and the invariant way; here are {self.model.device} and "
-                f"invariant {invariant}. Leave graphs out."
-            )
-        if choice is not None:
-            return choice
-        own = getattr(self.model, "hf_quantizer", None) is None
-        return can and own and torch.cuda.get_allocator_backend() == "native"
+        complete = AnswerFormat.of(question.task, self.wording.profile, self.wording.style)
+        fitting = answer_program.fit_to_budget(complete.fields, self.tokens, limit)
+        sections = fitting[: len(complete.limited(options.detail).fields)]
+        return sections, min(limit, answer_program.max_answer_tokens(sections, self.tokens))
 
     def _run(
         self,
-        answers: Sequence[Generation],
-        hashes: Mapping[int, str],
-        wish: JudgeOptions,
-        watch: ProgressCallback | None,
+        generations: Sequence[Generation],
+        options: JudgeOptions,
+        on_progress: ProgressCallback | None,
     ) -> None:
-        """Write all of them; with fewer rows where memory runs out."""
-        jobs = [answer.job for answer in answers]
-        total = sum(job.max_new_tokens for job in jobs)
-        done = 0
-
-        def tell() -> None:
-            nonlocal done
-            if watch is not None:
-                told = (
-                    job.max_new_tokens if job.completion.finished else len(job.completion.token_ids)
-                    for job in jobs
-                )
-                done = max(done, sum(told))
-                watch(done, total)
-
-        invariant = wish.invariant
-        if invariant is None:
-            invariant = self.model.dtype != torch.float32
-        rows, looks = wish.batch_size, self.eyes.looks
-        lines = max(rows, PADDED_BATCH_SIZE) if invariant else 0
-        graphs = self._graphs(wish.graphs, invariant)
-        self.under_way = answers
-        tell()
+        """Run all of them; with fewer sequences at a time if memory runs out."""
+        requests = [generation.request for generation in generations]
+        report = _progress_reporter(requests, on_progress)
+        batch_size, runs_before = options.batch_size, self.vision.encoder_runs
+        self.stats = Stats()
+        self._running = generations
+        report()
         try:
-            while waiting := [job for job in jobs if not job.completion.finished]:
-                waits = {id(job) for job in waiting}
-                self.eyes.expect(
-                    [hashes[id(p)] for a in answers if id(a.job) in waits for p in a.question.pictures]
-                )
+            while waiting := [g for g in generations if not g.request.completion.finished]:
+                self.vision.expect(image for g in waiting for image in g.question.all_images)
                 forwards = self.engine.forwards
                 try:
-                    self.engine.run(waiting, rows, lines, graphs, tell)
+                    self._run_engine([g.request for g in waiting], batch_size, options, report)
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
-                    rows = min(rows, len(waiting)) // 2
-                    if not rows:
-                        where = self.model.device
+                    batch_size = min(batch_size, len(waiting)) // 2
+                    if not batch_size:
                         raise CriticError(
-                            f"{self.name} ran out of memory on {where}. {OUT_OF_MEMORY_HINT}"
+                            f"{self.name} ran out of memory on {self.model.device}. {OUT_OF_MEMORY_HINT}"
                         ) from error
-                    log.warning("%s ran out of memory: %d picture(s) at once from here on", self.name, rows)
+                    log.warning(
+                        "%s ran out of memory: %d image(s) at a time from here on", self.name, batch_size
+                    )
                 except NonFiniteLogits:
                     precision = str(self.model.dtype).removeprefix("torch.")
                     raise CriticError(
@@ -284,46 +259,66 @@ class CritiqueGenerator:
                         "it does so there too, its weights are damaged: download the model again."
                     ) from None
                 finally:
-                    self.work.forwards += self.engine.forwards - forwards
+                    self.stats.forwards += self.engine.forwards - forwards
         finally:
-            self.eyes.rest()
-            self.under_way = ()  # they hold on to their pictures
-        tell()
-        self.work.looks += self.eyes.looks - looks
-        self.work.tokens += sum(len(job.completion.token_ids) for job in jobs)
-        self.work.said += sum(job.completion.forced_tokens for job in jobs)
+            self.vision.release()
+            self._running = ()  # they hold on to their images
+        report()
+        self.stats.encoder_runs = self.vision.encoder_runs - runs_before
+        self.stats.tokens = sum(len(request.completion.token_ids) for request in requests)
+        self.stats.forced_tokens = sum(request.completion.forced_tokens for request in requests)
+
+    def _run_engine(
+        self,
+        requests: Sequence[Request],
+        batch_size: int,
+        options: JudgeOptions,
+        on_step: Callable[[], None],
+    ) -> None:
+        invariant = options.batch_invariant
+        if invariant is None:
+            invariant = self.model.dtype != torch.float32
+        padded = max(batch_size, PADDED_BATCH_SIZE) if invariant else 0
+        graphs = self._cuda_graphs(options.cuda_graphs, invariant)
+        self.engine.run(requests, batch_size, padded, graphs, on_step)
+
+    def _cuda_graphs(self, choice: bool | None, invariant: bool) -> bool:
+        """Whether steps are replayed from CUDA graphs. By default where that was tested: not with
+        cudaMallocAsync, which ComfyUI chooses on most cards, nor with other packages' quantized layers."""
+        possible = invariant and self.model.device.type == "cuda" and torch.version.cuda is not None
+        if choice and not possible:
+            raise ValueError(
+                f"cuda_graphs needs an NVIDIA GPU and batch_invariant; here the device is "
+                f"{self.model.device} and batch_invariant is {invariant}. Leave cuda_graphs out."
+            )
+        if choice is not None:
+            return choice
+        own_layers = getattr(self.model, "hf_quantizer", None) is None
+        return possible and own_layers and torch.cuda.get_allocator_backend() == "native"
 
 
-def _free(lexicon: answer_program.TokenSets, enough: Callable[[str], bool] | None) -> Program:
-    """The critic's own words to their end, or until a line has been ended and it is enough."""
-    ids: list[int] = []
-    while True:
-        token = yield lexicon.free
-        if token in lexicon.eos:
-            return
-        ids.append(token)
-        if enough and "\n" in lexicon.text(token) and enough(lexicon.decode(ids)):
-            return
+def _progress_reporter(requests: Sequence[Request], on_progress: ProgressCallback | None):
+    """Calls `on_progress` with tokens done and in total; a finished answer counts with its limit, and a retry
+    never goes back."""
+    total = sum(request.max_new_tokens for request in requests)
+    most = 0
+
+    def report() -> None:
+        nonlocal most
+        if on_progress is not None:
+            most = max(most, sum(map(_tokens_done, requests)))
+            on_progress(most, total)
+
+    return report
 
 
-def _copied(record: answer_program.Trace) -> answer_program.Trace:
-    return replace(
-        record,
-        texts=dict(record.texts),
-        choices=dict(record.choices),
-        scores=dict(record.scores),
-        closed=dict(record.closed),
-    )
+def _tokens_done(request: Request) -> int:
+    completion = request.completion
+    return request.max_new_tokens if completion.finished else len(completion.token_ids)
 
 
-class _Sampler:
-    """Draws an index of logits; a generator an answer, so neighbours and global state do not matter."""
-
-    def __init__(self, temperature: float, seed: str):
-        number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little", signed=True)
-        self.temperature = temperature
-        self.generator = torch.Generator().manual_seed(number)
-
-    def __call__(self, logits: torch.Tensor) -> int:
-        chances = torch.softmax(logits.float() / self.temperature, -1).cpu()
-        return int(torch.multinomial(chances, 1, generator=self.generator))
+def _copied(trace: Trace) -> Trace:
+    copies: Mapping[str, dict] = {
+        name: dict(getattr(trace, name)) for name in ("texts", "choices", "scores", "closed")
+    }
+    return replace(trace, **copies)

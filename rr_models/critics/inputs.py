@@ -1,10 +1,6 @@
-"""Questions -> prompts for decode/: tokens with the pictures in their places, positions, and what the vision
-tower sees in each picture, once per picture however often it is judged.
-"""
+"""Questions -> prompts for the engine: token ids with image placeholders, positions, image features."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 
@@ -15,66 +11,68 @@ from .vision import VisionEncoder
 
 
 class PromptBuilder:
-    """Lays out the prompts of one call. `hashes` has every picture's, by its id."""
+    """Builds the prompts of one call. Each question is rendered and tokenized once."""
 
-    def __init__(self, layout: PromptTokenizer, eyes: VisionEncoder, hashes: Mapping[int, str]):
-        self.layout, self.eyes, self.hashes = layout, eyes, hashes
-        self._pieces: dict[tuple, list[list[int]]] = {}
+    def __init__(self, tokenizer: PromptTokenizer, vision: VisionEncoder):
+        self.tokenizer, self.vision = tokenizer, vision
+        self._segments: dict[tuple, list[list[int]]] = {}
 
     def length(self, question: Question) -> int:
-        return sum(map(len, self._told(question))) + sum(self.pictures(question))
+        """Tokens of the prompt, images included."""
+        return sum(map(len, self._text(question))) + sum(self.image_tokens(question))
 
-    def pictures(self, question: Question) -> list[int]:
-        """Tokens of each picture."""
+    def image_tokens(self, question: Question) -> list[int]:
+        """Tokens of each image."""
         return [rows * columns for rows, columns in self._grids(question)]
 
-    def shared(self, question: Question) -> tuple:
-        """What stands before the pictures that are judged: equal for all candidates of one request."""
-        sources = tuple(self.hashes[id(source)] for source in question.sources)
-        return question.task, question.request, sources
+    def shared_key(self, question: Question) -> tuple:
+        """What precedes the images to judge: equal for all candidates of one request."""
+        return question.task.value, question.request, tuple(source.digest for source in question.sources)
 
     def prompt(self, question: Question) -> Prompt:
-        pieces, grids = self._told(question), self._grids(question)
-        ids, positions, at = list(pieces[0]), [_text(0, len(pieces[0]))], len(pieces[0])
+        segments, grids = self._text(question), self._grids(question)
+        ids, positions, at = list(segments[0]), [_text_positions(0, len(segments[0]))], len(segments[0])
         shared = len(ids)
-        for number, (piece, (rows, columns)) in enumerate(zip(pieces[1:], grids, strict=True)):
-            if number == len(question.sources):
+        image_token = self.tokenizer.image_token
+        for index, (segment, (rows, columns)) in enumerate(zip(segments[1:], grids, strict=True)):
+            if index == len(question.sources):
                 shared = len(ids)
-            ids += [self.layout.picture] * (rows * columns) + piece
-            positions += [_picture(at, rows, columns), _text(at + max(rows, columns), len(piece))]
-            at += max(rows, columns) + len(piece)
-        seen = [self.eyes.see(picture, self.hashes[id(picture)]) for picture in question.pictures]
+            ids += [image_token] * (rows * columns) + segment
+            after = at + max(rows, columns)
+            positions += [_image_positions(at, rows, columns), _text_positions(after, len(segment))]
+            at = after + len(segment)
+        features = [self.vision.encode(image) for image in question.all_images]
         return Prompt(
             ids,
             torch.cat(positions, 1),
-            torch.tensor(ids) == self.layout.picture,
-            [torch.cat(each) for each in zip(*seen, strict=True)],
+            torch.tensor(ids) == image_token,
+            [torch.cat(level) for level in zip(*features, strict=True)],
             shared,
-            self.shared(question),
+            self.shared_key(question),
         )
 
-    def _told(self, question: Question) -> list[list[int]]:
+    def _text(self, question: Question) -> list[list[int]]:
         key = (question.task, question.request, len(question.sources))
-        if key not in self._pieces:
-            self._pieces[key] = self.layout.pieces(
+        if key not in self._segments:
+            self._segments[key] = self.tokenizer.segments(
                 question.task, question.request, len(question.sources) or 1
             )
-        return self._pieces[key]
+        return self._segments[key]
 
     def _grids(self, question: Question) -> list[tuple[int, int]]:
-        """Rows and columns of each picture, in tokens."""
-        how = self.layout.preprocessing
-        token = how.patch_size * how.merge_size
-        sizes = [how.size(*picture.shape[:2]) for picture in question.pictures]
+        """Rows and columns of each image, in tokens."""
+        preprocessing = self.tokenizer.preprocessing
+        token = preprocessing.patch_size * preprocessing.merge_size
+        sizes = [preprocessing.size(*image.pixels.shape[:2]) for image in question.all_images]
         return [(height // token, width // token) for height, width in sizes]
 
 
-def _text(start: int, length: int) -> torch.Tensor:
-    """Positions [3, length] of text: counted on in time, height and width alike."""
+def _text_positions(start: int, length: int) -> torch.Tensor:
+    """Positions [3, length] of text: the same in time, height and width."""
     return torch.arange(start, start + length).expand(3, -1)
 
 
-def _picture(start: int, rows: int, columns: int) -> torch.Tensor:
-    """Positions [3, rows * columns] of a picture: it stands still in time and spreads in height and width."""
+def _image_positions(start: int, rows: int, columns: int) -> torch.Tensor:
+    """Positions [3, rows * columns] of an image: constant in time, a grid in height and width."""
     height, width = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     return start + torch.stack([torch.zeros_like(height), height, width]).flatten(1)

@@ -1,21 +1,41 @@
-"""How a critic is to answer, and how far it has got: options, progress, statistics."""
+"""How a critic is to answer: the options of `Critic.judge`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..judgement.answer_format import DETAILS, FULL
 from . import from_trace
 
-ProgressCallback = Callable[[int, int], None]
+BEST = "best"
+"""A detail of `judging.critique` only: scores of all images, the full critique of the best one."""
+CRITIQUE_DETAILS = (*DETAILS, BEST)
 
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """How answers are to be written; see `LocalCritic.judge`."""
+    """Options of `Critic.judge`.
 
-    guided: bool = True
+    `constrained`: the answer follows its format (see answer_program.py), so that every one is complete;
+    False: the critic's own words, as `generate` of transformers would write them.
+    `detail`: "scores" ends after the last score, "critique" after the summary, "full" includes a better
+    request.
+    `score_mode`: "written" takes the score as written; "expected" the mean of all scores that could have been
+    written, by the critic's own probabilities (constrained only).
+    `temperature`: 0 is greedy; above 0, sampling depends on `seed` and the image, not on other images of the
+    batch or on torch's global random state. `samples`: passes per question, averaged.
+    `max_new_tokens`: limit per answer. Texts of a constrained answer are shortened to fit; only if even the
+    headings do not fit, it is cut off.
+    `batch_size`: answers written at a time, fewer if memory runs out.
+    `batch_invariant` (default: in 16 bit): an answer is the same to the last bit whichever others are in the
+    batch; costs a little time. In 32 bit the tokens are the same in any case.
+    `cuda_graphs` (default: with `batch_invariant` on NVIDIA GPUs, except with cudaMallocAsync and for models
+    that were saved quantized): decode steps are replayed from CUDA graphs; same answers in less time.
+    `ask_again`: a free answer that lacks a score will be asked for again (by `judging.critique`), so the
+    cache may keep it.
+    """
+
+    constrained: bool = True
     detail: str = FULL
     score_mode: str = from_trace.WRITTEN
     samples: int = 1
@@ -23,8 +43,9 @@ class JudgeOptions:
     seed: int = 0
     max_new_tokens: int = 2048
     batch_size: int = 8
-    invariant: bool | None = None
-    graphs: bool | None = None
+    batch_invariant: bool | None = None
+    cuda_graphs: bool | None = None
+    ask_again: bool = False
 
     def __post_init__(self):
         if not self.temperature >= 0:
@@ -37,37 +58,13 @@ class JudgeOptions:
         if self.score_mode not in from_trace.SCORE_MODES:
             modes = ", ".join(from_trace.SCORE_MODES)
             raise ValueError(f"score_mode must be one of {modes}, not {self.score_mode!r}.")
-        if self.score_mode == from_trace.EXPECTED and not self.guided:
+        if self.score_mode == from_trace.EXPECTED and not self.constrained:
             raise ValueError(
-                "score_mode 'expected' needs guided writing: only there it is known where a score stands. "
-                "Switch guided on, or take the written scores."
+                "score_mode 'expected' needs constrained decoding, which knows where a score stands. "
+                "Set constrained to true, or score_mode to 'written'."
             )
         if self.samples > 1 and not self.temperature:
             raise ValueError(
-                f"samples is {self.samples}, but at temperature 0 every pass is the same. Set a temperature, "
-                "such as 0.7, or samples to 1."
+                f"samples is {self.samples}, but at temperature 0 every sample is the same. Set a "
+                "temperature, such as 0.7, or samples to 1."
             )
-
-
-@dataclass
-class Stats:
-    """What the last call took: forwards of the text half (a prompt counts as one), runs of the vision tower,
-    tokens written, and how many of those were said and not decoded."""
-
-    forwards: int = 0
-    looks: int = 0
-    tokens: int = 0
-    said: int = 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Answers in the making: tokens that stand, how many answers there are and are done, and of the one that
-    is furthest of the others the scores that stand, by aspect (one each, or A's and B's; None is N/A).
-    `names` are the aspects' names by key."""
-
-    tokens: int = 0
-    answers: int = 0
-    done: int = 0
-    scores: Mapping[str, list[float | None]] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)

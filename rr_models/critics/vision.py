@@ -1,61 +1,62 @@
-"""The vision tower, with an encoder cache: the features of images that are needed again are kept."""
+"""The vision tower with an encoder cache: features of images that are needed again are kept."""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
 from ..images import pixel_values
+from .base import Image
 from .tokenization import PromptTokenizer
 
-_KEPT = 4  # pictures whose features are kept for the next call, in main memory: about 26 MB each of an 8B's
+_CACHED_IMAGES = 4  # kept in main memory for later calls: about 26 MB each of an 8B's
 
 
 class VisionEncoder:
-    """What a model's vision tower sees in pictures. Keeps what it will be asked for again, and the last few
-    that it was asked for more than once: the source of an edit is judged against in every round."""
+    """Encodes images. Within a call, the features of an image that is needed again stay on the device; the
+    last few such images are kept for later calls: an edit's source is seen in every round of a loop."""
 
-    def __init__(self, model: torch.nn.Module, layout: PromptTokenizer):
-        self.model, self.layout = model, layout
-        self.looks = 0  # times that the tower ran
-        self._kept: OrderedDict[tuple, list[torch.Tensor]] = OrderedDict()
-        self._again: dict[str, list[torch.Tensor]] = {}
-        self._wanted: Counter[str] = Counter()
+    def __init__(self, model: torch.nn.Module, tokenizer: PromptTokenizer):
+        self.model, self.tokenizer = model, tokenizer
+        self.encoder_runs = 0
+        self._cache: OrderedDict[tuple, list[torch.Tensor]] = OrderedDict()
+        self._in_use: dict[str, list[torch.Tensor]] = {}
+        self._uses: Counter[str] = Counter()
 
-    def expect(self, hashes: Sequence[str]) -> None:
-        """Every picture that will be looked at, as often as it will."""
-        self._again.clear()
-        self._wanted = Counter(hashes)
+    def expect(self, images: Iterable[Image]) -> None:
+        """Announce every image that will be encoded, as often as it will be."""
+        self._in_use.clear()
+        self._uses = Counter(image.digest for image in images)
 
-    def rest(self) -> None:
-        """Nothing of this call stays on the device."""
-        self._again.clear()
+    def release(self) -> None:
+        """Drop what this call keeps on the device."""
+        self._in_use.clear()
 
     @torch.inference_mode()
-    def see(self, picture: torch.Tensor, digest: str) -> list[torch.Tensor]:
-        """Features [tokens, hidden]: the picture's embeddings, then what the first layers add to them."""
-        if digest in self._again:
-            return self._again[digest]
+    def encode(self, image: Image) -> list[torch.Tensor]:
+        """Features [tokens, hidden]: the image's embeddings, then what the first layers add to them."""
+        if image.digest in self._in_use:
+            return self._in_use[image.digest]
         visual = self.model.model.visual
-        like = next(visual.parameters())
-        key = (digest, like.device, like.dtype)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            found = [each.to(like.device) for each in self._kept[key]]
+        weight = next(visual.parameters())
+        key = (image.digest, weight.device, weight.dtype)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            features = [level.to(weight.device) for level in self._cache[key]]
         else:
-            patches, grid = pixel_values(picture, self.layout.preprocessing, like.device)
-            seen = visual(patches.to(like.dtype), torch.tensor([grid], device=like.device))
-            self.looks += 1
-            # transformers 4.57 gives a pair
+            patches, grid = pixel_values(image.pixels, self.tokenizer.preprocessing, weight.device)
+            output = visual(patches.to(weight.dtype), torch.tensor([grid], device=weight.device))
+            self.encoder_runs += 1
+            # transformers 4.57 returns a pair
             embeddings, added = (
-                seen if isinstance(seen, tuple) else (seen.pooler_output, seen.deepstack_features)
+                output if isinstance(output, tuple) else (output.pooler_output, output.deepstack_features)
             )
-            found = [embeddings, *added]
-        if self._wanted[digest] > 1:
-            self._again[digest] = found
-            self._kept[key] = [each.cpu() for each in found]
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return found
+            features = [embeddings, *added]
+        if self._uses[image.digest] > 1:
+            self._in_use[image.digest] = features
+            self._cache[key] = [level.cpu() for level in features]
+            while len(self._cache) > _CACHED_IMAGES:
+                self._cache.popitem(last=False)
+        return features

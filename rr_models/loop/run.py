@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import CriticError
-from ..judgement.aspects import RATIONAL_REWARDS, Profile
-from ..judgement.critique import Critique, unjudged
+from ..critics.base import Critic
+from ..critics.judging import try_critique
+from ..judgement.critique import Critique
 from ..judgement.ranking import rank
 from ..judgement.task import Task
 from .settings import LoopSettings
@@ -24,7 +24,7 @@ Generate = Callable[[str, int], Any]
 
 def refine(
     generate: Generate,
-    critic,
+    critic: Critic,
     request: str,
     *,
     seed: int = 0,
@@ -38,11 +38,11 @@ def refine(
 ) -> State:
     """Draw, judge by the request, draw again with the prompt that the critic proposes; the best is kept.
 
-    `critic` is an object like those of `critics`. `sources` are the pictures that an edit started from; with
+    `critic` is any critic (see critics/base.py). `sources` are the pictures that an edit started from; with
     them `task` is "edit", else "t2i". `next_prompt` makes the next prompt from a critique, such as with
     `revise.revise`; by default it is the critique's refined request. `progress` hears of every finished
     round, and what it raises reaches the caller. `stop` is asked before and after every drawing and at every
-    step of the critic: True ends the loop. `judging` goes to `critic.critique`: temperature, detail ...
+    step of the critic: True ends the loop. `judging` goes to `judging.critique`: temperature, detail ...
 
     Of the result, `best_payload` is the best image as `generate` returned it (None if `stop` came before one
     was judged), `best` its round with prompt, seed and critique, `stop` why the loop ended, and `report()`
@@ -54,16 +54,16 @@ def refine(
     """
     state = start(request, seed, settings)
     task = task or Task.of(sources=len(_listed(sources)) > 0)
-    watch = judging.get("watch")
+    on_progress = judging.get("on_progress")
 
     def heed(*steps: int) -> None:
         if stop is not None and stop():
             raise _Stopped
-        if steps and watch is not None:
-            watch(*steps)
+        if steps and on_progress is not None:
+            on_progress(*steps)
 
     if stop is not None:
-        judging["watch"] = heed
+        judging["on_progress"] = heed
     began = time.monotonic()
     while not state.done:
         try:
@@ -88,7 +88,13 @@ def refine(
 
 
 def best_of(
-    generate: Generate, critic, request: str, count: int = 4, *, threshold: float | None = None, **options
+    generate: Generate,
+    critic: Critic,
+    request: str,
+    count: int = 4,
+    *,
+    threshold: float | None = None,
+    **options,
 ) -> State:
     """The best of `count` drawings of the request as it is written, each with a new seed.
 
@@ -97,7 +103,7 @@ def best_of(
     as for `refine`, whose other options it takes.
     """
     if threshold is None:
-        threshold = _profile(critic).scale[1]
+        threshold = critic.profile.scale[1]
     settings = LoopSettings(
         rounds=count,
         threshold=threshold,
@@ -114,7 +120,7 @@ class _Stopped(Exception):
 
 
 def _judged(
-    critic, drawn: Any, request: str, task: str, sources: Any, judging: dict
+    critic: Critic, drawn: Any, request: str, task: str, sources: Any, judging: dict
 ) -> tuple[list, list[Critique], list[bytes]]:
     """The candidates as they were drawn, a critique of each, and a thumbnail of each."""
     # torch takes seconds to import, so it waits until there is a picture
@@ -127,18 +133,8 @@ def _judged(
         [tensor for _, tensor in made],
         [tensor for _, tensor in generated_images(_listed(sources))],
     )
-    try:
-        critiques = critic.critique(shown, request, task, before, **judging)
-    except CriticError as error:
-        log.error("%s could not judge: %s", critic.name, error)
-        profile = _profile(critic)
-        failed = unjudged(task, request, profile.aspects(task), str(error), critic.name, profile.scale)
-        critiques = [failed] * len(made)
-    return [one for one, _ in made], list(critiques), [thumbnail(picture) for picture in shown]
-
-
-def _profile(critic) -> Profile:
-    return getattr(critic, "profile", RATIONAL_REWARDS)
+    critiques = try_critique(critic, shown, request, before, task, **judging)
+    return [one for one, _ in made], critiques, [thumbnail(picture) for picture in shown]
 
 
 def _listed(sources: Any) -> Sequence[Any]:

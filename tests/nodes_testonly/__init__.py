@@ -7,7 +7,9 @@ really makes the picture brighter, and the judge really measures the picture it 
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from pathlib import Path
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -128,6 +130,35 @@ class RRTestPaint(io.ComfyNode):
         latent = {"samples": shades.reshape(-1, 1, 1, 1).expand(batch_size, 4, 2, 2).clone()}
         image = shades.reshape(-1, 1, 1, 1).expand(batch_size, size, size, 3).clone()
         return io.NodeOutput(image, latent, image[..., 0])
+
+
+class RRTestToyCritic(io.ComfyNode):
+    """The critic of toy.py, for every node that takes one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RRTestToyCritic",
+            category="tests",
+            outputs=[io.Custom("RATIONAL_REWARDS_CRITIC").Output()],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        from nodes import NODE_CLASS_MAPPINGS
+
+        # The library's own modules, under the name that the core gave the pack.
+        pack = NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__.removesuffix(".nodes.critique")
+        judgement = f"{pack}.rr_models.judgement"
+        modules = (sys.modules[f"{judgement}.{name}"] for name in ("critique", "verdict", "aspects"))
+        return io.NodeOutput(_toy().make(*modules))
+
+
+def _toy():
+    spec = importlib.util.spec_from_file_location("rr_toy", Path(__file__).resolve().parents[1] / "toy.py")
+    toy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(toy)
+    return toy
 
 
 class RRTestMeasure(io.ComfyNode):
@@ -278,7 +309,7 @@ class RRTestWhileClose(io.ComfyNode):
 
         from nodes import NODE_CLASS_MAPPINGS
 
-        own = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsRefineEnd"].__module__].graph
+        own = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsRefineEnd"].__module__].graph_copy
         copies, inputs = own.copy_body(
             cls.hidden.dynprompt, open[0], cls.hidden.unique_id, {"value": value}, GraphBuilder.alloc_prefix()
         )
@@ -288,7 +319,15 @@ class RRTestWhileClose(io.ComfyNode):
 
 class TestNodes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [RRTestTinyModel, RRTestPaint, RRTestMeasure, RRTestCount, RRTestList, RRTestInts] + [
+        return [
+            RRTestToyCritic,
+            RRTestTinyModel,
+            RRTestPaint,
+            RRTestMeasure,
+            RRTestCount,
+            RRTestList,
+            RRTestInts,
+        ] + [
             RRTestWhileOpen,
             RRTestWhileClose,
         ]
