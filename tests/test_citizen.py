@@ -244,7 +244,7 @@ def test_nothing_keeps_a_critic_alive_that_nobody_wants(core):
         weakref.ref(part) for part in (critic, critic.residency, critic.model, critic.residency.patcher)
     ]
     assert loaded() == [critic.residency.patcher]
-    del run, critic, parts
+    del run, critic
     gc.collect()
     assert [ref() for ref in watched] == [None] * 4
     core.run(judged())

@@ -255,7 +255,7 @@ def test_a_tie_is_settled_by_the_critic_and_its_cost_told_beforehand(core):
     report = run.value("pick", REPORT)
     told = [text for text in said if "judged independently" in text]  # beside what the critic's loading says
     assert told == ["2 images, judged independently: 2 answers of the critic"] and told[0] in report
-    assert "Images 2, 3 share a score" in report and "Image 2 against image 3:" in report
+    assert "Images 2, 3 have equal scores" in report and "Image 2 against image 3:" in report
     assert run.slot("pick", INDEX) == [1], "the very same picture twice: the earlier one"
     assert not math.isnan(run.value("pick", SCORES))
 
@@ -266,7 +266,7 @@ def test_a_tie_between_pictures_of_different_requests_is_no_duel(core):
     prompt["judge"]["inputs"]["request"] = ["wishes", 0]
     run = core.run(prompt)
     assert run.success, run.complaint
-    assert "share a score but not their request" in run.value("pick", REPORT)
+    assert "have equal scores but different requests" in run.value("pick", REPORT)
 
 
 def test_the_shipped_workflow_keeps_the_best_two(core):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +177,7 @@ def test_best_of_stops_at_a_picture_that_none_can_beat():
     state = best_of(lambda prompt, seed: Image.new("L", (8, 8), 255), Light(), "a cat", 9)
     assert len(state.history) == 1 and state.stop.reason is StopReason.THRESHOLDS_REACHED
     critic = Light()
-    critic.profile = type("Profile", (), {"scale": (0.0, 10.0)})
+    critic.profile = replace(RATIONAL_REWARDS, worst=0.0, best=10.0)
     assert critic.profile.scale[1] == 10
     with pytest.raises(ValueError, match="threshold must lie between 1 .*; it is 10"):
         best_of(paint, critic, "a cat", 2)  # it says one scale and judges on another

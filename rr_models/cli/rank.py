@@ -30,7 +30,7 @@ def add(commands) -> None:
         "--best-files",
         choices=("none", "copy", "link"),
         default="none",
-        help="what to do with the best images",
+        help="copy or link the best images",
     )
     rank.add_argument("--count", type=int, default=10, help="how many are the best (default 10)")
     common.add_critic_options(rank, ("scores", "critique", "full"), request_required=False)
