@@ -165,7 +165,7 @@ def test_never_leaves_after_every_use(core):
         run = core.run(judged(request, keep_loaded="never"), executor)
         assert run.success and run.value("judge")[0].text
         assert loaded() == [] and on_meta(run.value("critic"))
-        assert run.value("critic").critic.engine.nbytes == 0
+        assert run.value("critic").engine.nbytes == 0
 
 
 def test_stop_ends_the_reading_of_the_weights(core):
@@ -208,7 +208,7 @@ def test_where_memory_runs_out_all_others_leave_and_it_is_tried_once_more(core, 
 def test_where_memory_is_too_small_it_says_what_helps_and_leaves_nothing_behind(core, monkeypatch, when):
     executor = core.executor()
     critic = core.run(judged(), executor).value("critic")
-    critic.unload()
+    critic.residency.unload()
     fails_while_occupied(core, monkeypatch, critic, when, LACK[0], lambda: True)
     short = core.run(judged("another cat", batch=2), executor)
     assert short.success, short.complaint

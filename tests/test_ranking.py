@@ -208,7 +208,7 @@ def test_the_command(capsys, folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{}/none"], "is no folder"),
+        (["{}/none"], "is not a folder"),
         (["{}"], "there is no image"),
         (["{folder}", "--rank-by", "mood", "--request", "x"], "has no aspect 'mood'"),
         (["{folder}", "--count", "0", "--request", "x"], "count and chunk_size must be 1 or more"),
