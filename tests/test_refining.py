@@ -26,7 +26,7 @@ from rr_models.loop.state import SEED_STEP
 from rr_models.loop.stop_reason import StopReason
 from rr_models.prompt_revision.revise import revise
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Light:
@@ -242,13 +242,23 @@ def test_laws(plan, rounds, policy, patience, failures):
     assert replay(json.loads(json.dumps(state.to_dict()))).to_dict() == state.to_dict()
 
 
+def examples(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def run(code: str, folder: Path) -> dict:
+    (folder / "example.py").write_text(code, "utf-8")
+    return runpy.run_path("example.py")
+
+
 @pytest.mark.slow
-def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_docs_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    (loop,) = [block for block in blocks if "best_of(" in block]
-    (tmp_path / "example.py").write_text(loop, "utf-8")
-    space = runpy.run_path("example.py")
+    (front,) = examples("README.md")
+    assert run(front, tmp_path)["result"].best.critique.reaches(3.0)
+    single, loop = examples("docs/python.md")
+    assert run(single, tmp_path)["judged"].overall is not None
+    space = run(loop, tmp_path)
     result, others = space["result"], space["others"]
     assert result.best.critique.reaches(3.0) and len(result.history) > 1
     assert not result.history[0].critique.reaches(3.0)
