@@ -13,6 +13,7 @@ from rr_tests.programs import Case, cases, run
 
 from rr_models.critics import local
 from rr_models.critics.base import Question
+from rr_models.critics.options import JudgeOptions
 from rr_models.engine import cuda_graphs
 from rr_models.engine import engine as engines
 from rr_models.engine.engine import Engine
@@ -225,7 +226,7 @@ def test_what_is_kept_leaves_with_the_weights(tmp_path):
     question = Question("t2i", "A red fox.", (torch.rand(64, 64, 3),))
 
     def judge():
-        return critic.judge([question], detail="scores", max_new_tokens=200)
+        return critic.judge([question], JudgeOptions(detail="scores", max_new_tokens=200))
 
     first = judge()
     kept = critic.engine.nbytes
