@@ -51,6 +51,7 @@ def test_scores_of_all_and_one_in_full(critic):
     )
 
 
+@pytest.mark.slow
 def test_it_is_remembered_apart(critic, tmp_path):
     memory = CachedCritic(critic, DiskCache(tmp_path))
     critique(memory, pictures(1), "a cat", **SHORT)

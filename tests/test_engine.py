@@ -63,6 +63,7 @@ def test_free_answers_are_those_of_generate(critic, questions, reference, rows: 
     assert free(critic, questions, batch_size=rows, batch_invariant=invariant) == reference
 
 
+@pytest.mark.slow
 def test_the_order_of_questions_does_not_matter(critic, questions, reference):
     assert free(critic, questions[::-1])[::-1] == reference
 

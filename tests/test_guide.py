@@ -36,6 +36,7 @@ def images() -> list[torch.Tensor]:
     return [torch.rand(64, 64, 3, generator=generator) for _ in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detail", DETAILS)
 def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, images, detail: str):
     (found,) = critique(critic, images[:1], REQUEST, detail=detail, max_new_tokens=400)
@@ -47,6 +48,7 @@ def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, imag
             assert 1 <= aspect.expected <= 4 and aspect.std >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 def test_a_constrained_answer_has_the_form_that_servers_are_given(tmp_path, images, style: str):
     wording = Wording(style=style)
@@ -72,6 +74,7 @@ def test_a_limit_below_the_headings_cuts_off_and_says_so(critic, images):
     assert found.status == TRUNCATED and found.overall is None and "token limit" in found.notes[-1]
 
 
+@pytest.mark.slow
 def test_the_best_alone_is_written_whole(critic, images):
     scores = critique(critic, images, REQUEST, detail="scores", max_new_tokens=400)
     found = critique(critic, images, REQUEST, detail="best", max_new_tokens=400)

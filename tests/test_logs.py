@@ -31,6 +31,7 @@ for number in range({count}):
 """
 
 
+@pytest.mark.slow
 def test_a_thousand_parallel_appends_lose_nothing(tmp_path):
     processes, count = 5, 200
     code = WRITER.format(root=str(ROOT), count=count)

@@ -57,6 +57,7 @@ def test_the_same_question_is_asked_once(memory):
         assert other.to_dict() | {"source": 0} == one.to_dict() | {"source": 0}
 
 
+@pytest.mark.slow
 def test_only_what_is_new_is_asked(memory):
     three = pictures(3)
     critique(memory, [three[1]], "a cat", **SHORT)
@@ -99,6 +100,7 @@ def test_chance_is_remembered_by_its_seed_and_the_seed_does_not_matter_without_c
     assert len(memory.asked) == 3 and found.source["seed"] == 2
 
 
+@pytest.mark.slow
 def test_other_sources_of_an_edit_are_another_question(memory):
     a, b = pictures(2)
     for sources in ([a], [b], [a, b], [b, a], [a]):
