@@ -157,11 +157,12 @@ class _AnswerWriter:
         while not (reason := self._reason_to_close(section, written)):
             if not section.heading and not written:
                 token = yield tokens.at_answer_start
-                if token == tokens.think:
-                    yield Force((token, *tokens.empty_thought))
+                if tokens.think is not None and token == tokens.think:
+                    yield Force((tokens.think, *tokens.empty_thought))
                     continue
             else:
                 token = yield tokens.at_line_start if line == "" else tokens.in_line
+            assert isinstance(token, int)
             if token in tokens.eos or (line == "" and token in tokens.heading_starts):
                 if token in tokens.eos and following:
                     reason = "it would have ended here"
@@ -186,7 +187,7 @@ class _AnswerWriter:
             line_end = () if line == "" or overlap else (tokens.newline,)
             yield Force((*line_end, *tokens.encode(heading[overlap:])))
 
-    def _reason_to_close(self, section: Section, written: Sequence[int]) -> str:
+    def _reason_to_close(self, section: Section, written: list[int]) -> str:
         """Why a text must be closed here, or ""."""
         if len(written) >= section.budget:
             sentence = self.tokens.decode(written[-4:]).rstrip()
@@ -200,6 +201,7 @@ class _AnswerWriter:
         """A score or a winner. Returns whether its line has been ended."""
         tokens, trace = self.tokens, self.trace
         choice = yield self._select(section)
+        assert isinstance(choice, Choice)
         trace.choices[section.key] = choice
         if section.kind is Kind.WINNER or choice.word == NOT_APPLICABLE_TEXT:
             return False
@@ -242,7 +244,7 @@ def score_words(scale: tuple[float, float]) -> tuple[str, ...]:
     return tuple(f"{n:.1f}" if step < 1 else f"{round(n)}\n" for n in numbers)
 
 
-def repeats(ids: Sequence[int]) -> bool:
+def repeats(ids: list[int]) -> bool:
     """Whether tokens end in one phrase over and over: four times at least, and over 24 tokens at least."""
     for period in range(1, _LONGEST_PHRASE + 1):
         times = max(_MIN_REPEATS, -(-_MIN_REPEATED_TOKENS // period))

@@ -76,19 +76,17 @@ def _pair_score(
 ) -> PairScore:
     """Both scores of an aspect. If one image got a score and the other N/A, the aspect does not apply, which
     is added to `notes`."""
-    keys = [(aspect.key, part) for part in ("score_a", "score_b")]
-    winner_key = (aspect.key, "winner")
+    key_a, key_b, winner_key = ((aspect.key, part) for part in ("score_a", "score_b", "winner"))
     justification = trace.texts.get((aspect.key, "justification"), "")
-    if not all(key in trace.choices for key in (*keys, winner_key)):
+    if not all(key in trace.choices for key in (key_a, key_b, winner_key)):
         return PairScore(aspect.key, aspect.name, justification=justification)
-    scores = [trace.scores.get(key) for key in keys]
-    if None in scores:
-        if scores != [None, None]:
+    a, b = trace.scores.get(key_a), trace.scores.get(key_b)
+    if a is None or b is None:
+        if a is not b:
             notes.append(f"{aspect.name}: N/A for one of the images, so it is not compared")
         return PairScore(aspect.key, aspect.name, NOT_APPLICABLE, justification=justification)
     if use_expected:
-        scores = [_expected(trace, key, profile)[0] for key in keys]
-    a, b = scores
+        a, b = (_expected(trace, key, profile)[0] for key in (key_a, key_b))
     winner = WINNERS.get(trace.choices[winner_key].word) or winner_of(a - b, 0)
     return PairScore(aspect.key, aspect.name, SCORED, a, b, winner, justification)
 
