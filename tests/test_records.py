@@ -45,7 +45,7 @@ PAIR = st.builds(
             PairScore("text_rendering", "Text Rendering", "not_applicable"),
         ),
         "complete",
-        tie=tie,
+        tie_margin=tie,
     ),
     st.sampled_from([1.0, 3.5]),
     st.sampled_from([2.0, 4.0]),

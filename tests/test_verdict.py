@@ -44,10 +44,10 @@ def test_the_better_mean_wins():
 
 
 def test_a_margin_within_the_band_is_a_tie():
-    assert verdict((2.3, 2.2), tie=0.1).winner == "tie"
-    assert verdict((2.3, 2.2), tie=0.09).winner == "A"
-    with pytest.raises(ValueError, match="tie"):
-        verdict((2.3, 2.2), tie=-1)
+    assert verdict((2.3, 2.2), tie_margin=0.1).winner == "tie"
+    assert verdict((2.3, 2.2), tie_margin=0.09).winner == "A"
+    with pytest.raises(ValueError, match="tie_margin must be 0 or more"):
+        verdict((2.3, 2.2), tie_margin=-1)
 
 
 def test_a_gap_has_no_winner():
@@ -97,7 +97,7 @@ def test_status_and_scores_must_go_together():
 
 @given(verdicts, verdicts)
 def test_dict_is_an_exact_inverse_through_json(one, two):
-    for found in (one, averaged(one, two, tie=0.2) if len(one.aspects) == len(two.aspects) else two):
+    for found in (one, averaged(one, two, tie_margin=0.2) if len(one.aspects) == len(two.aspects) else two):
         assert Verdict.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 

@@ -153,12 +153,12 @@ class Critique(Judgement):
                 return aspect
         raise KeyError(f"{key!r} is not judged here; there are: {', '.join(a.key for a in self.aspects)}")
 
-    def reaches(self, bar: float | Mapping[str, float]) -> bool:
-        """Whether the critique is complete and every aspect that applies stands at `bar` or above (paper,
-        section 5). Bars by key hold for those aspects only."""
-        bars = bar if isinstance(bar, Mapping) else {a.key: bar for a in self.aspects}
+    def reaches(self, threshold: float | Mapping[str, float]) -> bool:
+        """Whether the critique is complete and every aspect that applies has at least the score `threshold`
+        (paper, section 5). Thresholds by key apply to those aspects only."""
+        thresholds = threshold if isinstance(threshold, Mapping) else {a.key: threshold for a in self.aspects}
         return self.status == COMPLETE and all(
-            a.score >= bars.get(a.key, -math.inf) for a in self.aspects if a.score is not None
+            a.score >= thresholds.get(a.key, -math.inf) for a in self.aspects if a.score is not None
         )
 
     def scores_line(self) -> str:

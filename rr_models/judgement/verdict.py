@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .answer_format import NOT_APPLICABLE_TEXT, TIE, WINNERS, A, B, Key
-from .critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE, SCORED, Critique, Judgement
+from .critique import COMPLETE, INCOMPLETE, MISSING, NOT_APPLICABLE, SCORED, AspectScore, Critique, Judgement
 from .from_data import Number, Text
 
 _WRITTEN_WINNERS = {winner: text for text, winner in WINNERS.items()} | {None: NOT_APPLICABLE_TEXT}
@@ -50,20 +50,20 @@ class Verdict(Judgement):
     """One comparison. Only a complete verdict has overall scores, a margin and a winner.
 
     `orders` holds the two answers that an averaged verdict was made of, the second with A and B already
-    named as in the first; it is empty for a single answer. A margin of at most `tie` is a tie.
+    named as in the first; it is empty for a single answer. A margin of at most `tie_margin` is a tie.
     """
 
     COMPUTED = ("overall_a", "overall_b", "margin", "winner", "position_bias", "agreed")
     SCORES = ("score_a", "score_b")
 
     aspects: tuple[PairScore, ...]
-    tie: Number = field(default=0.0, kw_only=True)
+    tie_margin: Number = field(default=0.0, kw_only=True)
     orders: tuple[Verdict, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.tie >= 0:
-            raise ValueError(f"tie must be 0 or more, not {self.tie}.")
+        if not self.tie_margin >= 0:
+            raise ValueError(f"tie_margin must be 0 or more, not {self.tie_margin}.")
 
     @property
     def overall_a(self) -> float | None:
@@ -84,7 +84,7 @@ class Verdict(Judgement):
     @property
     def winner(self) -> str | None:
         """ "A", "B" or "tie", by the overall scores; None unless complete."""
-        return None if self.margin is None else winner_of(self.margin, self.tie)
+        return None if self.margin is None else winner_of(self.margin, self.tie_margin)
 
     @property
     def position_bias(self) -> float | None:
@@ -137,87 +137,94 @@ class Verdict(Judgement):
         return stored
 
 
-def of_critiques(a: Critique, b: Critique, tie: float = 0.0) -> Verdict:
-    """A verdict from two pictures that were judged one by one: no position, so no position bias.
+def of_critiques(a: Critique, b: Critique, tie_margin: float = 0.0) -> Verdict:
+    """A verdict from the critiques of two images, judged independently: no order, so no position bias.
 
-    An aspect is scored where both critiques score it and applies where it applies to both; else it is missing
-    or not applicable.
+    An aspect is scored if both critiques score it, and not applicable if it applies to one image or to none;
+    otherwise it is missing.
     """
-    aspects, notes = [], []
-    for one, other in zip(a.aspects, b.aspects, strict=True):
-        said = ((A, one.justification), (B, other.justification))
-        words = "\n".join(f"{name}: {text}" for name, text in said if text)
-        statuses = {one.status, other.status}
-        if one.score is not None and other.score is not None:
-            winner = winner_of(one.score - other.score, tie)
-            aspects.append(PairScore(one.key, one.name, SCORED, one.score, other.score, winner, words))
-            continue
-        if statuses == {SCORED, NOT_APPLICABLE}:
-            notes.append(f"{one.name}: applied to one of the pictures only, so it is not compared")
-        status = MISSING if MISSING in statuses else NOT_APPLICABLE
-        aspects.append(PairScore(one.key, one.name, status, justification=words))
+    notes: list[str] = []
+    aspects = [_of_scores(*pair, tie_margin, notes) for pair in zip(a.aspects, b.aspects, strict=True)]
+    named = ((A, a), (B, b))
     return Verdict(
         task=a.task.pair,
         request=a.request,
         aspects=tuple(aspects),
         status=a.status if a.status == b.status else INCOMPLETE,
         analysis=a.analysis,
-        summary="\n".join(f"{name}: {c.summary}" for name, c in ((A, a), (B, b)) if c.summary),
+        summary="\n".join(f"{name}: {critique.summary}" for name, critique in named if critique.summary),
         text=_joined(a.text, b.text),
-        notes=(*(f"{name}: {note}" for name, c in ((A, a), (B, b)) for note in c.notes), *notes),
+        notes=(*(f"{name}: {note}" for name, critique in named for note in critique.notes), *notes),
         source=a.source | {"images": [*a.source.get("images", ()), *b.source.get("images", ())]},
         scale=a.scale,
         weights=a.weights,
-        tie=tie,
+        tie_margin=tie_margin,
     )
 
 
-def _joined(*texts: str) -> str:
-    return "\n\n---\n\n".join(filter(None, texts))
+def _of_scores(a: AspectScore, b: AspectScore, tie_margin: float, notes: list[str]) -> PairScore:
+    """The scores of one aspect from two critiques."""
+    named = ((A, a.justification), (B, b.justification))
+    justification = "\n".join(f"{name}: {text}" for name, text in named if text)
+    if a.score is not None and b.score is not None:
+        winner = winner_of(a.score - b.score, tie_margin)
+        return PairScore(a.key, a.name, SCORED, a.score, b.score, winner, justification)
+    statuses = {a.status, b.status}
+    if statuses == {SCORED, NOT_APPLICABLE}:
+        notes.append(f"{a.name}: applied to one of the images only, so it is not compared")
+    status = MISSING if MISSING in statuses else NOT_APPLICABLE
+    return PairScore(a.key, a.name, status, justification=justification)
 
 
-def winner_of(margin: float, tie: float) -> str:
-    """Who wins by `margin` points for A, when up to `tie` points are a tie."""
-    # scores such as 2.2 are not exact in binary: a band of 0.1 must hold 2.3 - 2.2
-    return TIE if abs(margin) <= tie + 1e-9 else A if margin > 0 else B
+def winner_of(margin: float, tie_margin: float) -> str:
+    """Who wins if A is `margin` points better and up to `tie_margin` points are a tie."""
+    # scores such as 2.2 are not exact in binary: a tie margin of 0.1 must include 2.3 - 2.2
+    return TIE if abs(margin) <= tie_margin + 1e-9 else A if margin > 0 else B
 
 
-def averaged(first: Verdict, second: Verdict, tie: float = 0.0) -> Verdict:
-    """One verdict of two: `first` as shown A, B; `second` as shown B, A, with its own names ("A" is what
-    stood first).
+def averaged(first: Verdict, second: Verdict, tie_margin: float = 0.0) -> Verdict:
+    """One verdict from both orders: `first` was shown as A, B; `second` as B, A, with its own names ("A" is
+    the image shown first).
 
-    An aspect's scores are the means of both orders. It is missing, and the verdict incomplete, unless both
-    orders could be read; an aspect that applies in one order only counts with that one, which is noted.
+    The scores of an aspect are the means of both orders. It is missing, and the verdict incomplete, unless
+    both orders could be read. An aspect that applies in one order only has the scores of that order, and a
+    note.
     """
     second = second.swapped()
-    aspects, notes = [], []
-    for one, other in zip(first.aspects, second.aspects, strict=True):
-        scored = [score for score in (one, other) if score.status == SCORED]
-        words = "\n".join(score.justification for score in (one, other) if score.justification)
-        if MISSING in (one.status, other.status):
-            aspects.append(PairScore(one.key, one.name, justification=words))
-            continue
-        if not scored:
-            aspects.append(PairScore(one.key, one.name, NOT_APPLICABLE, justification=words))
-            continue
-        if len(scored) == 1:
-            notes.append(f"{one.name}: applied in one order only")
-        a, b = (sum(getattr(s, name) for s in scored) / len(scored) for name in ("score_a", "score_b"))
-        aspects.append(PairScore(one.key, one.name, SCORED, a, b, winner_of(a - b, tie), words))
-    told = [f"{order}: {n}" for order, v in (("A, B", first), ("B, A", second)) for n in v.notes]
-    statuses = {first.status, second.status}
+    notes = [f"{order}: {n}" for order, v in (("A, B", first), ("B, A", second)) for n in v.notes]
+    pairs = zip(first.aspects, second.aspects, strict=True)
+    aspects = [_average(*pair, tie_margin, notes) for pair in pairs]
     return Verdict(
         task=first.task,
         request=first.request,
         aspects=tuple(aspects),
-        status=statuses.pop() if len(statuses) == 1 else INCOMPLETE,
+        status=first.status if first.status == second.status else INCOMPLETE,
         analysis=first.analysis,
         text=_joined(first.text, second.text),
-        summary="\n".join(v.summary for v in (first, second) if v.summary),
-        notes=(*told, *notes),
+        summary="\n".join(verdict.summary for verdict in (first, second) if verdict.summary),
+        notes=tuple(notes),
         source=first.source,
         scale=first.scale,
         weights=first.weights,
-        tie=tie,
+        tie_margin=tie_margin,
         orders=(first, second),
     )
+
+
+def _average(first: PairScore, second: PairScore, tie_margin: float, notes: list[str]) -> PairScore:
+    """The mean scores of one aspect in both orders."""
+    both = (first, second)
+    justification = "\n".join(score.justification for score in both if score.justification)
+    scored = [score for score in both if score.status == SCORED]
+    if not scored or MISSING in (first.status, second.status):
+        status = MISSING if MISSING in (first.status, second.status) else NOT_APPLICABLE
+        return PairScore(first.key, first.name, status, justification=justification)
+    if len(scored) == 1:
+        notes.append(f"{first.name}: applied in one order only")
+    a, b = (sum(getattr(score, name) for score in scored) / len(scored) for name in ("score_a", "score_b"))
+    winner = winner_of(a - b, tie_margin)
+    return PairScore(first.key, first.name, SCORED, a, b, winner, justification)
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n---\n\n".join(filter(None, texts))
