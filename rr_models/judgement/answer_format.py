@@ -54,7 +54,7 @@ _BUDGETS = {
     "refinement_comments": 160,
     "refined_request": 400,
 }
-_DECIMALS = 20  # a float of 0.0001 or more has no more of them
+_DECIMALS = 20  # of a score; no float of 0.0001 or more has more
 
 
 class Kind(Enum):
@@ -225,7 +225,7 @@ class AnswerFormat:
 
 
 def choices(section: Section) -> tuple[str, ...]:
-    """The words that may stand for a value, besides the numbers of a score."""
+    """The words that a value may be, apart from the numbers of a score."""
     winners = tuple(WINNERS) if section.kind is Kind.WINNER else ()
     return winners + ((NOT_APPLICABLE_TEXT,) if section.optional else ())
 

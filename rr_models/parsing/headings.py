@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,7 +59,7 @@ def _spelled(name: str) -> str:
     )
 
 
-def _any(names: tuple[str, ...]) -> str:
+def _any(names: Iterable[str]) -> str:
     return "|".join(map(_spelled, sorted(names, key=len, reverse=True)))
 
 
@@ -107,11 +108,13 @@ _PLAIN |= dict.fromkeys(
 )
 _PLAIN |= {ord("﹕"): ":", ord("\t"): " "}
 
-# the protocol's name comes last, so that it never hides a longer variant
+# a section's own names; they come last in its pattern, so that they never hide a longer variant
+_OWN_NAMES = {key: [NAMES[key]] for key in _VARIANTS}
+_OWN_NAMES["refinement_comments"].append(NAMES["refinement"])
 _SECTION = re.compile(
     "|".join(
-        f"(?P<{name}>{pattern.replace(' ', _BETWEEN)}|{_spelled(NAMES[name])})"
-        for name, pattern in _VARIANTS.items()
+        f"(?P<{key}>{variants.replace(' ', _BETWEEN)}|{_any(_OWN_NAMES[key])})"
+        for key, variants in _VARIANTS.items()
     ),
     re.I,
 )
