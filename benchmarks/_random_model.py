@@ -109,16 +109,16 @@ def lead(critic: LocalCritic) -> None:
 def answer(generator: CritiqueGenerator, question: Question) -> list[int]:
     """Token ids of a complete answer, the end token last: headings, random words, scores of 1.0."""
     words = sorted(set(re.findall("[a-z]{3,}", (ROOT / "README.md").read_text(encoding="utf-8"))))
-    rng, lexicon, ids = random.Random(0), generator.tokens, []
+    rng, tokens, ids = random.Random(0), generator.tokens, []
     for part in AnswerFormat.of(question.task, generator.wording.profile, generator.wording.style).fields:
         if part.kind is not Kind.TEXT:
-            ids += [*lexicon.encode(part.heading), *lexicon.encode(" 1.0"), lexicon.newline]
+            ids += [*tokens.encode(part.heading), *tokens.encode(" 1.0"), tokens.newline]
             continue
         text, wanted = [], LENGTHS[part.key[-1]]
         while len(text) < wanted - 2:
-            text += lexicon.encode(" " + rng.choice(words))
-        ids += [*lexicon.encode(part.heading), *text[: wanted - 2], *lexicon.encode("."), lexicon.newline]
-    return [*ids, min(lexicon.eos)]
+            text += tokens.encode(" " + rng.choice(words))
+        ids += [*tokens.encode(part.heading), *text[: wanted - 2], *tokens.encode("."), tokens.newline]
+    return [*ids, min(tokens.eos)]
 
 
 def reference(critic: LocalCritic, questions: list[Question], see=pixel_values) -> list[list[int]]:

@@ -28,7 +28,7 @@ from _common import close
 from rr_models.judgement.aspects import RATIONAL_REWARDS, VIESCORE
 from rr_models.judgement.critique import COMPLETE
 from rr_models.judgement.task import Task
-from rr_models.parsing.parse import parse, parse_pair
+from rr_models.parsing.parse import parse, parse_answer
 
 ANSWERS = Path(__file__).resolve().parents[1] / "tests" / "data" / "answers"
 ALL_TASKS = tuple(Task)
@@ -64,7 +64,6 @@ def main() -> None:
     began = time.perf_counter()
     exceptions = out_of_scale = complete = 0
     for number, (text, task, truncated, profile) in enumerate(mutants(n, args.seed), 1):
-        parse_answer = parse_pair if Task.parse(task).is_pair else parse
         try:
             result = parse_answer(text, task, "a request", truncated=truncated, profile=profile)
         except Exception as error:  # any exception is a finding

@@ -86,7 +86,7 @@ def test_a_pair_is_judged_in_both_orders(critic, images):
         [Question("t2i-pair", REQUEST, images[:2]), Question("t2i-pair", REQUEST, images[1::-1])],
         JudgeOptions(max_new_tokens=12),
     )
-    assert verdict == averaged(one, two, tie=0.5)
+    assert verdict == averaged(one, two, tie_margin=0.5)
     assert one.source["images"] == two.source["images"][::-1] == [image_hash(p) for p in images[:2]]
     assert verdict.winner is None and verdict.status == TRUNCATED
     single = compare(critic, images[0], images[1], REQUEST, max_new_tokens=12, comparison="single order")

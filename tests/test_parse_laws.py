@@ -25,14 +25,14 @@ from rr_models.judgement.critique import (
 from rr_models.judgement.task import Task
 from rr_models.judgement.verdict import TIE, A, B, PairScore, Verdict
 from rr_models.parsing.headings import UNKNOWN, Headings
-from rr_models.parsing.parse import parse, parse_pair
+from rr_models.parsing.parse import parse, parse_answer
 
 ANSWERS = Path(__file__).parent / "data" / "answers"
 ALL_TASKS = tuple(Task)
 
 
 def read(text: str, task: str, **options) -> Critique | Verdict:
-    return (parse_pair if Task.parse(task).is_pair else parse)(text, task, "r", **options)
+    return parse_answer(text, task, "r", **options)
 
 
 def numbers(aspect: AspectScore | PairScore) -> tuple:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..judgement.critique import COMPLETE, report
 from ..judgement.task import Task
-from ..parsing.parse import parse, parse_pair, summary_dict
+from ..parsing.parse import parse_answer, summary_dict
 from . import common
 from .common import OK, UNJUDGED
 
@@ -30,9 +30,8 @@ def add(commands) -> None:
 
 
 def run_parse(options: Namespace) -> int:
-    read = parse_pair if Task.parse(options.task).is_pair else parse
     text, profile = _read_text(options.file), common.profile(options)
-    judgement = read(text, options.task, "", truncated=options.truncated, profile=profile)
+    judgement = parse_answer(text, options.task, "", truncated=options.truncated, profile=profile)
     if options.json:
         common.print_json(summary_dict(judgement))
     else:

@@ -109,7 +109,7 @@ def compare(
         judged = critique(
             critic, [a, b], request, sources=sources, weights=weights, on_progress=on_progress, **options
         )
-        return of_critiques(*judged, tie=tie_margin)
+        return of_critiques(*judged, tie_margin=tie_margin)
     shared = tuple(map(Image.of, sources))
     task = Task.of(sources=bool(shared), pair=True)
     _check_weights(weights or {}, critic.profile.aspects(task))
@@ -118,8 +118,8 @@ def compare(
     questions = [Question(task, request, order, shared) for order in orders]
     verdicts = _weighted(critic.judge, weights)(questions, JudgeOptions(**options), on_progress)
     if comparison == BOTH_ORDERS:
-        return averaged(*verdicts, tie=tie_margin)
-    return replace(verdicts[0], tie=tie_margin)
+        return averaged(*verdicts, tie_margin=tie_margin)
+    return replace(verdicts[0], tie_margin=tie_margin)
 
 
 def choose_comparison(comparison: str, critic: Critic) -> str:

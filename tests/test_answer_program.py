@@ -1,4 +1,4 @@
-"""Guided writing: what may be chosen, how much is written, and what is said when it cannot be whole."""
+"""Constrained decoding: what may be selected, how much is written, and the note if a limit cuts it off."""
 
 from __future__ import annotations
 
