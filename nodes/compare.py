@@ -1,4 +1,4 @@
-"""Compare Images: two pictures of one request in, the better one and the reasons out."""
+"""Compare Images: which of two images fits a request better, and why."""
 
 from __future__ import annotations
 
@@ -6,29 +6,39 @@ import logging
 
 import torch
 from comfy_api.latest import io
-from comfy_execution.graph import ExecutionBlocker
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.critics import judging
 from ..rr_models.critics.base import Critic
 from ..rr_models.critics.cached import CACHED
-from ..rr_models.critics.from_trace import WRITTEN
-from ..rr_models.critics.judging import AUTO
-from ..rr_models.judgement.answer_format import DETAILS, FULL
-from ..rr_models.judgement.critique import report
-from ..rr_models.judgement.verdict import B
+from ..rr_models.critics.judging import AUTO, COMPARISONS
+from ..rr_models.judgement.answer_format import DETAILS
+from ..rr_models.judgement.critique import report as report_of
+from ..rr_models.judgement.verdict import B, Verdict
 from .common import display
-from .common.batches import batch_size
+from .common.batches import batch_size, split
 from .common.critique_cache import cached
-from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
-from .common.pairwise import comparison_input, tie_margin_input
+from .common.inputs import (
+    comparison_input,
+    constrained_input,
+    critic_input,
+    detail_input,
+    max_new_tokens_input,
+    request_input,
+    sampling_inputs,
+    score_mode_input,
+    tie_margin_input,
+    use_cache_input,
+)
+from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CriticSocket, VerdictSocket, number
+from .common.socket_types import CATEGORY, VerdictSocket, number
 
 log = logging.getLogger(__name__)
 
 
 class RationalRewardsCompare(io.ComfyNode):
-    """Compare two pictures."""
+    """Compare two images."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -36,8 +46,8 @@ class RationalRewardsCompare(io.ComfyNode):
             node_id="RationalRewardsCompare",
             display_name="Compare Images",
             category=CATEGORY,
-            description="Compares two pictures of one request, aspect by aspect, and passes on the better "
-            "one. Critics tend to favour a place, so the pair is shown in both orders and the scores are "
+            description="Compares two images of one request, aspect by aspect, and passes on the better one. "
+            "Critics tend to favour one position, so the pair is shown in both orders and the scores are "
             "averaged.",
             **display.SHOWN_FROM_CACHE,
             hidden=[io.Hidden.dynprompt],
@@ -52,75 +62,53 @@ class RationalRewardsCompare(io.ComfyNode):
                 "pairwise",
             ],
             inputs=[
-                CriticSocket.Input("critic", tooltip="From Load Critic."),
-                io.Image.Input("image_a", tooltip="One picture."),
-                io.Image.Input("image_b", tooltip="The other picture, of any size."),
-                io.String.Input(
-                    "request",
-                    multiline=True,
-                    tooltip="What was asked for: the prompt, or for an edit the instruction.",
-                ),
+                critic_input(),
+                io.Image.Input("image_a", tooltip="Image A."),
+                io.Image.Input("image_b", tooltip="Image B, of any size."),
+                request_input(),
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For edits: the picture before the edit. With it, Image Faithfulness is compared "
-                    "as well.",
+                    tooltip="For edits: the image before the edit. Adds the aspect Image Faithfulness.",
                 ),
-                comparison_input(),
-                tie_margin_input("Margin, in points of the overall score, up to which it is a tie."),
-                *chance_inputs(),
-                max_new_tokens_input("decides nothing"),
-                io.Boolean.Input(
-                    "constrained",
-                    default=True,
-                    tooltip="Keep the critic to the form, so that every comparison ends and is whole. Off: "
-                    "the critic's own words alone.",
-                    optional=True,
+                comparison_input([AUTO, *COMPARISONS], AUTO),
+                tie_margin_input("Difference of the overall scores up to which the result is a tie."),
+                *sampling_inputs(),
+                max_new_tokens_input("has no winner"),
+                constrained_input(),
+                detail_input(
+                    DETAILS,
+                    "How much the critic writes. scores: up to the last score or winner, the fastest. "
+                    "critique: up to the summary. full: everything; with independent, a better request, too.",
                     advanced=True,
                 ),
-                io.Combo.Input(
-                    "detail",
-                    options=list(DETAILS),
-                    default=FULL,
-                    tooltip="How much is written. full: the summary, and one by one a better request too. "
-                    "critique: up to the summary. scores: up to the last score or winner, the fastest.",
-                    optional=True,
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "use_cache",
-                    default=True,
-                    tooltip="A pair that was compared before, in the same way by the same model, is not "
-                    "compared again, not even after a restart. Off: always anew.",
-                    optional=True,
-                    advanced=True,
-                ),
+                use_cache_input("Reuse comparisons already made with the same model and settings."),
                 score_mode_input(),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="best",
-                    tooltip="The better picture; of a tie, A. Where it could not be told, whatever is "
-                    "connected here stops with the reason.",
+                    tooltip="The better image; A if it is a tie. If the critic could not decide, downstream "
+                    "nodes do not run, and a message says why.",
                 ),
                 io.String.Output(
-                    display_name="winner", tooltip="A, B, tie, or none where it could not be told."
+                    display_name="winner", tooltip="A, B, tie, or none if the critic could not decide."
                 ),
                 io.Float.Output(
                     display_name="score_a",
-                    tooltip="Overall score of A, 1 (worst) to 4 (best). NaN if it could not be told.",
+                    tooltip="Overall score of A, 1 (worst) to 4 (best). NaN if there is none.",
                 ),
                 io.Float.Output(
                     display_name="score_b",
-                    tooltip="Overall score of B, 1 (worst) to 4 (best). NaN if it could not be told.",
+                    tooltip="Overall score of B, 1 (worst) to 4 (best). NaN if there is none.",
                 ),
                 io.Float.Output(
                     display_name="position_bias",
-                    tooltip="How many points a picture gained by standing first; 0 is best. NaN unless both "
-                    "orders were judged.",
+                    tooltip="Points an image gained by being shown first; 0 is best. NaN unless both orders "
+                    "were judged.",
                 ),
-                io.String.Output(display_name="report", tooltip="All scores and reasons as text."),
-                VerdictSocket.Output(display_name="verdict", tooltip="The whole comparison, for Scorecard."),
+                io.String.Output(display_name="report", tooltip="All scores and justifications as text."),
+                VerdictSocket.Output(display_name="verdict", tooltip="The comparison, for Scorecard."),
             ],
         )
 
@@ -134,54 +122,49 @@ class RationalRewardsCompare(io.ComfyNode):
         request: str,
         source_image: torch.Tensor | None = None,
         comparison: str = AUTO,
-        tie_margin: float = 0.0,
-        temperature: float = 0.0,
-        seed: int = 0,
-        max_new_tokens: int = 2048,
-        constrained: bool = True,
-        detail: str = FULL,
         use_cache: bool = True,
-        score_mode: str = WRITTEN,
+        **options: object,
     ) -> io.NodeOutput:
-        for name, image in (("image_a", image_a), ("image_b", image_b)):
-            if batch_size(image, name) > 1:
-                raise ValueError(
-                    f"{name} holds {len(image)} pictures: compare one. Pick it with Image From Batch."
-                )
-        sources = []
-        if source_image is not None:
-            batch_size(source_image, "source_image")
-            sources = list(source_image)
+        images = [_single_image(image_a, "image_a"), _single_image(image_b, "image_b")]
         verdict = judging.compare(
             cached(critic, use_cache),
-            image_a[0],
-            image_b[0],
+            *(image[0] for image in images),
             request,
-            sources,
+            split(source_image, "source_image"),
             comparison=comparison,
-            tie_margin=tie_margin,
             on_progress=display.live_progress(critic),
-            temperature=temperature,
-            seed=seed,
-            max_new_tokens=max_new_tokens,
-            constrained=constrained,
-            detail=detail,
-            score_mode=score_mode,
+            **options,
         )
-        told = report(verdict)
-        if CACHED in verdict.source:
-            told += "\n\n---\n\nFrom the cache."
-        best = image_b if verdict.winner == B else image_a
-        if verdict.winner is None:
-            log.warning("%s could not tell which is better: %s", critic.name, verdict.scores_line())
-            best = ExecutionBlocker(f"Compare Images could not tell which is better. {told[:600]}")
-        return io.NodeOutput(
-            best,
-            verdict.winner or "none",
-            number(verdict.overall_a),
-            number(verdict.overall_b),
-            number(verdict.position_bias),
-            told,
-            verdict,
-            ui=display.ui([display.verdict(verdict)]),
+        report = _report(verdict)
+        results = _values(verdict) | {"best": _best(verdict, images, report), "report": report}
+        return node_output(cls, results, ui=display.ui([display.verdict(verdict)]))
+
+
+def _single_image(image: torch.Tensor, name: str) -> torch.Tensor:
+    if batch_size(image, name) > 1:
+        raise ValueError(
+            f"{name} holds {len(image)} images, but one can be compared: choose one with Image From Batch."
         )
+    return image
+
+
+def _best(verdict: Verdict, images: list[torch.Tensor], report: str) -> torch.Tensor | ExecutionBlocker:
+    if verdict.winner is None:
+        log.warning("Compare Images: the critic could not decide: %s", verdict.scores_line())
+        return ExecutionBlocker(f"Compare Images: the critic could not decide. {report[:600]}")
+    return images[verdict.winner == B]
+
+
+def _values(verdict: Verdict) -> dict[str, object]:
+    return {
+        "winner": verdict.winner or "none",
+        "score_a": number(verdict.overall_a),
+        "score_b": number(verdict.overall_b),
+        "position_bias": number(verdict.position_bias),
+        "verdict": verdict,
+    }
+
+
+def _report(verdict: Verdict) -> str:
+    text = report_of(verdict)
+    return f"{text}\n\n---\n\nFrom the cache." if CACHED in verdict.source else text

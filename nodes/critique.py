@@ -1,4 +1,4 @@
-"""Critique Image: pictures and what was asked for in, scores, reasons and a better request out."""
+"""Critique Image: judge images against a request: scores, justifications and a better request."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from comfy_api.latest import io
 from ..rr_models.critics import judging
 from ..rr_models.critics.base import Critic
 from ..rr_models.critics.cached import CACHED
-from ..rr_models.critics.from_trace import WRITTEN
 from ..rr_models.critics.options import CRITIQUE_DETAILS
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement import critique as data
-from ..rr_models.judgement.answer_format import FULL
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.ranking import rank
 from ..rr_models.judgement.task import Task
 from .common import display
-from .common.batches import batch_size
+from .common.batches import batch_size, split
 from .common.critique_cache import cached
-from .common.inputs import chance_inputs, max_new_tokens_input, score_mode_input
+from .common.inputs import (
+    constrained_input,
+    critic_input,
+    detail_input,
+    max_new_tokens_input,
+    request_input,
+    sampling_inputs,
+    score_mode_input,
+    use_cache_input,
+    weights_input,
+)
+from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
+from .common.socket_types import CATEGORY, CritiqueSocket, number
 
+AUTO = "auto"
 TASKS = {"text to image": Task.T2I, "edit": Task.EDIT}
-NUMBERS = RATIONAL_REWARDS.edit
+ASPECTS = RATIONAL_REWARDS.edit
+"""The aspects that have an output for their score."""
 
 
 class RationalRewardsCritique(io.ComfyNode):
-    """Judge pictures."""
+    """Judge images."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -36,105 +47,76 @@ class RationalRewardsCritique(io.ComfyNode):
             node_id="RationalRewardsCritique",
             display_name="Critique Image",
             category=CATEGORY,
-            description="Judges every picture of a batch against the request: a score from 1 (worst) to 4 "
-            "(best) per aspect with its reason, and a better request for the next try. The numbers are "
-            "those of the batch's best picture; the report covers all.",
+            description="Judges every image of a batch against the request: a score from 1 (worst) to 4 "
+            "(best) with a justification for each aspect, and a better request for the next try. The number "
+            "outputs describe the best image of the batch; the report covers all.",
             **display.SHOWN_FROM_CACHE,
             hidden=[io.Hidden.dynprompt],
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
-                CriticSocket.Input("critic", tooltip="From Load Critic."),
-                io.Image.Input("image", tooltip="The pictures to judge; one critique is written for each."),
-                io.String.Input(
-                    "request",
-                    multiline=True,
-                    tooltip="What was asked for: the prompt, or for an edit the instruction. In a refine "
-                    "loop connect the request of Refine Start here, not the refined prompt.",
+                critic_input(),
+                io.Image.Input("image", tooltip="The images to judge; each one gets its own critique."),
+                request_input(
+                    " In a refine loop, connect the request of Refine Start here, not the refined prompt."
                 ),
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For edits: the picture before the edit, or a batch of all that went into it. "
-                    "With it, Image Faithfulness is judged as well.",
+                    tooltip="For edits: the image before the edit, or a batch of all images that went into "
+                    "it. Adds the aspect Image Faithfulness.",
                 ),
                 io.Combo.Input(
                     "task",
-                    options=["auto", *TASKS],
-                    default="auto",
-                    tooltip="What is judged. auto: an edit when a source_image is connected, else text to "
+                    options=[AUTO, *TASKS],
+                    default=AUTO,
+                    tooltip="What to judge. auto: an edit if source_image is connected, otherwise text to "
                     "image.",
                 ),
-                *chance_inputs(),
+                *sampling_inputs(),
                 max_new_tokens_input("has no overall score"),
-                io.String.Input(
-                    "weights",
-                    default="",
-                    tooltip="How much aspects count in the overall score, such as text_rendering=0.5, "
-                    "physical_quality=2. What is not named counts 1; 0 leaves an aspect out of the mean.",
-                    optional=True,
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "constrained",
-                    default=True,
-                    tooltip="Keep the critic to the form: headings are set, scores can only be scores, no "
-                    "text runs away, so every critique ends and is whole. Off: the critic's own words "
-                    "alone; where a score is missing in them, it is asked once more, guided.",
-                    optional=True,
-                    advanced=True,
-                ),
-                io.Combo.Input(
-                    "detail",
-                    options=list(CRITIQUE_DETAILS),
-                    default=FULL,
-                    tooltip="How much is written. best: scores of all, the whole critique of the best one "
-                    "alone. scores: up to the last score, the fastest. critique: with the summary. "
-                    "full: a better request for every picture too.",
-                    optional=True,
+                weights_input("Aspects not named count 1; 0 excludes an aspect."),
+                constrained_input(" If a score is missing, it is asked for again, constrained."),
+                detail_input(
+                    CRITIQUE_DETAILS,
+                    "How much the critic writes. scores: up to the last score, the fastest. critique: up to "
+                    "the summary. full: a better request for every image, too. best: scores of all images, "
+                    "the full critique of the best one.",
                 ),
                 score_mode_input(),
-                io.Boolean.Input(
-                    "use_cache",
-                    default=True,
-                    tooltip="A picture that was judged before, in the same way by the same model, is not "
-                    "judged again, not even after a restart. Off: always judge anew.",
-                    optional=True,
-                    advanced=True,
-                ),
+                use_cache_input("Reuse critiques of images already judged with the same model and settings."),
                 io.Int.Input(
                     "samples",
                     default=1,
                     min=1,
                     max=16,
-                    tooltip="So many passes over each picture, with a chance of their own each: the scores "
-                    "are their means, the spread is shown beside them. Takes so many times as long, and "
-                    "needs a temperature above 0.",
+                    tooltip="Number of sampled critiques per image; scores are averaged, and their standard "
+                    "deviation is shown. Takes this many times as long, and needs a temperature above 0.",
                     optional=True,
                     advanced=True,
                 ),
             ],
             outputs=[
                 CritiqueSocket.Output(
-                    display_name="critiques", tooltip="One critique per picture, in the batch's order."
+                    display_name="critiques", tooltip="One critique per image, in the order of the batch."
                 ),
                 io.Float.Output(
                     display_name="overall",
-                    tooltip="Mean of all aspects that apply, 1 (worst) to 4 (best), of the best picture. "
-                    "NaN if the critique is not complete.",
+                    tooltip="Overall score of the best image: mean of all aspects that apply, 1 (worst) to 4 "
+                    "(best). NaN if the critique is incomplete.",
                 ),
                 *(
                     io.Float.Output(
                         display_name=aspect.key,
                         tooltip=f"{aspect.name}, 1 (worst) to 4 (best): {aspect.question} NaN if not judged.",
                     )
-                    for aspect in NUMBERS
+                    for aspect in ASPECTS
                 ),
                 io.String.Output(
                     display_name="refined_prompt",
-                    tooltip="The critic's better request, after the best picture. Empty if it gave none.",
+                    tooltip="The critic's refined request for the best image. Empty if there is none.",
                 ),
                 io.String.Output(
-                    display_name="report", tooltip="All scores and reasons as text, best picture first."
+                    display_name="report", tooltip="All scores and justifications as text, best image first."
                 ),
             ],
         )
@@ -147,78 +129,47 @@ class RationalRewardsCritique(io.ComfyNode):
         image: torch.Tensor,
         request: str,
         source_image: torch.Tensor | None = None,
-        task: str = "auto",
-        temperature: float = 0.0,
-        seed: int = 0,
-        max_new_tokens: int = 2048,
+        task: str = AUTO,
         weights: str = "",
-        constrained: bool = True,
-        detail: str = FULL,
-        score_mode: str = WRITTEN,
         use_cache: bool = True,
-        samples: int = 1,
+        **options: object,
     ) -> io.NodeOutput:
         batch_size(image)
-        if not request.strip():
-            raise ValueError(
-                "request is empty: write what the picture should show, so that it can be judged."
-            )
-        kind = TASKS.get(task) or Task.of(sources=source_image is not None)
-        sources = _sources(kind, source_image)
-        critiques = tuple(
-            judging.try_critique(
-                cached(critic, use_cache),
-                image,
-                request,
-                sources,
-                kind,
-                weights=aspect_numbers.weights(weights),
-                on_progress=display.live_progress(critic),
-                temperature=temperature,
-                seed=seed,
-                max_new_tokens=max_new_tokens,
-                constrained=constrained,
-                detail=detail,
-                score_mode=score_mode,
-                samples=samples,
-            )
-        )
+        sources = _sources(task, source_image)
+        options |= {
+            "task": TASKS.get(task) or Task.of(sources=bool(sources)),
+            "weights": aspect_numbers.weights(weights),
+            "on_progress": display.live_progress(critic),
+        }
+        critiques = judging.try_critique(cached(critic, use_cache), image, request, sources, **options)
         order = rank(critiques)
-        best = critiques[order[0]]
-        return io.NodeOutput(
-            critiques,
-            number(best.overall),
-            *(
-                number(next((a.score for a in best.aspects if a.key == aspect.key), None))
-                for aspect in NUMBERS
-            ),
-            best.refined_request,
-            "\n\n---\n\n".join(filter(None, [report(critiques, order), _cached_note(critiques)])),
-            ui=display.critiques(critiques, order),
-        )
+        results = _values(critiques[order[0]])
+        results |= {"critiques": tuple(critiques), "report": report(critiques, order)}
+        return node_output(cls, results, ui=display.critiques(critiques, order))
 
 
-def report(critiques: tuple[data.Critique, ...], order: tuple[int, ...]) -> str:
-    """All critiques as text, best first."""
+def _sources(task: str, source_image: torch.Tensor | None) -> list[torch.Tensor]:
+    """The images before the edit; none for other tasks."""
+    is_edit = TASKS.get(task) == Task.EDIT
+    if is_edit and source_image is None:
+        raise ValueError("source_image is missing: to judge an edit, connect the image before the edit.")
+    return split(source_image, "source_image") if is_edit or task == AUTO else []
+
+
+def _values(critique: data.Critique) -> dict[str, object]:
+    """The outputs about one image."""
+    scores = {aspect.key: aspect.score for aspect in critique.aspects}
+    numbers = {"overall": critique.overall} | {aspect.key: scores.get(aspect.key) for aspect in ASPECTS}
+    values = {name: number(score) for name, score in numbers.items()}
+    return values | {"refined_prompt": critique.refined_request}
+
+
+def report(critiques: list[data.Critique], order: tuple[int, ...]) -> str:
+    """All critiques as text, best first, and how many came from the cache."""
     parts = []
     for index in order:
-        head = f"Image {index + 1}: " if len(critiques) > 1 else ""
-        parts.append(head + data.report(critiques[index]))
+        title = f"Image {index + 1}: " if len(critiques) > 1 else ""
+        parts.append(title + data.report(critiques[index]))
+    if cache_hits := sum(CACHED in critique.source for critique in critiques):
+        parts.append(f"{cache_hits} of {len(critiques)} critique(s) from the cache.")
     return "\n\n---\n\n".join(parts)
-
-
-def _cached_note(critiques: tuple[data.Critique, ...]) -> str:
-    """How many were not judged now, if any."""
-    known = sum(CACHED in critique.source for critique in critiques)
-    return f"{known} of {len(critiques)} critique(s) from the cache." if known else ""
-
-
-def _sources(kind: Task, source_image: torch.Tensor | None) -> list[torch.Tensor]:
-    if not kind.has_source:
-        return []
-    if source_image is None:
-        raise ValueError(
-            "source_image is missing: to judge an edit, connect the picture from before the edit."
-        )
-    batch_size(source_image, "source_image")
-    return list(source_image)

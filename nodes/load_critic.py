@@ -1,4 +1,4 @@
-"""Load Critic: a critic from the models folder, or the small one that comes with the pack."""
+"""Load Critic: a critic from the models folders, or the small built-in one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..rr_models.critics import local
 from ..rr_models.judgement import aspects_json
 from ..rr_models.judgement.answer_format import CARD, STYLES
 from ..rr_models.prompting.wording import choose
-from .common.display import tell
+from .common import display
 from .common.model_memory import (
     AUTO,
     KEEP,
@@ -29,8 +29,8 @@ from .common.socket_types import CATEGORY, CriticSocket
 
 BUILT_IN = "Shapes critic"
 SHAPES_CRITIC = f"{BUILT_IN} (built in, demo)"
-KINDS = ("LLM", "text_encoders")
-"""The kinds of ComfyUI's model folders that critics are looked for in; the first is where to put them."""
+MODEL_CATEGORIES = ("LLM", "text_encoders")
+"""ComfyUI's model categories that may hold critics; new ones go into the first."""
 
 
 class RationalRewardsLoadCritic(io.ComfyNode):
@@ -42,34 +42,34 @@ class RationalRewardsLoadCritic(io.ComfyNode):
             node_id="RationalRewardsLoadCritic",
             display_name="Load Critic",
             category=CATEGORY,
-            description="Loads a critic: a vision language model that judges pictures and explains its "
+            description="Loads a critic: a vision language model that judges images and explains its "
             "scores. Put models such as RationalRewards-8B-T2I into models/LLM, one folder each. The "
-            "built-in Shapes critic judges nothing but pictures of simple coloured shapes.",
+            "built-in Shapes critic judges only images of simple coloured shapes.",
             search_aliases=["reward", "critic", "judge", "VLM", "Qwen3-VL", "RationalRewards"],
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=_options(),
-                    tooltip="A Qwen3-VL in Hugging Face form: its folder under models/LLM or "
-                    "models/text_encoders, or what lies in the Hugging Face cache; or the small built-in "
-                    "critic, which knows coloured shapes only.",
+                    tooltip="A Qwen3-VL in Hugging Face format: a folder under models/LLM or "
+                    "models/text_encoders, or a model in the Hugging Face cache; or the small built-in "
+                    "critic, which only knows coloured shapes.",
                 ),
                 io.Combo.Input(
                     "precision",
                     options=["auto", *NAMES],
                     default="auto",
-                    tooltip="How the weights are kept. auto: 16 bit on a graphics card, or the best of int8 "
-                    "and 4-bit that fits there; 32 bit on the processor; which one and why is shown on the "
-                    "node and recorded with every critique. fp8, int8: about half the memory of 16 "
-                    "bit. 4-bit: less again; needs bitsandbytes.",
+                    tooltip="Precision of the weights. auto: 16 bit on a GPU, or int8 or 4-bit if 16 bit "
+                    "does not fit; 32 bit on the CPU. The node shows the choice and the reason, and every "
+                    "critique records it. fp8, int8: about half the memory of 16 bit. 4-bit: less again; "
+                    "needs bitsandbytes.",
                 ),
                 io.Combo.Input(
                     "device",
                     options=devices(),
                     default="auto",
-                    tooltip="Where the critic runs. auto: where ComfyUI runs its models. cpu: spares the "
-                    "graphics card, but an 8B model then takes many minutes per picture. With several cards "
-                    "(cuda:1): on that one, so that the critic and the generator need not take turns.",
+                    tooltip="Where the critic runs. auto: on ComfyUI's own device. cpu: leaves the GPU free, "
+                    "but an 8B model then takes many minutes per image. With several GPUs (cuda:1): on that "
+                    "one, so that critic and generator need not take turns.",
                 ),
                 io.Int.Input(
                     "max_pixels",
@@ -77,19 +77,19 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     min=65536,
                     max=16777216,
                     step=1024,
-                    tooltip="Pictures with more pixels are shown to the critic scaled down to this many. "
-                    "802816 (about 896 x 896) is what RationalRewards was trained with; more may help it "
-                    "read small writing and costs time and memory.",
+                    tooltip="Images with more pixels are scaled down to this number before the critic sees "
+                    "them. RationalRewards was trained with 802816 (about 896 x 896); more may help it read "
+                    "small text, and costs time and memory.",
                     advanced=True,
                 ),
                 io.Combo.Input(
                     "style",
                     options=list(STYLES),
                     default=CARD,
-                    tooltip="How the critic is asked. card: in the words of its own model card where the "
-                    "model's folder has one, else in ours; reasons before scores. test-time: one turn, "
-                    "scores before reasons, as in the paper's appendix. single: one turn, reasons before "
-                    "scores.",
+                    tooltip="The prompt for the critic. card: that of its own model card if the model's "
+                    "folder has one, otherwise ours; justifications before scores. test-time: one turn, "
+                    "scores before justifications, as in the paper's appendix. single: one turn, "
+                    "justifications before scores.",
                     optional=True,
                     advanced=True,
                 ),
@@ -97,18 +97,18 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     "aspects",
                     default="",
                     multiline=True,
-                    tooltip="Aspects of your own, as JSON; empty: the four of RationalRewards. To add or "
-                    'drop some: {"add": [{"name": "Woodcut Look", "question": "does it look cut in '
-                    'wood?", "levels": ["a photo", "hints", "mostly", "throughout"]}], '
-                    '"drop": ["text_rendering"]}. The levels run from the worst to the best.',
+                    tooltip="Custom aspects, as JSON; empty: the four of RationalRewards. To add or drop "
+                    'aspects: {"add": [{"name": "Woodcut Look", "question": "does it look cut in wood?", '
+                    '"levels": ["a photo", "hints", "mostly", "throughout"]}], '
+                    '"drop": ["text_rendering"]}. Levels run from worst to best.',
                     optional=True,
                     advanced=True,
                 ),
                 io.String.Input(
                     "folder",
                     default="",
-                    tooltip="A model's folder anywhere on this computer. If given, it is loaded instead of "
-                    "the model chosen above.",
+                    tooltip="A model folder anywhere on this computer, to load instead of the model chosen "
+                    "above.",
                     optional=True,
                     advanced=True,
                 ),
@@ -116,16 +116,16 @@ class RationalRewardsLoadCritic(io.ComfyNode):
                     "keep_loaded",
                     options=list(KEEP),
                     default=AUTO,
-                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs its room; after "
-                    "that it is read from disk again. always: when ComfyUI needs its room, it waits in "
-                    "ordinary memory and comes back sooner. never: it leaves after every use.",
+                    tooltip="How long the critic stays loaded. auto: until ComfyUI needs the memory, then it "
+                    "is read from disk again on next use. always: when ComfyUI needs the memory, it moves to "
+                    "main memory and returns faster. never: it is unloaded after every use.",
                     optional=True,
                 ),
                 io.Boolean.Input(
                     "download_if_missing",
                     default=False,
                     tooltip="Download a known model (those at the end of the list, with their size) from "
-                    "Hugging Face if it is not on this computer. Off: nothing is ever downloaded.",
+                    "Hugging Face if it is not on this computer. Off: never download anything.",
                     optional=True,
                 ),
             ],
@@ -133,8 +133,7 @@ class RationalRewardsLoadCritic(io.ComfyNode):
             outputs=[
                 CriticSocket.Output(
                     display_name="critic",
-                    tooltip="The critic, for Critique Image. ComfyUI moves it on and off the graphics "
-                    "card as needed.",
+                    tooltip="The critic, for Critique Image. ComfyUI loads and unloads it as needed.",
                 ),
             ],
         )
@@ -143,11 +142,11 @@ class RationalRewardsLoadCritic(io.ComfyNode):
     def validate_inputs(
         cls, model: str | None = None, folder: str | None = "", download_if_missing: bool | None = False
     ) -> bool | str:
-        """Takes over core's own check of `model`, which knows no names of yesterday's or another's list."""
+        """Replaces core's own check of `model`, which rejects names that are not in the current list."""
         if model is None or folder is None or folder.strip():  # linked: not known before the run
             return True
         try:
-            _place(model, "", download_if_missing is not False, lambda known, home: None)
+            _locate(model, "", download_if_missing is not False, lambda checkpoint, home: None)
         except FileNotFoundError as error:
             return str(error)
         return True
@@ -165,56 +164,64 @@ class RationalRewardsLoadCritic(io.ComfyNode):
         keep_loaded: str = AUTO,
         download_if_missing: bool = False,
     ) -> io.NodeOutput:
-        node = cls.hidden and cls.hidden.unique_id
-
-        def fetch(known: catalog.Checkpoint, home: Path) -> None:
-            tell(f"Downloading {known.repository} ({known.size / 1e9:.1f} GB) into {home}", node)
-            download(known, home, node_progress())
-
         target = critic_device(device)
-        name, place = _place(model, folder, download_if_missing, fetch)
-        wording = choose(place, style=style, profile=aspects_json.loads(aspects))
-        model_folder.check(place)
-        kept = critic_precision(precision, target, place)
-        tell(f"{name}: {kept}", node)
-        critic = local.prepare(place, target, kept, max_pixels, name=name, wording=wording)
+        name, path = _locate(model, folder, download_if_missing, cls._download)
+        wording = choose(path, style=style, profile=aspects_json.loads(aspects))
+        model_folder.check(path)
+        chosen = critic_precision(precision, target, path)
+        cls._show(f"{name}: {chosen}")
+        critic = local.prepare(path, target, chosen, max_pixels, name=name, wording=wording)
         return io.NodeOutput(manage(critic, target, keep_loaded))
+
+    @classmethod
+    def _download(cls, checkpoint: catalog.Checkpoint, folder: Path) -> None:
+        cls._show(f"Downloading {checkpoint.repository} ({checkpoint.size / 1e9:.1f} GB) into {folder}")
+        download(checkpoint, folder, node_progress())
+
+    @classmethod
+    def _show(cls, text: str) -> None:
+        display.show_text(text, cls.hidden and cls.hidden.unique_id)
 
 
 def _options() -> list[str]:
-    offered = catalog.available_models(_roots())
-    here = [name for name, folder in offered.items() if folder]
-    return [*here, SHAPES_CRITIC, *(name for name in offered if name not in here)]
+    """The models to choose from: those on this computer, the built-in one, those that can be downloaded."""
+    entries = catalog.available_models(_model_roots())
+    here = [name for name, folder in entries.items() if folder]
+    return [*here, SHAPES_CRITIC, *(name for name in entries if name not in here)]
 
 
-def _roots() -> list[Path]:
-    """Every folder of the kinds that critics lie in, as ComfyUI and extra_model_paths.yaml name them; the
-    first is where a new one belongs."""
-    known = folder_paths.folder_names_and_paths
-    llm, encoders = (known.get(kind, ((), ()))[0] for kind in KINDS)
-    return list(dict.fromkeys(map(Path, [*llm, Path(folder_paths.models_dir, KINDS[0]), *encoders])))
+def _model_roots() -> list[Path]:
+    """The folders that hold critics, as ComfyUI and extra_model_paths.yaml name them; new ones go into the
+    first."""
+    registered = folder_paths.folder_names_and_paths
+    llm, encoders = (registered.get(category, ((), ()))[0] for category in MODEL_CATEGORIES)
+    return list(
+        dict.fromkeys(map(Path, [*llm, Path(folder_paths.models_dir, MODEL_CATEGORIES[0]), *encoders]))
+    )
 
 
-def _place(model: str, folder: str, may_fetch: bool, fetch: Callable) -> tuple[str, Path]:
-    """(name, folder) of what the widgets say; `fetch(checkpoint, folder)` brings what is only known."""
+def _locate(model: str, folder: str, may_download: bool, fetch: Callable) -> tuple[str, Path]:
+    """(name, folder) of the chosen model. `fetch(checkpoint, folder)` downloads a known one that is missing;
+    FileNotFoundError if that is not allowed, or the model is unknown."""
     if folder.strip():
-        place = Path(folder.strip()).expanduser()
-        return place.name, place
+        path = Path(folder.strip()).expanduser()
+        return path.name, path
     if model == SHAPES_CRITIC:
         return BUILT_IN, model_folder.SHAPES_CRITIC
-    if place := catalog.locate(model, catalog.available_models(_roots())):
-        return catalog.strip_remark(model), place
-    home = _roots()[0]
-    known = catalog.known_checkpoint(model)
-    if known and may_fetch:
-        fetch(known, home / known.name)
-        return known.name, home / known.name
-    if known:
+    if path := catalog.locate(model, catalog.available_models(_model_roots())):
+        return catalog.strip_remark(model), path
+    home = _model_roots()[0]
+    checkpoint = catalog.known_checkpoint(model)
+    if checkpoint and may_download:
+        fetch(checkpoint, home / checkpoint.name)
+        return checkpoint.name, home / checkpoint.name
+    if checkpoint:
         raise FileNotFoundError(
-            f"model: {known.name} is not on this computer. Switch download_if_missing on, or download "
-            f"{known.repository} ({known.size / 1e9:.1f} GB) from Hugging Face into {home / known.name}."
+            f"model: {checkpoint.name} is not on this computer. Switch download_if_missing on, or download "
+            f"{checkpoint.repository} ({checkpoint.size / 1e9:.1f} GB) from Hugging Face into "
+            f"{home / checkpoint.name}."
         )
     raise FileNotFoundError(
-        f"model: {model!r} is in none of ComfyUI's folders for {' and '.join(KINDS)}, nor in the Hugging "
-        f"Face cache. Put the model's folder into {home} and press R to refresh the list."
+        f"model: {model!r} is neither in ComfyUI's folders for {' and '.join(MODEL_CATEGORIES)} nor in the "
+        f"Hugging Face cache. Put the model's folder into {home} and press R to refresh the list."
     )

@@ -1,4 +1,4 @@
-"""Load Critique: read a saved critique again, so that work goes on from it."""
+"""Load Critique: read a saved critique and its image."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..rr_models.judgement.critique import Critique, report
 from ..rr_models.loop.state import State
 from ..rr_models.records import record as records
 from ..rr_models.records.record import Record
+from .common.results import node_output
 from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, number
 
 
@@ -28,8 +29,8 @@ class RationalRewardsLoadCritique(io.ComfyNode):
             node_id="RationalRewardsLoadCritique",
             display_name="Load Critique",
             category=CATEGORY,
-            description="Reads a critique that was saved in a picture or a JSON file, and the picture "
-            "with it, so that work goes on from it: revise its prompt, compare, refine.",
+            description="Reads a critique that was saved in an image or a JSON file, with the image, so that "
+            "you can continue from it: revise its prompt, compare, refine.",
             search_aliases=["load", "metadata", "read", "history", "reward", "import critique", "PNG info"],
             inputs=[
                 io.Combo.Input(
@@ -38,44 +39,44 @@ class RationalRewardsLoadCritique(io.ComfyNode):
                     options=_choices() or [""],
                     upload=io.UploadType.image,
                     image_folder=io.FolderType.input,
-                    tooltip="A picture of Save Image with Critique, or a .json, in ComfyUI's input folder. "
-                    "Drop a picture on the node to bring it there.",
+                    tooltip="An image from Save Image with Critique, or a .json, in ComfyUI's input folder. "
+                    "Drop an image on the node to copy it there.",
                 ),
                 io.String.Input(
                     "output_file",
                     default="",
                     optional=True,
-                    tooltip="Instead: a file in ComfyUI's output folder, such as "
+                    tooltip="Alternative to file: a file in ComfyUI's output folder, such as "
                     "RationalRewards/critique_00001_.png or RationalRewards/refine_00001/history.json.",
                 ),
             ],
             outputs=[
                 CritiqueSocket.Output(
                     display_name="critiques",
-                    tooltip="The critique as it was saved; of a history, that of the best round.",
+                    tooltip="The saved critique; of a history, that of the best round.",
                 ),
                 io.Image.Output(
-                    display_name="image", tooltip="The picture. Nothing runs after it if the file is a JSON."
+                    display_name="image", tooltip="The image. Blocks downstream nodes if the file is a JSON."
                 ),
                 io.String.Output(display_name="request", tooltip="What was asked for."),
-                io.String.Output(display_name="prompt", tooltip="What the picture was made from."),
+                io.String.Output(display_name="prompt", tooltip="The prompt the image was made from."),
                 io.Int.Output(
                     display_name="seed",
-                    tooltip="The seed it was made from. Nothing runs after it if none was saved.",
+                    tooltip="The seed the image was made from. Blocks downstream nodes if none was saved.",
                 ),
                 io.String.Output(
                     display_name="refined_prompt",
-                    tooltip="The critic's better request. Empty if it gave none.",
+                    tooltip="The critic's refined request. Empty if there is none.",
                 ),
                 io.Float.Output(
                     display_name="overall",
-                    tooltip="Mean of all aspects that apply, 1 (worst) to 4 (best). NaN if the critique is "
-                    "not complete.",
+                    tooltip="Overall score: mean of all aspects that apply, 1 (worst) to 4 (best). NaN if "
+                    "the critique is incomplete.",
                 ),
-                io.String.Output(display_name="report", tooltip="All scores and reasons as text."),
+                io.String.Output(display_name="report", tooltip="All scores and justifications as text."),
                 HistorySocket.Output(
                     display_name="history",
-                    tooltip="All rounds, if the file holds a history. Nothing runs after it if not.",
+                    tooltip="All rounds of a history. Blocks downstream nodes if the file holds none.",
                 ),
             ],
         )
@@ -84,7 +85,7 @@ class RationalRewardsLoadCritique(io.ComfyNode):
     def validate_inputs(cls, file: str | None = "", output_file: str | None = "") -> bool | str:
         if None in (file, output_file):
             return True  # linked, so not known before the graph runs
-        # core would take a file that has come since the page was loaded for a wrong choice
+        # core would reject a file that was added since the page was loaded
         try:
             _path(file, output_file)
         except ValueError as error:
@@ -94,66 +95,78 @@ class RationalRewardsLoadCritique(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, file: str | None = "", output_file: str | None = "") -> str | float:
         if None in (file, output_file):
-            return float("nan")  # equal to nothing: the file is read every time
+            return float("nan")  # never equal, so the file is read every time
         return hashlib.sha256(_path(file, output_file).read_bytes()).hexdigest()
 
     @classmethod
     def execute(cls, file: str = "", output_file: str = "") -> io.NodeOutput:
         path = _path(file, output_file)
-        found = records.read(path)
-        critiques = tuple(_critique(record, path) for record in found)
-        first, best = found[0], critiques[0]
-        history = first.content if isinstance(first.content, State) else None
-        told = [history.report()] if history else []
-        prompt, seed = (history.best.prompt, history.best.seed) if history else (first.prompt, first.seed)
-        return io.NodeOutput(
-            critiques,
-            _picture(path),
-            best.request,
-            prompt or best.request,
-            ExecutionBlocker(f"{path.name} holds no seed.") if seed is None else seed,
-            best.refined_request,
-            number(best.overall),
-            "\n\n---\n\n".join([*told, *(report(critique) for critique in critiques)]),
-            history or ExecutionBlocker(None),
-        )
+        loaded = records.read(path)
+        critiques = tuple(_critique(record, path) for record in loaded)
+        best = critiques[0]
+        results = {
+            "critiques": critiques,
+            "image": _image(path),
+            "request": best.request,
+            "refined_prompt": best.refined_request,
+            "overall": number(best.overall),
+            "report": _report(loaded[0], critiques),
+        }
+        return node_output(cls, results | _provenance(loaded[0], path.name))
+
+
+def _report(record: Record, critiques: tuple[Critique, ...]) -> str:
+    reports = [record.content.report()] if isinstance(record.content, State) else []
+    return "\n\n---\n\n".join([*reports, *map(report, critiques)])
+
+
+def _provenance(record: Record, file_name: str) -> dict[str, object]:
+    """The outputs prompt and seed (of a history, those of its best round) and history."""
+    history = record.content if isinstance(record.content, State) else None
+    source = history.best if history else record
+    no_seed = ExecutionBlocker(f"{file_name} holds no seed.")
+    return {
+        "prompt": source.prompt or record.critique.request,
+        "seed": no_seed if source.seed is None else source.seed,
+        "history": history or ExecutionBlocker(None),
+    }
 
 
 def _choices() -> list[str]:
-    """What the input folder holds, on its top level as in core's Load Image."""
+    """The files at the top level of the input folder, as in core's Load Image."""
     folder = folder_paths.get_input_directory()
     return sorted(name for name in os.listdir(folder) if name.lower().endswith(records.SUFFIXES))
 
 
 def _path(file: str, output_file: str) -> Path:
-    """Where the file lies; ValueError unless it is there, in ComfyUI's own folders, and of a known kind."""
+    """The file to read. ValueError unless it exists in ComfyUI's own folders and has a known suffix."""
     if not file and not output_file.strip():
-        raise ValueError("file: choose a picture or a .json, or name one in output_file.")
+        raise ValueError("file: choose an image or a .json, or name one in output_file.")
     if output_file.strip():
-        name, home, what = output_file.strip(), folder_paths.get_output_directory(), "output_file"
+        name, home, source = output_file.strip(), folder_paths.get_output_directory(), "output_file"
     else:
         name, home = folder_paths.annotated_filepath(file)
-        home, what = home or folder_paths.get_input_directory(), "file"
+        home, source = home or folder_paths.get_input_directory(), "file"
     path, home = Path(home, name).resolve(), Path(home).resolve()
     if not path.is_relative_to(home):
-        raise ValueError(f"{what}: {name} lies outside of ComfyUI's folder {home}. Copy it there.")
+        raise ValueError(f"{source}: {name} is outside ComfyUI's folder {home}. Copy it there.")
     if path.suffix.lower() not in records.SUFFIXES:
-        raise ValueError(f"{what}: {name} is none of {', '.join(records.SUFFIXES)}.")
+        raise ValueError(f"{source}: {name} must end in one of {', '.join(records.SUFFIXES)}.")
     if not path.is_file():
-        raise ValueError(f"{what}: there is no {name} in {home}.")
+        raise ValueError(f"{source}: there is no {name} in {home}.")
     return path
 
 
 def _critique(record: Record, path: Path) -> Critique:
     if record.critique is None:
         raise ValueError(
-            f"{path.name} holds a {record.kind} and no critique of one picture; rational-rewards show "
-            "tells it."
+            f"{path.name} holds a {record.kind}, not a critique of one image. Read it with "
+            "`rational-rewards show`."
         )
     return record.critique
 
 
-def _picture(path: Path) -> torch.Tensor | ExecutionBlocker:
+def _image(path: Path) -> torch.Tensor | ExecutionBlocker:
     if path.suffix.lower() in (".json", ".jsonl"):
         return ExecutionBlocker(None)
     return images.load_image(path)[None]

@@ -1,9 +1,8 @@
-"""Pick Best: keep the best of many pictures, with the latents, masks, prompts and seeds that belong to
-them."""
+"""Pick Best: select the best of many images, with their latents, masks, prompts and seeds."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from comfy_api.latest import io
@@ -14,236 +13,231 @@ from ..rr_models.critics.pairwise import break_ties
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import Critique
-from ..rr_models.judgement.ranking import DUEL, EARLIER, OVERALL, TIE_BREAKS, RankBy, pick, rank
+from ..rr_models.judgement.ranking import DUEL, EARLIER, TIE_BREAKS, Picked, RankBy, pick, rank
+from .common import display
 from .common.critique_cache import cached
-from .common.display import tell
 from .common.image_items import (
+    ImageItem,
     aligned_outputs,
     collect,
-    group_items,
+    in_batches,
     index_output,
-    outputs,
+    latent_and_mask_inputs,
     provenance_inputs,
-    single_value,
+    scalar_inputs,
+    selection_results,
 )
+from .common.inputs import count_input, critic_input, rank_by_input, threshold_input, weights_input
 from .common.model_memory import node_progress
+from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CriticSocket, CritiqueSocket, number
+from .common.socket_types import CATEGORY, CritiqueSocket, number
 
-ALL, EACH = "all images", "each batch"
+NAME = "Pick Best"
+ALL_IMAGES, EACH_BATCH = SCOPES = "all images", "each batch"
 
 
 class RationalRewardsPickBest(io.ComfyNode):
-    """Keep the best pictures."""
+    """Select the best images."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        kept = aligned_outputs("the pictures kept", "each picture kept")
-        rest = aligned_outputs("the rest", "each of the rest", "rest_")
+        selected = aligned_outputs("the selected images", critiques=True)
         return io.Schema(
             node_id="RationalRewardsPickBest",
-            display_name="Pick Best",
+            display_name=NAME,
             category=CATEGORY,
-            description="Keeps the best pictures of a batch or a list by their critiques, best first, and "
-            "hands on the rest apart, each with its latent, mask, prompt and seed. What could not be judged "
-            "is never kept.",
+            description="Selects the best images of a batch or a list by their critiques, best first. The "
+            "rest comes out separately. Each image keeps its latent, mask, prompt and seed. Images that "
+            "could not be judged are never selected.",
             search_aliases=["best of n", "select", "filter", "top k", "rank", "reward", "threshold"],
-            # A list is chosen among as a whole, and may hold pictures of different sizes.
+            # The images of a list are ranked together, and may differ in size.
             is_input_list=True,
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
-                io.Image.Input("image", tooltip="The pictures that were judged: a batch, or a list."),
-                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these very pictures."),
-                io.Int.Input(
-                    "count", default=1, min=1, max=4096, tooltip="How many pictures to keep at most."
-                ),
-                io.Combo.Input(
-                    "rank_by",
-                    options=[OVERALL, *(aspect.key for aspect in RATIONAL_REWARDS.edit)],
-                    default=OVERALL,
-                    tooltip="What decides: the overall score (mean of all aspects that apply), or one "
-                    "aspect.",
-                ),
-                io.Latent.Input("latent", optional=True, tooltip="Their latents, to be picked along."),
-                io.Mask.Input("mask", optional=True, tooltip="Their masks, to be picked along."),
-                io.Float.Input(
-                    "threshold",
+                io.Image.Input("image", tooltip="The judged images: a batch, or a list."),
+                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these images."),
+                count_input("Maximum number of images to select."),
+                rank_by_input(RATIONAL_REWARDS.edit),
+                *latent_and_mask_inputs(),
+                threshold_input(
+                    "Minimum score for an image to be selected, 1 (worst) to 4 (best); 0: none. If no image "
+                    "reaches it, none is selected.",
                     default=0.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
                     optional=True,
-                    tooltip="Keep only what scores this or more, 1 (worst) to 4 (best); 0: no threshold. "
-                    "Where nothing does, nothing is kept: no picture comes out of best.",
                 ),
-                io.String.Input(
-                    "weights",
-                    default="",
-                    optional=True,
-                    tooltip="How much aspects count in the overall score here, such as text_rendering=0.5, "
-                    "physical_quality=2. Empty: as in the critiques.",
-                    advanced=True,
-                ),
+                weights_input("Empty: the weights of the critiques."),
                 io.Combo.Input(
                     "tie_break",
                     options=list(TIE_BREAKS),
                     default=EARLIER,
                     optional=True,
-                    tooltip="Which of equals is better. earlier first: the one that came first. expected "
-                    "score: the one the critic might sooner have given more, by its own probabilities. duel: "
-                    "the critic sees both side by side; connect critic.",
+                    tooltip="How to break ties. earlier first: the earlier image wins. expected score: the "
+                    "mean of all possible scores, weighted by the critic's probabilities, decides. duel: the "
+                    "critic compares the images; connect critic.",
                 ),
                 io.Combo.Input(
                     "scope",
-                    options=[ALL, EACH],
-                    default=ALL,
+                    options=list(SCOPES),
+                    default=ALL_IMAGES,
                     optional=True,
-                    tooltip="Of a list of batches: pick among all their pictures, or from each batch for "
-                    "itself.",
+                    tooltip="For a list of batches. all images: select from all images together. each batch: "
+                    "select from each batch separately.",
                     advanced=True,
                 ),
                 io.Boolean.Input(
                     "as_list",
                     default=False,
                     optional=True,
-                    tooltip="Hand the pictures of a batch out one by one, so that each goes on with its own "
-                    "prompt, seed and score. What came as a list goes out as a list anyway.",
+                    tooltip="Output the images of a batch as a list, so that each goes on with its own "
+                    "prompt, seed and score. A list always comes out as a list.",
                     advanced=True,
                 ),
                 *provenance_inputs(),
-                CriticSocket.Input(
-                    "critic", optional=True, tooltip="For the tie_break duel: from Load Critic."
-                ),
+                critic_input("For tie_break duel: from Load Critic.", optional=True),
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For the tie_break duel of edits: the picture before the edit.",
+                    tooltip="For tie_break duel between edits: the image before the edit.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="best",
                     is_output_list=True,
-                    tooltip="The pictures kept, best first. Where none is, what follows does not run and "
-                    "says why.",
+                    tooltip="The selected images, best first. If there are none, downstream nodes do not "
+                    "run, and a message says why.",
                 ),
                 io.Image.Output(
                     display_name="rest",
                     is_output_list=True,
-                    tooltip="All others, best first. Nothing runs after it if all are kept.",
+                    tooltip="All other images, best first. Blocks downstream nodes if empty.",
                 ),
-                *kept[:2],
-                CritiqueSocket.Output(
-                    display_name="critiques",
-                    is_output_list=True,
-                    tooltip="The critiques of the pictures kept.",
-                ),
+                *selected[:3],
                 io.String.Output(
                     display_name="report",
                     is_output_list=True,
-                    tooltip="All pictures, best first, one line each, with scores.",
+                    tooltip="One line per image with its scores, best first.",
                 ),
-                *kept[2:],
+                *selected[3:],
                 io.Float.Output(
                     display_name="scores",
                     is_output_list=True,
-                    tooltip="The score that ranked each picture kept, as a list. NaN where the aspect does "
-                    "not apply.",
+                    tooltip="The score by which each selected image was ranked. NaN if the aspect does not "
+                    "apply.",
                 ),
                 index_output(),
-                *rest[:2],
-                CritiqueSocket.Output(
-                    display_name="rest_critiques", is_output_list=True, tooltip="The critiques of the rest."
-                ),
-                *rest[2:],
+                *aligned_outputs("the rest", "rest_", critiques=True),
             ],
         )
 
     @classmethod
     @with_round_in_errors
+    @scalar_inputs("count", "rank_by", "threshold", "weights", "tie_break", "scope", "as_list", "critic")
     def execute(
         cls,
         image: list[torch.Tensor],
         critiques: list[tuple[Critique, ...]],
-        count: list[int],
-        rank_by: list[str],
+        count: int,
+        rank_by: str,
         latent: list[dict] | None = None,
         mask: list[torch.Tensor] | None = None,
-        threshold: list[float] = (0.0,),
-        weights: list[str] = ("",),
-        tie_break: list[str] = (EARLIER,),
-        scope: list[str] = (ALL,),
-        as_list: list[bool] = (False,),
+        threshold: float = 0.0,
+        weights: str = "",
+        tie_break: str = EARLIER,
+        scope: str = ALL_IMAGES,
+        as_list: bool = False,
         prompts: list[str] | None = None,
         seeds: list[int] | None = None,
-        critic: list[Critic] | None = None,
+        critic: Critic | None = None,
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        order = RankBy(
-            single_value(rank_by, "rank_by"),
-            aspect_numbers.weights(single_value(weights, "weights")),
-            single_value(tie_break, "tie_break"),
+        if tie_break == DUEL and critic is None:
+            raise ValueError("tie_break: a duel needs a critic; connect critic.")
+        ranking = RankBy(rank_by, aspect_numbers.weights(weights), tie_break)
+        items = collect(image, critiques, latent, mask, prompts, seeds)
+        singly = as_list or (scope == ALL_IMAGES and len(image) > 1)
+        sources = [source for batch in source_image or () for source in batch]
+        referee = _Referee(critic, sources, cls.hidden.unique_id)
+        rows = [
+            _select(pool, count, ranking, threshold or None, referee).results(singly)
+            for pool in ([items] if scope == ALL_IMAGES else in_batches(items))
+        ]
+        return node_output(cls, {name: [value for row in rows for value in row[name]] for name in rows[0]})
+
+
+@dataclass(frozen=True)
+class _Referee:
+    """Breaks ties by comparison: the critic, the images before an edit, and the node that shows progress."""
+
+    critic: Critic | None
+    sources: list[torch.Tensor]
+    node_id: str
+
+    def break_ties(
+        self, items: list[ImageItem], ranked: tuple[int, ...], count: int, order: RankBy
+    ) -> tuple[tuple[int, ...], list[str]]:
+        """The indices in order, and notes about the comparisons."""
+        return break_ties(
+            cached(self.critic),
+            [item.image[0] for item in items],
+            [item.critique for item in items],
+            ranked,
+            count,
+            order,
+            self.sources,
+            announce=lambda text: display.show_text(text, self.node_id),
+            on_progress=node_progress(),
         )
-        if order.tie_break == DUEL and critic is None:
-            raise ValueError("tie_break: for a duel the critic has to see the pictures; connect critic.")
-        every = collect(image, critiques, latent, mask, prompts, seeds)
-        pools = [every]
-        single = single_value(as_list, "as_list") or len(image) > 1
-        if single_value(scope, "scope") == EACH:
-            pools = [[entry for entry in every if entry.batch == batch] for batch in range(len(image))]
-            single = single_value(as_list, "as_list")
-        sources = [picture for batch in source_image or () for picture in batch]
-        columns: dict[str, list] = {output.display_name: [] for output in cls.define_schema().outputs}
-        for pool in pools:
-            judged = [entry.critique for entry in pool]
-            ranked, notes = rank(judged, order), []
-            if order.tie_break == DUEL:
-                ranked, notes = break_ties(
-                    cached(critic[0]),
-                    [entry.image[0] for entry in pool],
-                    judged,
-                    ranked,
-                    single_value(count, "count"),
-                    order,
-                    sources,
-                    announce=partial(tell, node=cls.hidden.unique_id),
-                    on_progress=node_progress(),
-                )
-            least = single_value(threshold, "threshold") or None
-            picked = pick(judged, single_value(count, "count"), order, least, ranked)
-            kept, rest = ([pool[index] for index in part] for part in (picked.kept, picked.rest))
-            lines = [
-                f"{place}. Image {index + 1} ({'kept' if index in picked.kept else 'rest'}): "
-                f"{judged[index].scores_line()}"
-                for place, index in enumerate((*picked.kept, *picked.rest), 1)
-            ]
-            why = "" if kept else _nothing(judged, least)
-            report = "\n".join(filter(None, [why, *lines, *notes]))
-            best, others = (
-                outputs(group_items(part, single), "Pick Best", told)
-                for part, told in ((kept, why or None), (rest, None))
-            )
-            row = {
-                "best": best.pop("image"),
-                "rest": others.pop("image"),
-                **best,
-                "report": [report],
-                "scores": [number(order.score(entry.critique)) for entry in kept] or [ExecutionBlocker(why)],
-                "index": list(picked.kept) or [ExecutionBlocker(why)],
-                **{f"rest_{name}": items for name, items in others.items()},
-            }
-            for name, items in row.items():
-                columns[name] += items
-        return io.NodeOutput(*columns.values())
 
 
-def _nothing(critiques: list[Critique], threshold: float | None) -> str:
-    """Why no picture was kept."""
-    notes = [note for critique in critiques for note in critique.notes]
-    scored = [critique for critique in critiques if critique.overall is not None]
-    if scored:
-        return f"Pick Best keeps none of {len(critiques)} picture(s): none scores {threshold:g} or more."
-    return (
-        f"Pick Best keeps none of {len(critiques)} picture(s): none could be judged. The critic says: "
-        f"{notes[0] if notes else critiques[0].status}"
-    )
+def _select(
+    items: list[ImageItem], count: int, order: RankBy, threshold: float | None, referee: _Referee
+) -> _Selection:
+    critiques = [item.critique for item in items]
+    ranked, notes = rank(critiques, order), []
+    if order.tie_break == DUEL:
+        ranked, notes = referee.break_ties(items, ranked, count, order)
+    return _Selection(items, pick(critiques, count, order, threshold, ranked), order, threshold, notes)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The selected images of one pool, and why."""
+
+    items: list[ImageItem]
+    picked: Picked
+    order: RankBy
+    threshold: float | None
+    notes: list[str]
+
+    def results(self, singly: bool) -> dict[str, list]:
+        """The node's outputs for this pool, by name."""
+        picked, reason = self.picked, self._reason_for_none()
+        blocked = [ExecutionBlocker(reason)]
+        results = selection_results(
+            self.items, picked.kept, picked.rest, NAME, singly=singly, reason=reason, critiques=True
+        )
+        scores = [number(self.order.score(self.items[index].critique)) for index in picked.kept]
+        results |= {"scores": scores or blocked, "index": list(picked.kept) or blocked}
+        return results | {"report": [self.report()]}
+
+    def report(self) -> str:
+        """All images, best first, one line each; then the notes."""
+        order = (*self.picked.kept, *self.picked.rest)
+        lines = [
+            f"{rank}. Image {index + 1} ({'selected' if index in self.picked.kept else 'rest'}): "
+            f"{self.items[index].critique.scores_line()}"
+            for rank, index in enumerate(order, 1)
+        ]
+        return "\n".join(filter(None, [self._reason_for_none(), *lines, *self.notes]))
+
+    def _reason_for_none(self) -> str | None:
+        """Why no image was selected; None if one was."""
+        if self.picked.kept:
+            return None
+        critiques, none = [item.critique for item in self.items], f"{NAME} selects none of {len(self.items)}"
+        if any(critique.overall is not None for critique in critiques):
+            return f"{none} image(s): none scores {self.threshold:g} or more."
+        notes = [note for critique in critiques for note in critique.notes]
+        return f"{none} image(s): none could be judged. The critic says: {[*notes, critiques[0].status][0]}"

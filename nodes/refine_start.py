@@ -1,7 +1,8 @@
-"""Refine Start: opens a refine loop, and opens each of its later rounds again."""
+"""Refine Start: opens a refine loop, and every later round of it."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import weakref
 
@@ -11,10 +12,16 @@ from ..rr_models.judgement.aspect_numbers import thresholds as parse_thresholds
 from ..rr_models.judgement.aspects import BEST, WORST
 from ..rr_models.loop import settings as loop_settings
 from ..rr_models.loop import state as loop_state
+from ..rr_models.loop.settings import LoopSettings
 from .common import display
-from .common.inputs import aspect_thresholds_input, seed_input
+from .common.inputs import aspect_thresholds_input, min_overall_input, seed_input, threshold_input
 from .common.loop_context import LoopContext, reject_unknown_inputs
+from .common.results import node_output
 from .common.socket_types import CATEGORY, LoopSocket
+
+SETTINGS = {field.name for field in dataclasses.fields(LoopSettings)}
+SETTINGS -= {"aspect_thresholds", "time_limit_seconds"}
+"""Inputs that are fields of LoopSettings as they are."""
 
 
 class RationalRewardsRefineStart(io.ComfyNode):
@@ -26,47 +33,42 @@ class RationalRewardsRefineStart(io.ComfyNode):
             node_id="RationalRewardsRefineStart",
             display_name="Refine Start",
             category=CATEGORY,
-            description="Opens a refine loop: generate, judge, improve the prompt, again. Connect prompt "
-            "and seed to your generator, request to Critique Image, loop to Refine End. All nodes in "
+            description="Opens a refine loop: generate, judge, improve the prompt, repeat. Connect prompt "
+            "and seed to your generator, request to Critique Image, and loop to Refine End. All nodes in "
             "between run once per round.",
             search_aliases=["loop", "refine", "iterate", "reward", "prompt enhance", "best of n"],
-            # The next round's state comes as an input that no one should have to see.
+            # The state of later rounds arrives through an input that is not shown.
             accept_all_inputs=True,
             inputs=[
                 io.String.Input(
                     "request",
                     multiline=True,
-                    tooltip="What the picture should show. The first round's prompt, and what every round "
-                    "is judged by.",
+                    tooltip="What the image should show. It is the first prompt, and every round is judged "
+                    "by it.",
                 ),
                 seed_input("Seed of the first round.", control_after_generate=io.ControlAfterGenerate.fixed),
-                io.Int.Input(
-                    "rounds", default=4, min=1, max=100, tooltip="Most rounds to run, the first one counted."
-                ),
-                io.Float.Input(
-                    "threshold",
-                    default=3.0,
+                io.Int.Input("rounds", default=4, min=1, max=100, tooltip="Maximum number of rounds."),
+                threshold_input(
+                    "Stop when every aspect that applies reaches this score, 1 (worst) to 4 (best). The "
+                    "RationalRewards paper uses 3.",
                     min=WORST,
                     max=BEST,
-                    step=0.1,
-                    tooltip="Stop once every aspect that applies reaches this score, 1 (worst) to 4 "
-                    "(best). 3 is what the RationalRewards paper uses.",
                 ),
                 io.Combo.Input(
                     "seed_policy",
                     options=list(loop_settings.SEED_POLICIES),
                     default="new on stall",
-                    tooltip="fixed: every round has the same seed, only the prompt changes, as in the "
-                    f"paper. new: the seed rises by {loop_state.SEED_STEP} each round, so that batches never "
-                    "overlap. new on stall: it rises after a round without gain.",
+                    tooltip="fixed: every round uses the same seed and only the prompt changes, as in the "
+                    f"paper. new: every round adds {loop_state.SEED_STEP} to the seed, so that batches never "
+                    "overlap. new on stall: the same, but only after a round without gain.",
                 ),
                 io.Int.Input(
                     "patience",
                     default=3,
                     min=0,
                     max=100,
-                    tooltip="Stop after this many rounds in a row without gain; 0: never, best for more "
-                    "than 4 rounds.",
+                    tooltip="Stop after this many rounds in a row without gain; 0: never, recommended for "
+                    "more than 4 rounds.",
                     advanced=True,
                 ),
                 io.Float.Input(
@@ -83,8 +85,8 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     "refine_from",
                     options=list(loop_settings.REFINE_FROM),
                     default="best",
-                    tooltip="Whose refined request is tried next: that of the best round so far or of the "
-                    "latest. If it was tried before with the same seed, that of the other.",
+                    tooltip="Which round's refined request to try next: that of the best round so far, or "
+                    "the latest. If it was already tried with this seed, the other one is used.",
                     advanced=True,
                 ),
                 io.Int.Input(
@@ -93,28 +95,19 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     min=1,
                     max=100,
                     optional=True,
-                    tooltip="How many pictures must reach the bar before the loop stops; they come out of "
-                    "Refine End's accepted.",
+                    tooltip="Number of images that must reach the thresholds before the loop stops. They "
+                    "come out of Refine End's accepted.",
                 ),
                 io.Combo.Input(
                     "prompt_policy",
                     options=list(loop_settings.PROMPT_POLICIES),
                     default="refined",
                     optional=True,
-                    tooltip="refined: each round has a better prompt. as written: the request is the prompt "
-                    "of every round and only the seed changes; needs the seed policy new or new on stall.",
+                    tooltip="refined: every round tries a better prompt. as written: every round uses the "
+                    "request as its prompt, and only the seed changes; seed_policy must not be fixed.",
                 ),
                 aspect_thresholds_input(),
-                io.Float.Input(
-                    "min_overall",
-                    default=0.0,
-                    min=0.0,
-                    max=BEST,
-                    step=0.1,
-                    optional=True,
-                    tooltip="The overall score must reach this too, 1 (worst) to 4 (best); 0: no bar.",
-                    advanced=True,
-                ),
+                min_overall_input(max=BEST),
                 io.Float.Input(
                     "time_limit_minutes",
                     default=0.0,
@@ -122,8 +115,8 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     max=10000.0,
                     step=0.5,
                     optional=True,
-                    tooltip="Start no round that would end later, even if as quick as the quickest so "
-                    "far; 0: no limit. A round that has begun is finished.",
+                    tooltip="Time limit: no round starts if even the fastest so far would exceed it; 0: "
+                    "none. A round that has started is finished.",
                     advanced=True,
                 ),
                 io.Int.Input(
@@ -132,21 +125,21 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     min=0,
                     max=100,
                     optional=True,
-                    tooltip="How many rounds that could not be judged are passed over; 0: the first ends the "
-                    "loop with the best picture so far.",
+                    tooltip="Number of rounds that may fail to be judged; 0: the first failure ends the loop "
+                    "with the best image so far.",
                     advanced=True,
                 ),
             ],
-            # When the loop began counts in this run of the graph only.
+            # The loop's clock counts within one run of the graph.
             hidden=[io.Hidden.dynprompt],
             outputs=[
-                LoopSocket.Output(display_name="loop", tooltip="Connect straight to Refine End."),
+                LoopSocket.Output(display_name="loop", tooltip="Connect directly to Refine End."),
                 io.String.Output(display_name="prompt", tooltip="This round's prompt, for the generator."),
                 io.Int.Output(display_name="seed", tooltip="This round's seed, for the generator."),
                 io.Int.Output(display_name="round", tooltip="Number of this round, from 1."),
                 io.String.Output(
                     display_name="request",
-                    tooltip="The request as you wrote it, for Critique Image: it never changes.",
+                    tooltip="The request as you wrote it, for Critique Image; it never changes.",
                 ),
             ],
         )
@@ -156,39 +149,30 @@ class RationalRewardsRefineStart(io.ComfyNode):
         cls,
         request: str,
         seed: int,
-        rounds: int = 4,
-        threshold: float = 3.0,
-        seed_policy: str = "new on stall",
-        patience: int = 3,
-        min_gain: float = 0.05,
-        refine_from: str = "best",
-        target_count: int = 1,
-        prompt_policy: str = "refined",
         aspect_thresholds: str = "",
-        min_overall: float = 0.0,
         time_limit_minutes: float = 0.0,
-        max_failed_rounds: int = 0,
         carried: LoopContext | None = None,
-        **others: object,
+        **settings: object,
     ) -> io.NodeOutput:
-        reject_unknown_inputs("Refine Start", others, "carried", carried, LoopContext)
+        reject_unknown_inputs("Refine Start", settings.keys() - SETTINGS, "carried", carried, LoopContext)
         if carried is None:
-            settings = loop_settings.LoopSettings(
-                rounds=rounds,
-                threshold=threshold,
-                seed_policy=seed_policy,
-                patience=patience,
-                min_gain=min_gain,
-                refine_from=refine_from,
+            loop = LoopSettings(
                 aspect_thresholds=parse_thresholds(aspect_thresholds),
-                min_overall=min_overall,
-                target_count=target_count,
-                prompt_policy=prompt_policy,
                 time_limit_seconds=60 * time_limit_minutes,
-                max_failed_rounds=max_failed_rounds,
+                **settings,
             )
-            run = weakref.ref(cls.hidden.dynprompt)
-            carried = LoopContext(loop_state.start(request, seed, settings), began=time.monotonic(), run=run)
-        state = carried.state
-        display.tell_round(state)
-        return io.NodeOutput(carried, state.prompt, state.seed, state.number, state.request)
+            dynprompt = weakref.ref(cls.hidden.dynprompt)
+            state = loop_state.start(request, seed, loop)
+            carried = LoopContext(state, started=time.monotonic(), dynprompt=dynprompt)
+        display.show_round(carried.state)
+        return node_output(cls, {"loop": carried} | round_values(carried.state))
+
+
+def round_values(state: loop_state.State) -> dict[str, object]:
+    """The outputs prompt, seed, round and request for the round to generate now."""
+    return {
+        "prompt": state.prompt,
+        "seed": state.seed,
+        "round": state.number,
+        "request": state.request,
+    }

@@ -1,4 +1,4 @@
-"""Refine Step: one round of a refine loop by hand, or inside another pack's or core's own loop nodes."""
+"""Refine Step: one round of a refine loop by hand, or inside the loop nodes of core or another pack."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.judgement.critique import Critique
 from .common import graph_copy
-from .common.loop_context import LoopContext, LoopRun, candidates, named, or_blocker, reject_unknown_inputs
+from .common.loop_context import (
+    LoopContext,
+    LoopRun,
+    RoundResult,
+    best_results,
+    reject_unknown_inputs,
+    round_in_errors,
+)
+from .common.results import node_output
 from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
+
+NAME = "Refine Step"
 
 
 class RationalRewardsRefineStep(io.ComfyNode):
-    """Take in a round, or read where a loop stands."""
+    """Observe a round, or read the state of a loop."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="RationalRewardsRefineStep",
-            display_name="Refine Step",
+            display_name=NAME,
             category=CATEGORY,
-            description="One round of a refine loop, for loops made by other nodes. With image and critiques "
-            "connected it takes the round in and decides what comes next; with loop alone it reads where the "
-            "loop stands. Once the loop is done, image and critiques are not even made.",
+            description="One round of a refine loop, for loops made with other nodes. With image and "
+            "critiques connected, it takes in the round and decides what comes next; with loop alone, it "
+            "reads the state of the loop. Once the loop is done, image and critiques are not even computed.",
             search_aliases=["loop", "refine", "while", "iterate", "reward", "best so far"],
-            # Refine End hands it a running loop in an input that no one should have to see.
+            # Refine End hands over a running loop through an input that is not shown.
             accept_all_inputs=True,
-            # The clock of a time budget counts in this run of the graph only.
+            # The clock of a time limit counts within one run of the graph.
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
                 LoopSocket.Input(
@@ -38,73 +48,81 @@ class RationalRewardsRefineStep(io.ComfyNode):
                     "image",
                     optional=True,
                     lazy=True,
-                    tooltip="This round's pictures. Left open: the loop is only read.",
+                    tooltip="This round's images. Not connected: the loop is only read.",
                 ),
                 CritiqueSocket.Input(
                     "critiques",
                     optional=True,
                     lazy=True,
-                    tooltip="From Critique Image, for this round's pictures.",
+                    tooltip="From Critique Image, for this round's images.",
                 ),
                 io.String.Input(
                     "next_prompt",
                     optional=True,
                     lazy=True,
                     force_input=True,
-                    tooltip="The next round's prompt, such as from Revise Prompt. Left open: the critic's "
-                    "refined request.",
+                    tooltip="The next round's prompt, such as from Revise Prompt. Not connected: the "
+                    "critic's refined request.",
                 ),
                 io.Latent.Input(
                     "latent",
                     optional=True,
                     lazy=True,
-                    tooltip="This round's latents; the best one comes out.",
+                    tooltip="This round's latents; that of the best image comes out.",
                 ),
                 io.Mask.Input(
-                    "mask", optional=True, lazy=True, tooltip="This round's masks; the best one comes out."
+                    "mask",
+                    optional=True,
+                    lazy=True,
+                    tooltip="This round's masks; that of the best image comes out.",
                 ),
             ],
             outputs=[
                 LoopSocket.Output(
-                    display_name="loop", tooltip="Where the loop stands now, for the next round."
+                    display_name="loop", tooltip="The loop after this round, for the next one."
                 ),
                 io.String.Output(
                     display_name="prompt",
-                    tooltip="The next round's prompt; once done, the prompt of the best picture.",
+                    tooltip="The next round's prompt; once the loop is done, the prompt of the best image.",
                 ),
                 io.Int.Output(
-                    display_name="seed", tooltip="The next round's seed; once done, that of the best picture."
+                    display_name="seed",
+                    tooltip="The next round's seed; once the loop is done, the seed of the best image.",
                 ),
-                io.Int.Output(display_name="round", tooltip="Number of the next round, or of the last one."),
+                io.Int.Output(
+                    display_name="round",
+                    tooltip="Number of the next round; once the loop is done, of the last one.",
+                ),
                 io.String.Output(
                     display_name="request",
-                    tooltip="The request as you wrote it, for Critique Image: it never changes.",
+                    tooltip="The request as you wrote it, for Critique Image; it never changes.",
                 ),
-                io.Boolean.Output(display_name="done", tooltip="True once no further round is due."),
+                io.Boolean.Output(display_name="done", tooltip="True once the loop is done."),
                 io.Boolean.Output(
                     display_name="go_on",
                     tooltip="True while another round is due: the condition of most while loops.",
                 ),
                 io.Image.Output(
                     display_name="image",
-                    tooltip="The best picture so far. Nothing runs after it before the first round.",
+                    tooltip="The best image so far. Blocks downstream nodes before the first round.",
                 ),
                 io.Latent.Output(display_name="latent", tooltip="Its latent, if latent is connected."),
                 io.Mask.Output(display_name="mask", tooltip="Its mask, if mask is connected."),
                 CritiqueSocket.Output(display_name="critiques", tooltip="Its critique."),
                 HistorySocket.Output(
-                    display_name="history", tooltip="All rounds so far with prompts, seeds and critiques."
+                    display_name="history",
+                    tooltip="All rounds so far, with their prompts, seeds and critiques.",
                 ),
                 io.String.Output(
                     display_name="report",
-                    tooltip="One line per round with its scores, and why the loop stopped, if it did.",
+                    tooltip="One line per round with its scores, and why the loop stopped.",
                 ),
             ],
         )
 
     @classmethod
     def check_lazy_status(cls, loop: LoopContext, run: LoopRun | None = None, **waiting: object) -> list[str]:
-        # what is not connected is not among them
+        # inputs that are not connected are not among them
         return [] if loop.state.done else [name for name, value in waiting.items() if value is None]
 
     @classmethod
@@ -117,35 +135,35 @@ class RationalRewardsRefineStep(io.ComfyNode):
         latent: dict | None = None,
         mask: torch.Tensor | None = None,
         run: LoopRun | None = None,
-        **others: object,
+        **unknown: object,
     ) -> io.NodeOutput:
-        reject_unknown_inputs("Refine Step", others, "run", run, LoopRun)
-        dynprompt = cls.hidden.dynprompt
+        reject_unknown_inputs(NAME, unknown, "run", run, LoopRun)
+        dynprompt, result = cls.hidden.dynprompt, RoundResult(image, critiques, next_prompt, latent, mask)
         if run is not None:
-            loop = run.take(loop, dynprompt, image, critiques, next_prompt, latent, mask)
-            # Refine End waits for all later rounds, and core holds on to what a waiting node is given
-            return io.NodeOutput(loop, *(ExecutionBlocker(None),) * (len(cls.RETURN_TYPES) - 1))
-        name = graph_copy.title(dynprompt, cls.hidden.unique_id, "Refine Step")
+            loop = run.observe(loop, dynprompt, result)
+            # Refine End waits for all later rounds, and core keeps what a waiting node was given.
+            return node_output(cls, dict.fromkeys(cls.RETURN_NAMES, ExecutionBlocker(None)) | {"loop": loop})
+        title = graph_copy.title(dynprompt, cls.hidden.unique_id, NAME)
         if (image is None) != (critiques is None):
-            raise ValueError(
-                f"{name}: connect image and critiques, or neither of them to read the loop only."
-            )
+            raise ValueError(f"{title}: connect both image and critiques, or neither to only read the loop.")
         if image is not None and not loop.state.done:
-            with named(name, loop):
-                pictures = candidates(image, critiques, latent, mask)
-                loop = loop.observe(dynprompt, pictures, critiques, next_prompt)
-        return cls._outputs(loop)
+            with round_in_errors(title, loop):
+                loop = loop.observe(dynprompt, result)
+        return node_output(cls, _results(loop))
 
-    @classmethod
-    def _outputs(cls, loop: LoopContext) -> io.NodeOutput:
-        state, best = loop.state, loop.state.best
-        now, so_far = state, (ExecutionBlocker(None),) * 4
-        if best is not None:
-            now = best if state.done else state
-            latent, mask = (
-                or_blocker(getattr(state.best_payload, name), name, "Refine Step")
-                for name in ("latent", "mask")
-            )
-            so_far = state.best_payload.image, latent, mask, (best.critique,)
-        status = state.number, state.request, state.done, not state.done
-        return io.NodeOutput(loop, now.prompt, now.seed, *status, *so_far, state, loop.report())
+
+def _results(loop: LoopContext) -> dict[str, object]:
+    state = loop.state
+    source = state.best if state.done and state.best else state
+    return {
+        "loop": loop,
+        "prompt": source.prompt,
+        "seed": source.seed,
+        "round": state.number,
+        "request": state.request,
+        "done": state.done,
+        "go_on": not state.done,
+        "history": state,
+        "report": loop.report(),
+        **best_results(state, NAME),
+    }

@@ -1,4 +1,4 @@
-"""Revise Prompt: the critic's refined request made fit for one's own generator."""
+"""Revise Prompt: adapt the critic's refined request to the user's generator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..rr_models.judgement.ranking import rank
 from ..rr_models.prompt_revision import revise
 from ..rr_models.prompt_revision.protected_terms import protected_terms as read_terms
 from ..rr_models.prompt_revision.shorten import estimate_tokens
+from .common.results import node_output
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, CritiqueSocket
 
@@ -24,40 +25,41 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
             node_id="RationalRewardsRevisePrompt",
             display_name="Revise Prompt",
             category=CATEGORY,
-            description="Makes the next prompt from a critique: the refined request with your own words "
-            "around it, with terms that must not get lost, as sentences or tags, and no longer than your "
+            description="Makes the next prompt from a critique: the refined request, with a prefix and a "
+            "suffix, with terms that must not get lost, as sentences or tags, and no longer than your "
             "generator can read.",
             hidden=[io.Hidden.dynprompt],
             search_aliases=["prompt enhance", "prompt refine", "rewrite prompt", "critique", "reward"],
             inputs=[
                 CritiqueSocket.Input(
-                    "critiques", tooltip="From Critique Image. The best of a batch is used."
+                    "critiques", tooltip="From Critique Image. Of a batch, the best critique is used."
                 ),
                 io.String.Input(
                     "prefix",
                     default="",
                     multiline=True,
-                    tooltip="Put before the refined request, such as a style.",
+                    tooltip="Text before the refined request, such as a style.",
                 ),
                 io.String.Input(
-                    "suffix", default="", multiline=True, tooltip="Put after the refined request."
+                    "suffix", default="", multiline=True, tooltip="Text after the refined request."
                 ),
                 io.String.Input(
                     "protected_terms",
                     default="",
                     multiline=True,
-                    tooltip="Words that must not get lost, such as a trigger word or a name, with commas "
-                    "or line breaks between them. They stand in the prompt word for word, added at the end "
-                    "where the refined request lacks them. So do (weighted:1.2), <lora:x:1>, {a|b}, "
-                    "__wildcards__ and embedding:x of the request, without being named here.",
+                    tooltip="Terms that must appear word for word, such as a trigger word or a name, "
+                    "separated by commas or line breaks. Those that the refined request lacks are added at "
+                    "its end. Prompt syntax of the request is always protected: (weighted:1.2), <lora:x:1>, "
+                    "{a|b}, __wildcards__, embedding:x.",
                 ),
                 io.Int.Input(
                     "max_words",
                     default=0,
                     min=0,
                     max=2000,
-                    tooltip="Longest prompt, in words; 0: no limit. The sentences of the refined request "
-                    "that have least to do with the request and the critic's comments are left out first.",
+                    tooltip="Maximum length of the prompt, in words; 0: no limit. The sentences of the "
+                    "refined request that have least to do with the request and the critic's comments are "
+                    "dropped first.",
                 ),
                 io.Int.Input(
                     "max_tokens",
@@ -65,37 +67,37 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                     min=0,
                     max=8192,
                     optional=True,
-                    tooltip="Longest prompt, in tokens; 0: no limit. 75 is what CLIP reads at once. Counted "
-                    "by clip if that is connected, else estimated for CLIP.",
+                    tooltip="Maximum length of the prompt, in tokens; 0: no limit. CLIP reads 75 at a time. "
+                    "Counted by clip if connected, otherwise estimated for CLIP.",
                 ),
                 io.Combo.Input(
                     "style",
                     options=list(revise.STYLES),
                     default=revise.SENTENCES,
                     optional=True,
-                    tooltip="sentences: as the critic writes. tags: the things it lists, with commas, for "
-                    "generators trained on tags.",
+                    tooltip="sentences: as the critic writes. tags: the things it lists, separated by "
+                    "commas, for generators trained on tags.",
                 ),
                 io.Combo.Input(
                     "mode",
                     options=list(revise.MODES),
                     default=revise.REPLACE,
                     optional=True,
-                    tooltip="replace: the refined request takes the last prompt's place. append: the last "
-                    "prompt stays, and what is new in the refined request is put behind it.",
+                    tooltip="replace: the refined request replaces the last prompt. append: the last prompt "
+                    "stays, and what is new in the refined request is added after it.",
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="The generator's text encoder, to count tokens as it does. With several encoders "
-                    "in it, the largest count holds.",
+                    tooltip="The generator's text encoder, to count tokens exactly. If it has several "
+                    "encoders, the largest count applies.",
                 ),
                 io.String.Input(
                     "last_prompt",
                     optional=True,
                     force_input=True,
-                    tooltip="The prompt of this round, from Refine Start, for append and difference. Left "
-                    "open: the request.",
+                    tooltip="This round's prompt, from Refine Start, for append and difference. Not "
+                    "connected: the request.",
                 ),
             ],
             outputs=[
@@ -104,12 +106,13 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                 ),
                 io.String.Output(
                     display_name="notes",
-                    tooltip="What was kept, added or shortened, and whether the critic gave nothing new.",
+                    tooltip="What was protected, added or shortened, and whether the critic proposed nothing "
+                    "new.",
                 ),
                 io.String.Output(
                     display_name="difference",
-                    tooltip="What is new and what is gone against the last prompt, a line each: + new, "
-                    "- gone, old → new. Empty if nothing.",
+                    tooltip="What changed since the last prompt, one change per line: + new, - removed, "
+                    "old → new. Empty if nothing changed.",
                 ),
             ],
         )
@@ -119,40 +122,33 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
     def execute(
         cls,
         critiques: tuple[Critique, ...],
-        prefix: str = "",
-        suffix: str = "",
         protected_terms: str = "",
-        max_words: int = 0,
-        max_tokens: int = 0,
-        style: str = revise.SENTENCES,
-        mode: str = revise.REPLACE,
         clip=None,
-        last_prompt: str = "",
+        **options: object,
     ) -> io.NodeOutput:
         revision = revise.revise(
             critiques[rank(critiques)[0]],
-            prefix=prefix,
-            suffix=suffix,
             protected_terms=read_terms(protected_terms),
-            max_words=max_words,
-            max_tokens=max_tokens,
-            count_tokens=estimate_tokens if clip is None else _counter(clip),
-            style=style,
-            mode=mode,
-            last_prompt=last_prompt,
+            count_tokens=estimate_tokens if clip is None else token_counter(clip),
+            **options,
         )
-        return io.NodeOutput(revision.prompt, "\n".join(revision.notes), revision.difference)
+        notes = "\n".join(revision.notes)
+        return node_output(
+            cls, {"prompt": revision.prompt, "notes": notes, "difference": revision.difference}
+        )
 
 
-def _counter(clip) -> Callable[[str], int]:
-    """How many tokens of a text its encoders see, without padding, ends and what is put around each."""
+def token_counter(clip) -> Callable[[str], int]:
+    """Counts the tokens of a text as its encoders see them, without padding, start and end tokens, and the
+    template around the text."""
 
-    def most(text: str) -> int:
-        # core numbers the words of a text from 1; whatever is no word has 0
+    def count_all(text: str) -> int:
+        # core numbers the words of a text from 1; everything else is 0
         tokenized = clip.tokenize(text, return_word_ids=True)
         return max(
-            sum(token[2] != 0 for batch in batches for token in batch) for batches in tokenized.values()
+            sum(token[2] != 0 for token_batch in batches for token in token_batch)
+            for batches in tokenized.values()
         )
 
-    around = most("")
-    return lambda text: most(text) - around
+    template = count_all("")
+    return lambda text: count_all(text) - template

@@ -1,4 +1,4 @@
-"""Save Image with Critique: as core's Save Image, with the critique inside the file and in a log."""
+"""Save Image with Critique: core's Save Image, plus the critique in the file and in a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ..rr_models.records import record as records
 from ..rr_models.records.record import Record
 from .common.batches import batch_size, check_pairs
 from .common.inputs import seed_input
-from .common.sampler_metadata import details
+from .common.results import node_output
+from .common.sampler_metadata import sampler_metadata
 from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ LOG_NAME = "critiques"
 
 
 class RationalRewardsSaveImage(io.ComfyNode):
-    """Save pictures with their critiques."""
+    """Save images with their critiques."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -37,9 +38,8 @@ class RationalRewardsSaveImage(io.ComfyNode):
             node_id="RationalRewardsSaveImage",
             display_name="Save Image with Critique",
             category=CATEGORY,
-            description="Saves pictures as core's Save Image does, workflow included, and puts each one's "
-            "critique, prompt and seed into the file. Load Critique, or rational-rewards show, reads them "
-            "again.",
+            description="Saves images as core's Save Image does, workflow included, and stores each image's "
+            "critique, prompt and seed in its file. Load Critique and `rational-rewards show` read them.",
             search_aliases=[
                 "save image",
                 "metadata",
@@ -53,13 +53,13 @@ class RationalRewardsSaveImage(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
             inputs=[
-                io.Image.Input("images", tooltip="The pictures to save."),
-                CritiqueSocket.Input("critiques", tooltip="Their critiques, one per picture."),
+                io.Image.Input("images", tooltip="The images to save."),
+                CritiqueSocket.Input("critiques", tooltip="The images' critiques, one per image."),
                 io.String.Input(
                     "filename_prefix",
                     default="RationalRewards/critique",
-                    tooltip="Name of the files in ComfyUI's output folder, folders included. May hold "
-                    "%date:yyyy-MM-dd%, %width%, %batch_num% and so on, as in core's Save Image; a number is "
+                    tooltip="File name in ComfyUI's output folder, with subfolders. May contain "
+                    "%date:yyyy-MM-dd%, %width%, %batch_num% and so on, as in core's Save Image. A number is "
                     "added.",
                 ),
                 io.Combo.Input(
@@ -67,8 +67,9 @@ class RationalRewardsSaveImage(io.ComfyNode):
                     options=list(image_metadata.FORMATS),
                     default="png",
                     optional=True,
-                    tooltip="png and webp keep the workflow and open in ComfyUI. jpeg holds 64 KB of texts: "
-                    "a larger workflow is left out, and ComfyUI cannot open a jpeg's anyway.",
+                    tooltip="png and webp keep the workflow and open in ComfyUI. jpeg holds 64 KB of "
+                    "metadata: a larger workflow is left out, and ComfyUI cannot open workflows from jpeg "
+                    "anyway.",
                 ),
                 io.Int.Input(
                     "quality",
@@ -76,8 +77,8 @@ class RationalRewardsSaveImage(io.ComfyNode):
                     min=1,
                     max=100,
                     optional=True,
-                    tooltip="For webp and jpeg: 1 (smallest) to 100 (best); a webp at 100 loses nothing. "
-                    "Without effect on png.",
+                    tooltip="For webp and jpeg: 1 (smallest file) to 100 (best); webp at 100 is lossless. "
+                    "Ignored for png.",
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -85,32 +86,32 @@ class RationalRewardsSaveImage(io.ComfyNode):
                     options=list(LOGS),
                     default="none",
                     optional=True,
-                    tooltip=f"Add one line per picture to {LOG_NAME}.jsonl (whole critiques) or to "
-                    f"{LOG_NAME}.csv (a table for spreadsheets) in the folder of the pictures. Many runs and "
-                    "programs may write to it at once.",
+                    tooltip=f"Append one line per image to {LOG_NAME}.jsonl (complete critiques) or to "
+                    f"{LOG_NAME}.csv (a table for spreadsheets) in the images' folder. Several runs and "
+                    "programs may write to it at the same time.",
                 ),
                 io.String.Input(
                     "prompt",
                     force_input=True,
                     optional=True,
-                    tooltip="What the pictures were made from, such as Refine End's prompt. Left open: the "
-                    "request.",
+                    tooltip="The prompt the images were made from, such as Refine End's prompt. Not "
+                    "connected: the request.",
                 ),
                 seed_input(
-                    "The seed they were made from, such as Refine End's seed.",
+                    "The seed the images were made from, such as Refine End's seed.",
                     force_input=True,
                     optional=True,
                 ),
                 HistorySocket.Input(
                     "history",
                     optional=True,
-                    tooltip="From Refine End: all rounds are saved beside the first picture, as one .json of "
-                    "its name.",
+                    tooltip="From Refine End: all rounds, saved next to the first image as a .json with the "
+                    "same name.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="The pictures as they came in."),
-                io.String.Output(display_name="files", tooltip="The files that were written, one per line."),
+                io.Image.Output(display_name="images", tooltip="The images, unchanged."),
+                io.String.Output(display_name="files", tooltip="The files written, one per line."),
             ],
         )
 
@@ -128,66 +129,79 @@ class RationalRewardsSaveImage(io.ComfyNode):
         history: State | None = None,
     ) -> io.NodeOutput:
         check_pairs(batch_size(images, "images"), critiques)
-        height, width = images.shape[1:3]
-        output = folder_paths.get_output_directory()
-        place = folder_paths.get_save_image_path(filename_prefix, output, width, height)
-        folder, name, counter, subfolder, _ = place
-        files, notes, shown = [], [], []
-        for index, (image, critique) in enumerate(zip(images, critiques, strict=True)):
-            made_by = Record(
-                critique,
-                prompt or critique.request,
-                seed,
-                index if len(images) > 1 else None,
-                image_hash(image),
-            ).now()
-            stem = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_"
-            file = Path(folder, stem + image_metadata.FORMATS[format])
-            notes += cls._save(image, file, made_by, quality)
-            shown.append({"filename": file.name, "subfolder": subfolder, "type": "output"})
-            files.append(file)
-            if not args.disable_metadata:
-                notes += _note_down(made_by, file, log)
+        files, subfolder = _new_files(filename_prefix, images, image_metadata.FORMATS[format])
+        image_records = _records(images, critiques, prompt, seed)
+        notes = []
+        for image, record, file in zip(images, image_records, files, strict=True):
+            notes += cls._save(image, record, file, quality) + _append_to_logs(record, file, log)
+        shown = [{"filename": file.name, "subfolder": subfolder, "type": "output"} for file in files]
         if history is not None and not args.disable_metadata:
             files.append(files[0].with_suffix(".json"))
             records.save_json(Record(history).now().to_dict(), files[-1])
-        return io.NodeOutput(
-            images, "\n".join(map(str, files)), ui={"images": shown, **({"text": notes} if notes else {})}
-        )
+        ui = {"images": shown, **({"text": notes} if notes else {})}
+        return node_output(cls, {"images": images, "files": "\n".join(map(str, files))}, ui=ui)
 
     @classmethod
-    def _save(cls, image: torch.Tensor, file: Path, record: Record, quality: int) -> list[str]:
-        """Write one picture; returns what has to be said about it."""
-        picture = _with_alpha(image)
+    def _save(cls, image: torch.Tensor, record: Record, file: Path, quality: int) -> list[str]:
+        """Write one image; returns notes for the user."""
+        pil_image = _with_alpha(image)
         if args.disable_metadata:
-            image_metadata.save(picture, file, {}, quality)
+            image_metadata.save(pil_image, file, {}, quality)
             return []
         workflow = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
-        known = details(cls.hidden.prompt, str(cls.hidden.unique_id))
-        left = records.save_image(picture, file, record, workflow, known, quality)
-        if not left:
+        metadata = sampler_metadata(cls.hidden.prompt, str(cls.hidden.unique_id))
+        dropped = records.save_image(pil_image, file, record, workflow, metadata, quality)
+        if not dropped:
             return []
-        note = f"{file.name}: a jpeg has no room for {' and '.join(left)}; png and webp have."
+        note = f"{file.name}: {' and '.join(dropped)} did not fit into the jpeg; png and webp have no limit."
         log.warning(note)
         return [note]
 
 
+def _new_files(prefix: str, images: torch.Tensor, suffix: str) -> tuple[list[Path], str]:
+    """One new file per image in ComfyUI's output folder, and their subfolder of it."""
+    height, width = images.shape[1:3]
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), width, height
+    )
+    stems = [name.replace("%batch_num%", str(index)) for index in range(len(images))]
+    return [Path(folder, f"{stem}_{counter + i:05}_{suffix}") for i, stem in enumerate(stems)], subfolder
+
+
+def _records(
+    images: torch.Tensor, critiques: tuple[Critique, ...], prompt: str | None, seed: int | None
+) -> list[Record]:
+    return [
+        Record(
+            critique,
+            prompt or critique.request,
+            seed,
+            index if len(images) > 1 else None,
+            image_hash(image),
+        ).now()
+        for index, (image, critique) in enumerate(zip(images, critiques, strict=True))
+    ]
+
+
 def _with_alpha(image: torch.Tensor) -> Image.Image:
-    picture = to_pil(image)
+    pil_image = to_pil(image)
     if image.shape[-1] == 4:
-        picture.putalpha(to_pil(image[..., 3:]).getchannel(0))
-    return picture
+        pil_image.putalpha(to_pil(image[..., 3:]).getchannel(0))
+    return pil_image
 
 
-def _note_down(record: Record, file: Path, where: str) -> list[str]:
-    """Add the picture to the logs. A log that cannot be written costs the line, not the pictures."""
+def _append_to_logs(record: Record, file: Path, logs: str) -> list[str]:
+    """Append the record to the logs. If a log cannot be written, the image is still saved and a note says
+    so."""
+    if args.disable_metadata:
+        return []
     try:
-        if where in ("jsonl", "both"):
+        if logs in ("jsonl", "both"):
             append_log.append_jsonl(file.with_name(f"{LOG_NAME}.jsonl"), record.line(file.name))
-        if where in ("csv", "both"):
+        if logs in ("csv", "both"):
             append_log.append_csv(file.with_name(f"{LOG_NAME}.csv"), record.row(file.name))
     except (OSError, ValueError) as error:
-        note = f"{file.name} is saved, but not in the log: {error}"
+        note = f"{file.name} is saved, but not logged: {error}"
         log.error(note)
         return [note]
     return []

@@ -1,4 +1,4 @@
-"""Scorecard: critiques, a comparison or a loop's history as a picture to look at."""
+"""Scorecard: critiques, a comparison or a loop's history drawn as an image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..rr_models.images import from_pil, to_pil
 from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.verdict import Verdict
 from ..rr_models.loop.state import State
-from .common.batches import batch_size, check_pairs
-from .common.inputs import seed_input
+from .common.batches import check_pairs, split
+from .common.inputs import seed_input, threshold_input
 from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, VerdictSocket
 
 
 class RationalRewardsScorecard(io.ComfyNode):
-    """Draw what a critic found."""
+    """Draw judgements as an image."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -25,8 +25,8 @@ class RationalRewardsScorecard(io.ComfyNode):
             node_id="RationalRewardsScorecard",
             display_name="Scorecard",
             category=CATEGORY,
-            description="Draws what the critic found: one critique with its reasons, a contact sheet of "
-            "many, two pictures compared, or the story of a refine loop. Connect one of critiques, verdict "
+            description="Draws what the critic wrote: one critique with its justifications, a contact sheet "
+            "of many, two images compared, or the rounds of a refine loop. Connect one of critiques, verdict "
             "and history.",
             search_aliases=[
                 "contact sheet",
@@ -44,39 +44,37 @@ class RationalRewardsScorecard(io.ComfyNode):
                 CritiqueSocket.Input(
                     "critiques",
                     optional=True,
-                    tooltip="From Critique Image. One: a card with all reasons. Several: a contact sheet, "
-                    "best first.",
+                    tooltip="From Critique Image. One: a card with all justifications. Several: a contact "
+                    "sheet, best first.",
                 ),
                 io.Image.Input(
                     "images",
                     optional=True,
-                    tooltip="The pictures that were judged, one per critique. For a verdict: A and B, or A "
-                    "alone and B in image_b. A history has small pictures of its own.",
+                    tooltip="The judged images, one per critique. For a verdict: A and B, or A with B in "
+                    "image_b. A history has its own thumbnails.",
                 ),
                 VerdictSocket.Input("verdict", optional=True, tooltip="From Compare Images."),
-                io.Image.Input("image_b", optional=True, tooltip="For a verdict: picture B, of any size."),
+                io.Image.Input("image_b", optional=True, tooltip="For a verdict: image B, of any size."),
                 HistorySocket.Input(
-                    "history", optional=True, tooltip="From Refine End: the story of the loop."
+                    "history", optional=True, tooltip="From Refine End: all rounds of the loop."
                 ),
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For edits: the picture before the edit, shown beside.",
+                    tooltip="For edits: the image before the edit, shown next to the result.",
                 ),
                 io.Combo.Input(
-                    "theme", options=list(scorecard.THEMES), default="light", tooltip="Light or dark paper."
+                    "theme",
+                    options=list(scorecard.THEMES),
+                    default="light",
+                    tooltip="Light or dark background.",
                 ),
-                io.Float.Input(
-                    "threshold",
-                    default=3.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="The score to reach, 1 (worst) to 4 (best): what lies below is told by colour "
-                    "and, on a contact sheet, dimmed. A history has its own bar.",
+                threshold_input(
+                    "The score to reach, 1 (worst) to 4 (best): scores below it are marked by colour, and "
+                    "images below it are dimmed on a contact sheet. A history has its own threshold."
                 ),
                 seed_input(
-                    "The seed the pictures were made from, to be written on the card.",
+                    "The seed the images were made from, printed on the card.",
                     force_input=True,
                     optional=True,
                 ),
@@ -84,7 +82,7 @@ class RationalRewardsScorecard(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     display_name="scorecard",
-                    tooltip=f"One picture, {scorecard.WIDTH} pixels wide and as high as it takes.",
+                    tooltip=f"One image, {scorecard.WIDTH} pixels wide and as high as needed.",
                 )
             ],
         )
@@ -102,41 +100,39 @@ class RationalRewardsScorecard(io.ComfyNode):
         source_image: torch.Tensor | None = None,
         seed: int | None = None,
     ) -> io.NodeOutput:
-        given = [
-            name
-            for name, value in (("critiques", critiques), ("verdict", verdict), ("history", history))
-            if value is not None
-        ]
-        if len(given) != 1:
-            raise ValueError(
-                f"Connect one of critiques, verdict and history, not {' and '.join(given) or 'none'}: a "
-                "scorecard shows one thing."
-            )
-        sources = _pictures(source_image, "source_image")
+        _check_one_connected(critiques=critiques, verdict=verdict, history=history)
+        options = {"sources": _pil_images(source_image, "source_image"), "theme": theme}
+        first, second = _pil_images(images, "images"), _pil_images(image_b, "image_b")
         if history is not None:
             card = scorecard.draw(history, theme=theme)
         elif verdict is not None:
-            pair = _pictures(images, "images") + _pictures(image_b, "image_b")
-            if len(pair) not in (0, 2):
-                raise ValueError(
-                    f"images and image_b hold {len(pair)} pictures, a verdict is of two: connect A to "
-                    "images and B to image_b."
-                )
-            card = scorecard.draw(verdict, pair, sources=sources, theme=theme)
+            card = scorecard.draw(verdict, _pair(first + second), **options)
         else:
-            pictures = _pictures(images, "images")
-            if pictures:
-                check_pairs(len(pictures), critiques)
+            if first:
+                check_pairs(len(first), critiques)
             seeds = [] if seed is None else [f"seed {seed}"] * len(critiques)
-            card = scorecard.draw(
-                critiques, pictures, sources=sources, threshold=threshold, seeds=seeds, theme=theme
-            )
-        drawn = from_pil(card)[None]
-        return io.NodeOutput(drawn, ui=ui.PreviewImage(drawn, cls=cls))
+            card = scorecard.draw(critiques, first, threshold=threshold, seeds=seeds, **options)
+        image = from_pil(card)[None]
+        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
 
 
-def _pictures(images: torch.Tensor | None, name: str) -> list[Image.Image]:
-    if images is None:
-        return []
-    batch_size(images, name)
-    return [to_pil(image) for image in images]
+def _check_one_connected(**inputs: object) -> None:
+    connected = [name for name, value in inputs.items() if value is not None]
+    if len(connected) != 1:
+        raise ValueError(
+            f"Connect one of {', '.join(inputs)}, not {' and '.join(connected) or 'none'}: a scorecard shows "
+            "one of them."
+        )
+
+
+def _pair(images: list[Image.Image]) -> list[Image.Image]:
+    if len(images) not in (0, 2):
+        raise ValueError(
+            f"images and image_b hold {len(images)} images, but a verdict compares two: connect A to images "
+            "and B to image_b."
+        )
+    return images
+
+
+def _pil_images(images: torch.Tensor | None, name: str) -> list[Image.Image]:
+    return [to_pil(image) for image in split(images, name)]

@@ -1,4 +1,4 @@
-"""Shapes Generator: the built-in world's generator as a node, so that a refine loop runs on any machine."""
+"""Shapes Generator: a demo generator of coloured shapes, so that a refine loop runs on any machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
             node_id="RationalRewardsShapesGenerator",
             display_name="Shapes Generator (demo)",
             category=CATEGORY,
-            description="Draws simple coloured shapes from a request, and errs now and then as real "
-            "generators do: less often where the prompt is firm. Made for trying the refine loop without "
-            "any model.",
+            description="Draws simple coloured shapes from a request and, like a real generator, makes "
+            "mistakes: fewer if the prompt is firm. For trying the refine loop without any model.",
             hidden=[io.Hidden.dynprompt],
             search_aliases=["demo", "test image", "shapes", "reward"],
             inputs=[
@@ -29,11 +28,11 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
                     "prompt",
                     multiline=True,
                     default="a large red circle on the left and a small blue square on the right",
-                    tooltip="What to draw: sizes (small, large), colours, shapes and places, in plain "
+                    tooltip="What to draw: sizes (small, large), colours, shapes and positions, in plain "
                     "English.",
                 ),
                 seed_input(
-                    "Decides what goes wrong. Same prompt and same seed: the same picture.",
+                    "Determines the mistakes. The same prompt and seed give the same image.",
                     control_after_generate=io.ControlAfterGenerate.fixed,
                 ),
                 io.Int.Input(
@@ -42,17 +41,17 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
                     min=64,
                     max=1024,
                     step=32,
-                    tooltip="Width and height of the picture, in pixels.",
+                    tooltip="Width and height of the image, in pixels.",
                 ),
                 io.Int.Input(
                     "batch_size",
                     default=1,
                     min=1,
                     max=64,
-                    tooltip="How many pictures to draw; the seed counts up by one for each.",
+                    tooltip="Number of images; each one adds 1 to the seed.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The pictures.")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The images.")],
         )
 
     @classmethod
@@ -61,5 +60,5 @@ class RationalRewardsShapesGenerator(io.ComfyNode):
         from ..rr_models.images import from_pil
         from ..rr_models.shapes import generator
 
-        pictures = [generator.generate(prompt, seed + number, size) for number in range(batch_size)]
-        return io.NodeOutput(torch.stack([from_pil(picture) for picture in pictures]))
+        images = [generator.generate(prompt, seed + index, size) for index in range(batch_size)]
+        return io.NodeOutput(torch.stack([from_pil(image) for image in images]))

@@ -1,157 +1,135 @@
-"""Tournament: pictures of one request meet two at a time before the critic; the best come out."""
+"""Tournament: rank images of one request by pairwise comparison and select the best."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 from comfy_api.latest import io
 
 from ..rr_models.critics.base import Critic
-from ..rr_models.critics.judging import AUTO
+from ..rr_models.critics.judging import AUTO, COMPARISONS
 from ..rr_models.critics.pairwise import PairwiseJudge
 from ..rr_models.judgement.tournament import FORMATS, KNOCKOUT
+from .common import display
 from .common.critique_cache import cached
-from .common.display import tell
 from .common.image_items import (
     aligned_outputs,
     collect,
-    group_items,
     index_output,
-    outputs,
+    latent_and_mask_inputs,
     provenance_inputs,
-    single_value,
+    scalar_inputs,
+    selection_results,
 )
+from .common.inputs import comparison_input, count_input, critic_input, request_input, tie_margin_input
 from .common.model_memory import node_progress
-from .common.pairwise import comparison_input, tie_margin_input
+from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CriticSocket
+from .common.socket_types import CATEGORY
 
 NAME = "Tournament"
-ALONG = ("latent", "mask", "prompts", "seeds")
 
 
 class RationalRewardsTournament(io.ComfyNode):
-    """Let pictures meet."""
+    """Select the best images by comparing them in pairs."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        kept = aligned_outputs("the pictures kept", "each picture kept")
-        rest = aligned_outputs("the rest", "each of the rest", "rest_")
         return io.Schema(
             node_id="RationalRewardsTournament",
             display_name=NAME,
             category=CATEGORY,
-            description="Finds the best of many pictures by showing the critic two at a time, which tells "
-            "apart what would get the same score alone. What it will cost shows on the node before it "
-            "begins. Each picture keeps its latent, mask, prompt and seed.",
+            description="Finds the best of many images by showing the critic two at a time, which separates "
+            "images that would get the same score alone. The node shows the cost before it starts. Each "
+            "image keeps its latent, mask, prompt and seed.",
             search_aliases=["reward", "tournament", "knockout", "duel", "pairwise", "best of n", "rank"],
-            # All pictures of a list meet each other, and may be of different sizes.
+            # All images of a list compete with each other, and may differ in size.
             is_input_list=True,
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
-                CriticSocket.Input("critic", tooltip="From Load Critic."),
-                io.Image.Input("image", tooltip="The pictures: a batch, or a list of any sizes."),
-                io.String.Input(
-                    "request",
-                    multiline=True,
-                    tooltip="What was asked for: the prompt, or for an edit the instruction; the same for "
-                    "all.",
-                ),
-                io.Int.Input(
-                    "count", default=1, min=1, max=4096, tooltip="How many pictures to keep at most."
-                ),
+                critic_input(),
+                io.Image.Input("image", tooltip="The images: a batch, or a list of any sizes."),
+                request_input(" It is the same for all images."),
+                count_input("Maximum number of images to select."),
                 io.Combo.Input(
                     "format",
                     options=list(FORMATS),
                     default=KNOCKOUT,
-                    tooltip="knockout: the winner goes on; one duel less than pictures, and a few for every "
-                    "further place. round robin: everyone meets everyone; surer, and 28 duels for 8 "
-                    "pictures.",
+                    tooltip="knockout: the winner advances; one comparison fewer than images, and a few for "
+                    "every further place. round robin: every image meets every other; more reliable, but 28 "
+                    "comparisons for 8 images.",
                 ),
-                comparison_input(optional=True),
+                comparison_input([AUTO, *COMPARISONS], AUTO, optional=True),
                 tie_margin_input(
-                    "Margin, in points of the overall score, up to which a duel is a tie. Of two that tie "
-                    "the one that came first goes on.",
+                    "Difference of the overall scores up to which a comparison is a tie. Of two tied images "
+                    "the earlier one advances.",
                     optional=True,
                 ),
-                io.Latent.Input("latent", optional=True, tooltip="Their latents, to be picked along."),
-                io.Mask.Input("mask", optional=True, tooltip="Their masks, to be picked along."),
+                *latent_and_mask_inputs(),
                 *provenance_inputs(),
                 io.Image.Input(
-                    "source_image", optional=True, tooltip="For edits: the picture before the edit."
+                    "source_image", optional=True, tooltip="For edits: the image before the edit."
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    display_name="best", is_output_list=True, tooltip="The pictures kept, best first."
+                    display_name="best", is_output_list=True, tooltip="The selected images, best first."
                 ),
                 io.Image.Output(
                     display_name="rest",
                     is_output_list=True,
-                    tooltip="All others. Nothing runs after it if all are kept.",
+                    tooltip="All other images. Blocks downstream nodes if empty.",
                 ),
-                *kept,
+                *aligned_outputs("the selected images"),
                 index_output(),
                 io.String.Output(
                     display_name="report",
                     is_output_list=True,
-                    tooltip="The cost, every duel with its scores, and the order.",
+                    tooltip="The cost, every comparison with its scores, and the order.",
                 ),
-                *rest,
+                *aligned_outputs("the rest", "rest_"),
             ],
         )
 
     @classmethod
     @with_round_in_errors
+    @scalar_inputs("critic", "request", "count", "format", "comparison", "tie_margin")
     def execute(
         cls,
-        critic: list[Critic],
+        critic: Critic,
         image: list[torch.Tensor],
-        request: list[str],
-        count: list[int],
-        format: list[str],
-        comparison: list[str] = (AUTO,),
-        tie_margin: list[float] = (0.0,),
+        request: str,
+        count: int,
+        format: str,
+        comparison: str = AUTO,
+        tie_margin: float = 0.0,
         latent: list[dict] | None = None,
         mask: list[torch.Tensor] | None = None,
         prompts: list[str] | None = None,
         seeds: list[int] | None = None,
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        asked, form = single_value(request, "request"), single_value(format, "format")
-        if not asked.strip():
-            raise ValueError("request is empty: write what the pictures should show.")
-        every = collect(image, None, latent, mask, prompts, seeds)
-        sources = [picture for batch in source_image or () for picture in batch]
-        judge = PairwiseJudge(
-            cached(critic[0]),
-            asked,
-            sources,
-            single_value(comparison, "comparison"),
-            single_value(tie_margin, "tie_margin"),
-        )
-        places = min(single_value(count, "count"), len(every))
-        ranking, told = judge.rank(
-            [entry.image[0] for entry in every],
+        items = collect(image, None, latent, mask, prompts, seeds)
+        sources = [source for batch in source_image or () for source in batch]
+        judge = PairwiseJudge(cached(critic), request, sources, comparison, tie_margin)
+        places = min(count, len(items))
+        ranking, lines = cls._rank(judge, [item.image[0] for item in items], places, format)
+        selected = ranking[:places]
+        cost = judge.cost(len(items), places, format)
+        order = ", ".join(str(index + 1) for index in selected)
+        report = "\n".join([f"{cost}.", *lines, f"Selected, best first: {order}."])
+        singly = len(image) > 1  # a list comes out as a list
+        results = selection_results(items, selected, ranking[places:], NAME, singly=singly)
+        return node_output(cls, results | {"index": list(selected), "report": [report]})
+
+    @classmethod
+    def _rank(
+        cls, judge: PairwiseJudge, images: list[torch.Tensor], places: int, format: str
+    ) -> tuple[tuple[int, ...], list[str]]:
+        """Rank the images; progress and the cost show on the node."""
+        return judge.rank(
+            images,
             places,
-            form,
-            announce=partial(tell, node=cls.hidden.unique_id),
+            format,
+            announce=lambda text: display.show_text(text, cls.hidden.unique_id),
             on_progress=node_progress(),
-        )
-        kept, rest = ranking[:places], ranking[places:]
-        single = len(image) > 1  # what came as a list goes out as one
-        best, others = (
-            outputs(group_items([every[index] for index in part], single), NAME, None)
-            for part in (kept, rest)
-        )
-        order = ", ".join(str(index + 1) for index in kept)
-        report = "\n".join([f"{judge.cost(len(every), places, form)}.", *told, f"Kept, best first: {order}."])
-        return io.NodeOutput(
-            best["image"],
-            others["image"],
-            *(best[name] for name in ALONG),
-            list(kept),
-            [report],
-            *(others[name] for name in ALONG),
         )

@@ -1,10 +1,9 @@
-"""Take the pictures of the help pages: every node of the pack as ComfyUI's real frontend draws it, in English
-and Chinese.
+"""Take the screenshots of the help pages: every node in the real frontend, in English and Chinese.
 
     python scripts/draw_nodes.py
 
-Nodes that a workflow of the Shapes critic has are shown as they stand after a run of it; the others as they
-are fresh from the menu.
+Nodes that are part of a workflow with the Shapes critic are shown after a run of it; the others as they come
+from the menu.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def main() -> int:
 
 
 def draw(frontend: Frontend, language: str) -> list[str]:
-    """Take all pictures in the frontend's language; the nodes' ids come back."""
+    """Take all screenshots in the frontend's language; returns the nodes' ids."""
     kinds = frontend.ask(
         "Object.keys(LiteGraph.registered_node_types).filter(kind => kind.startsWith('RationalRewards'))"
     )
@@ -75,17 +74,17 @@ def draw(frontend: Frontend, language: str) -> list[str]:
                 raise SetupError(f"{file.stem} failed; the log of ComfyUI says why.")
             frontend.wait(SETTLED)
             for node in nodes:
-                picture(frontend, node["id"], node["type"], language)
+                screenshot(frontend, node["id"], node["type"], language)
             left -= {node["type"] for node in nodes}
     for kind in sorted(left):
         frontend.open(EMPTY, VUE)
         workflow = frontend.ask(ALONE, kind)
         frontend.open(workflow, VUE)
-        picture(frontend, workflow["nodes"][0]["id"], kind, language)
+        screenshot(frontend, workflow["nodes"][0]["id"], kind, language)
     return sorted(kinds)
 
 
-def picture(frontend: Frontend, number: int, kind: str, language: str) -> None:
+def screenshot(frontend: Frontend, number: int, kind: str, language: str) -> None:
     """The node at its natural size, as web/docs/<id>/<language>.png."""
     frontend.ask(SHOW, number)
     box = frontend.ask(PLACE, number)

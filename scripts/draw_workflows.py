@@ -1,11 +1,12 @@
-"""Lay out the shipped workflows and take their pictures, in ComfyUI's real frontend.
+"""Lay out the shipped workflows and take their screenshots, in ComfyUI's real frontend.
 
     python scripts/draw_workflows.py [NAME ...]
 
-The source of a workflow is workflows/api/NAME.json, and its notes are those of workflows/NAME.json. Inputs
-that nodes have got since are added at their defaults. Nodes stand in columns, each right of all that it
-needs, and get the room that they need in either rendering. The workflows of the Shapes critic are run for
-their picture; for the others empty files stand for the models, so that no node is drawn as lacking one.
+The source of a workflow is workflows/api/NAME.json; its notes are those of workflows/NAME.json. Inputs that
+nodes have gained since are added with their defaults. Nodes are placed in columns, each to the right of all
+it depends on, with the space that it needs in both renderings. Workflows with the Shapes critic are run for
+their screenshot; for the others, empty files stand in for the models, so that no node is drawn as missing
+one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ROOM = {
     "RationalRewardsSaveImage": 260,
     "RationalRewardsScorecard": 260,
 }
-"""What a node needs more once it has run."""
+"""Additional height of a node that has run."""
 MODELS = {
     "ckpt_name": "checkpoints",
     "unet_name": "diffusion_models",
@@ -42,9 +43,9 @@ MODELS = {
     "vae_name": "vae",
 }
 ROW_END = "RationalRewardsRefineStep"
-"""After a round by hand the next one begins on a row of its own."""
+"""After a round by hand, the next one begins in a new row."""
 ONLY_ON_SCREEN = {"PreviewAny": 0, "LoadImage": 1}
-"""Widgets that nodes have for the API; others of theirs are the frontend's own."""
+"""Number of widgets that belong to the API; the others are the frontend's own."""
 IN_THEIR_LANGUAGE = ("localized_name", "label")
 NOTE = {"color": "#432", "bgcolor": "#653"}
 
@@ -96,7 +97,7 @@ def main() -> int:
 
 
 def stand_in(base: Path) -> None:
-    """Put what the workflows name where ComfyUI lists it: empty files for models, a landscape to edit."""
+    """Create the files that the workflows name: empty ones for models, a landscape to edit."""
     for file in (FOLDER / "api").glob("*.json"):
         for node in json.loads(file.read_text("utf-8")).values():
             for name, folder in MODELS.items():
@@ -104,15 +105,15 @@ def stand_in(base: Path) -> None:
                     (base / "models" / folder).mkdir(parents=True, exist_ok=True)
                     (base / "models" / folder / value).touch()
     (base / "input").mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGB", (768, 512), "#9cc4e4")
-    pen = ImageDraw.Draw(picture)
+    landscape = Image.new("RGB", (768, 512), "#9cc4e4")
+    pen = ImageDraw.Draw(landscape)
     pen.ellipse([560, 50, 660, 150], "#ffe08a")
     pen.polygon([(0, 512), (0, 330), (260, 210), (470, 330), (768, 260), (768, 512)], "#5b8c5a")
-    picture.save(base / "input" / "example.png")
+    landscape.save(base / "input" / "example.png")
 
 
 def draw(frontend: Frontend, name: str) -> str:
-    """Write a workflow anew in both forms, and its picture; what was done comes back in a line."""
+    """Write a workflow in both forms, and its screenshot; returns a line about it."""
     api, file = FOLDER / "api" / f"{name}.json", FOLDER / f"{name}.json"
     prompt = json.loads(api.read_text("utf-8"))
     old = json.loads(file.read_text("utf-8"))["nodes"] if file.is_file() else []
@@ -130,19 +131,19 @@ def draw(frontend: Frontend, name: str) -> str:
     runs = "Shapes critic" in api.read_text("utf-8")
     if runs and frontend.press_run() != "execution_success":
         raise SetupError(f"{name} failed; the log of ComfyUI says why.")
-    take_picture(frontend, file.with_suffix(".jpg"))
+    take_screenshot(frontend, file.with_suffix(".jpg"))
     return f"{name}: {len(workflow['nodes'])} nodes{', run' if runs else ''}"
 
 
 def build(frontend: Frontend, prompt: dict, notes: list[tuple[str, str]]) -> dict:
-    """The workflow as the frontend makes it of the API form, not laid out yet."""
+    """The workflow that the frontend makes from the API form, not laid out yet."""
     frontend.open({"nodes": [], "links": [], "version": 0.4}, LITEGRAPH)
     return frontend.ask(BUILD, [prompt, notes, WIDTHS])
 
 
 def place(frontend: Frontend, workflow: dict) -> None:
-    """Set position and size of all nodes: in columns and, for rounds by hand, rows, with the room that either
-    rendering takes."""
+    """Set position and size of all nodes: in columns and, for rounds by hand, in rows, large enough for both
+    renderings."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     for index, node in enumerate(nodes.values()):
         node["pos"] = [0, 3000 * index]  # apart, while they are measured
@@ -171,7 +172,7 @@ def place(frontend: Frontend, workflow: dict) -> None:
 
 
 def columns(workflow: dict) -> list[list[dict]]:
-    """Notes first, then every node right of all that it needs; what needs nothing stands left of its user."""
+    """Notes first, then every node to the right of all it depends on; sources to the left of their user."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     needs, users = {n: set() for n in nodes}, {n: set() for n in nodes}
     for _, source, _, target, *_ in workflow["links"]:
@@ -198,7 +199,7 @@ def columns(workflow: dict) -> list[list[dict]]:
 
 
 def finish(workflow: dict, name: str) -> None:
-    """What makes the file the same on every machine, and tells where its nodes come from."""
+    """Make the file the same on every machine, and record where its nodes come from."""
     (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     workflow["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"rational-rewards/{name}"))
     workflow |= {"revision": 0, "config": {}, "extra": {}}
@@ -227,17 +228,17 @@ def finish(workflow: dict, name: str) -> None:
         node.pop("showAdvanced", None)
 
 
-def take_picture(frontend: Frontend, file: Path) -> None:
-    """The graph as it stands on the screen, without the window around it."""
+def take_screenshot(frontend: Frontend, file: Path) -> None:
+    """The graph on the screen, without the window around it."""
     frontend.ask(FIT)
     frontend.wait(SETTLED)
     nodes = "[...document.querySelectorAll('.lg-node[data-node-id]')]"
     boxes = frontend.ask(f"{nodes}.map(node => node.getBoundingClientRect().toJSON())")
     left, top = (min(box[side] for box in boxes) - 14 for side in ("left", "top"))
     right, bottom = (max(box[side] for box in boxes) + 14 for side in ("right", "bottom"))
-    data = frontend.page.screenshot(clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
-    picture = Image.open(io.BytesIO(data)).convert("RGB")
-    picture.save(file, quality=82, optimize=True)
+    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    screenshot = Image.open(io.BytesIO(frontend.page.screenshot(clip=clip))).convert("RGB")
+    screenshot.save(file, quality=82, optimize=True)
 
 
 def write(file: Path, data: dict) -> None:

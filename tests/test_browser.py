@@ -122,8 +122,9 @@ def test_words_of_a_model_are_never_markup(frontend):
     }
     past = {"number": 1, "seed": evil, "overall": 2.0, "status": "complete", "candidates": 1, "prompt": evil}
     loop = {
-        **{"kind": "loop", "rounds": [past], "best": 1, "accepted": 0, "target": 1, "limit": 4, "done": True},
-        **{"reason": evil, "scale": [1, 4], "critique": face},
+        **{"kind": "loop", "rounds": [past], "best": 1, "accepted": 0, "target": 1, "limit": 4},
+        **{"stop": {"code": evil, "parameters": {}, "details": evil, "text": evil}},
+        **{"scale": [1, 4], "critique": face},
     }
     show = """faces => {
         const found = app.graph.nodes.find(n => n.type === "RationalRewardsRefineEnd").rationalRewardsFace;

@@ -1,4 +1,4 @@
-"""In ComfyUI's real frontend: a saved picture opens its workflow, its critique is loaded again, and the
+"""In ComfyUI's real frontend: a saved image opens its workflow, its critique is loaded again, and the
 scorecard is seen on its node. Screenshots are left in .cache/browser.
 """
 
@@ -42,7 +42,7 @@ def workflow(kind: str) -> dict:
 
 
 def saved(frontend, kind: str) -> dict:
-    """Where the first picture lies, after a run that saves in this format."""
+    """Where the first image lies, after a run that saves in this format."""
     frontend.open(workflow(kind))
     assert frontend.press_run() == "execution_success"
     outputs = frontend.wait(
@@ -52,7 +52,7 @@ def saved(frontend, kind: str) -> dict:
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
-def test_a_saved_picture_opens_the_workflow_it_came_from(frontend, kind):
+def test_a_saved_image_opens_the_workflow_it_came_from(frontend, kind):
     place = saved(frontend, kind)
     frontend.ask("app.graph.clear()")
     frontend.ask(OPEN, [place, f"image/{kind}"])
@@ -63,7 +63,7 @@ def test_a_saved_picture_opens_the_workflow_it_came_from(frontend, kind):
     assert not frontend.unknown() and not frontend.complaints
 
 
-def test_a_picture_dropped_on_load_critique_is_read(frontend):
+def test_an_image_dropped_on_load_critique_is_read(frontend):
     place = saved(frontend, "png")
     frontend.ask("app.graph.clear()")
     frontend.ask(

@@ -1,4 +1,4 @@
-"""Compare Images in the real core: the better picture goes on, what cannot be told stops."""
+"""Compare Images in the real core: the better image goes on, what cannot be told stops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUEST = "a large red circle on the left and a small blue star on the right"
 
 
 def compared(model: str, **inputs) -> dict:
-    """A picture of the request against one of something else."""
+    """An image of the request against one of something else."""
     shapes = {"seed": 1, "size": 256, "batch_size": 1}
     return {
         "critic": node(
@@ -52,7 +52,7 @@ def compared(model: str, **inputs) -> dict:
     }
 
 
-def test_compare_passes_on_the_better_picture(core):
+def test_compare_passes_on_the_better_image(core):
     run = core.run(compared(SHAPES))
     assert run.success, run.complaint
     assert torch.equal(run.value("compare"), run.value("right"))
@@ -84,7 +84,7 @@ def test_what_cannot_be_told_stops_what_hangs_on_it(core):
     prompt["told"] = node("PreviewAny", source=["compare", 5])
     prompt["winner"] = node("PreviewAny", source=["compare", 1])
     run = core.run(prompt)
-    assert "could not tell which is better" in run.complaint
+    assert "could not decide" in run.complaint
     assert run.value("compare", 1) == "none" and math.isnan(run.value("compare", 2))
 
 
@@ -109,7 +109,7 @@ def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
     ("change", "said"),
     [
         ({"request": ""}, "request is empty"),
-        ({"image_a": ["two", 0]}, "image_a holds 2 pictures"),
+        ({"image_a": ["two", 0]}, "image_a holds 2 images"),
         ({"comparison": "both orders"}, "compare images independently"),
     ],
 )

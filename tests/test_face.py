@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 from rr_tests.loops import loop, node
+
+from rr_models.loop.stop_reason import StopReason
 
 ROOT = Path(__file__).resolve().parents[1]
 RED = "a large red circle on the left"
@@ -63,7 +66,7 @@ def test_critiques_of_a_batch_are_shown_best_first_and_again_from_the_cache(core
 
 
 def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
-    monkeypatch.setattr(core.library("nodes.common.display"), "PAUSE", 0.0)
+    monkeypatch.setattr(core.library("nodes.common.display"), "MIN_INTERVAL", 0.0)
     run = core.run(judge())
     assert run.success, run.complaint
     live = [data for name, data in run.events if name == "rational_rewards.live"]
@@ -80,7 +83,7 @@ def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
 
 
 def test_several_passes_show_how_far_they_spread(core):
-    other = "two yellow stars above a big blue square"  # what the picture does not show: no plain case
+    other = "two yellow stars above a big blue square"  # what the image does not show: no plain case
     run = core.run(judge(samples=4, temperature=2.0, request=other))
     assert run.success, run.complaint
     (found,) = run.value("judge")
@@ -118,12 +121,12 @@ def test_a_loop_is_shown_round_by_round_and_whole_from_the_cache(core):
     executor, prompt = core.executor(), loop()
     run = core.run(prompt, executor)
     assert run.success, run.complaint
-    seen = [len(face["rounds"]) for (face,) in sent(run, "end") if not face["done"]]
+    seen = [len(face["rounds"]) for (face,) in sent(run, "end") if not face["stop"]]
     told = [data["number"] for name, data in run.events if name == "rational_rewards.round"]
     assert told == [1, 2, 3]
     (last,) = sent(run, "end")[-1]
     assert [past["number"] for past in last["rounds"]] == [1, 2, 3]
-    assert (last["best"], last["done"]) == (3, True) and last["stop"]["code"] == "thresholds_reached"
+    assert last["best"] == 3 and last["stop"]["code"] == "thresholds_reached"
     assert last["critique"]["overall"] == run.value("end", 6).best.critique.overall
     assert len(seen) <= 2  # core hands out the very list that later rounds bring up to date
     (kept,) = faces(run.outputs["end"])
@@ -157,3 +160,14 @@ def test_a_comparison_is_shown_aspect_by_aspect(core):
     assert face["winner"] == run.value("judge", 1) == "A"
     assert face["overall"] == [run.value("judge", 2), run.value("judge", 3)]
     assert all(aspect["winner"] for aspect in face["aspects"] if aspect["status"] == "scored")
+
+
+def test_every_stop_reason_is_translated():
+    """With the parameters that its sentence has in English."""
+    script = (ROOT / "web" / "js" / "face.js").read_text("utf-8")
+    table = re.search(r"const STOP_ZH = \{(.+?)\n\};", script, re.DOTALL)[1]
+    translations = dict(re.findall(r'^  (\w+): "(.+)",$', table, re.MULTILINE))
+    assert set(translations) == {reason.value for reason in StopReason}
+    for reason in StopReason:
+        names = re.findall(r"\{\w+\}", reason.template)
+        assert sorted(re.findall(r"\{\w+\}", translations[reason.value])) == sorted(names), reason

@@ -65,7 +65,7 @@ def test_a_batch_is_parted_in_its_order(core):
         ({"threshold": 1.0, "on_fail": "stop the run"}, {"pass"}),
     ],
 )
-def test_only_the_side_with_pictures_runs_and_nothing_is_said(core, gate, shown):
+def test_only_the_side_with_images_runs_and_nothing_is_said(core, gate, shown):
     run = core.run(gated(**gate))
     assert run.success and not run.errors, run.complaint
     assert set(run.outputs) == shown | {"report"}
@@ -73,7 +73,7 @@ def test_only_the_side_with_pictures_runs_and_nothing_is_said(core, gate, shown)
 
 def test_the_run_can_be_stopped_and_is_told_why(core):
     run = core.run(gated(on_fail="stop the run"))
-    assert not run.success and "Reward Gate stops the run" in run.complaint
+    assert not run.success and "Reward Gate stopped the run" in run.complaint
     assert "Image 1: fail, Text Faithfulness" in run.complaint and "Image 3: pass" in run.complaint
     assert core.run(gated()).success, "the next run starts clean"
 
@@ -120,8 +120,8 @@ def test_a_list_gets_shorter_and_keeps_what_belongs_together(core):
     [
         ({"threshold": 5.0}, "threshold must lie between 1 (worst) and 4 (best)"),
         ({"aspect_thresholds": "mood=2"}, "'mood' is not judged here"),
-        ({"critiques": ["other", 0]}, "image holds 3 pictures, critiques holds 1"),
-        ({"latent": ["single", 1]}, "latent holds 1 items for 3 pictures"),
+        ({"critiques": ["other", 0]}, "image holds 3 images, critiques holds 1"),
+        ({"latent": ["single", 1]}, "latent holds 1 items for 3 images"),
     ],
 )
 def test_bad_input_is_an_error_that_names_it(core, gate, said):

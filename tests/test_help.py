@@ -1,4 +1,4 @@
-"""The help pages have a picture each, as the frontend finds it, and nothing that it could not show."""
+"""The help pages have an image each, as the frontend finds it, and nothing that it could not show."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_every_page_is_there_in_both_languages():
 def test_a_page_shows_its_node(page):
     text = (DOCS / f"{page}.md").read_text("utf-8")
     assert text.startswith("# ") and f"]({page}.png)" in text
-    # The frontend looks for pictures below web/docs, wherever the page itself lies.
+    # The frontend looks for images below web/docs, wherever the page itself lies.
     for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
         assert (DOCS / name).stat().st_size < 60_000, f"{name}: run scripts/draw_nodes.py"
-        with Image.open(DOCS / name) as picture:
-            picture.verify()
+        with Image.open(DOCS / name) as image:
+            image.verify()

@@ -376,3 +376,21 @@ def project_list(key: str) -> list[str]:
 
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def body_lines(function: ast.FunctionDef) -> int:
+    """Lines of a function's body, without signature and docstring."""
+    statements = function.body[ast.get_docstring(function) is not None :]
+    return statements[-1].end_lineno - statements[0].lineno + 1 if statements else 0
+
+
+def test_nodes_only_connect_the_library_to_comfyui():
+    """`execute` of a node converts, calls and returns; what it decides is library code."""
+    lengths = {
+        f"{name}: {function.name}": body_lines(function)
+        for name in python_files("nodes/")
+        for function in ast.walk(ast.parse((ROOT / name).read_text("utf-8")))
+        if isinstance(function, ast.FunctionDef) and function.name == "execute"
+    }
+    assert len(lengths) > 10
+    assert not {name: length for name, length in lengths.items() if length > 15}

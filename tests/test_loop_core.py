@@ -1,4 +1,4 @@
-"""The refine loop in the real executor: rounds, the best picture, files, errors, nesting, caches."""
+"""The refine loop in the real executor: rounds, the best image, files, errors, nesting, caches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from rr_tests.loops import CRITIQUES, HISTORY, IMAGE, LATENT, MASK, PROMPT, REPORT, SEED, loop, node
 
 
-def test_runs_until_the_bar_is_reached_and_returns_the_best(core):
+def test_runs_until_the_threshold_is_reached_and_returns_the_best(core):
     run = core.run(loop(end={"latent": ["paint", 1], "mask": ["paint", 2]}))
     assert run.success, run.complaint
     history = run.value("end", HISTORY)
@@ -34,7 +34,7 @@ def test_the_judge_always_sees_the_request_as_written(core):
 
 
 def test_a_later_worse_round_does_not_replace_the_best(core):
-    # The seed makes the picture darker, and the prompt is held still.
+    # The seed makes the image darker, and the prompt is held still.
     run = core.run(loop(seed_policy="new", patience=0, end={"next_prompt": "grey"}))
     assert run.success, run.complaint
     history = run.value("end", HISTORY)
@@ -63,7 +63,7 @@ def test_a_critique_that_fails_in_round_two_returns_round_one(core):
     assert "round 2 is incomplete: Too bright to look at." in run.value("end", REPORT)
 
 
-def test_a_critique_that_fails_in_round_one_still_returns_the_picture(core):
+def test_a_critique_that_fails_in_round_one_still_returns_the_image(core):
     prompt = loop()
     prompt["judge"]["inputs"]["blind_above"] = 0.1
     run = core.run(prompt)
@@ -241,7 +241,7 @@ def test_a_generator_that_fails_later_is_named(core):
     [
         (lambda p: p["start"]["inputs"].update(request="  "), "request is empty"),
         (lambda p: p["paint"]["inputs"].update(batch_size=0), "round 1: image is an empty batch"),
-        (lambda p: p["judge"]["inputs"].update(image=["other", 0]), "holds 1 pictures, critiques holds 2"),
+        (lambda p: p["judge"]["inputs"].update(image=["other", 0]), "holds 1 images, critiques holds 2"),
         (lambda p: p["end"]["inputs"].update(image=["one", 0]), "image does not depend on Refine Start"),
         (
             lambda p: p["paint"]["inputs"].update(prompt="grey", seed=1),
@@ -344,7 +344,7 @@ def test_a_really_sampled_image(core):
     history = run.value("end", HISTORY)
     assert [past.seed for past in history.history] == [5, 1000008, 2000011]
     lights = [one.overall for past in history.history for one in past.critiques]
-    assert len(set(lights)) == 6, "every candidate of every round is another picture"
+    assert len(set(lights)) == 6, "every candidate of every round is another image"
     assert run.value("end", CRITIQUES)[0].overall == max(lights)
     # What comes out belongs together: the latent decodes to the image.
     assert torch.allclose(run.value("again", 0), run.value("end", IMAGE), atol=1e-4)

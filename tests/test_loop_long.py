@@ -16,7 +16,7 @@ def resident() -> float:
 
 @pytest.mark.parametrize("cache", ["none", "ram"])
 def test_a_hundred_rounds_take_no_more_memory_than_five(core, cache):
-    """Every picture, 512 x 512 (3.1 MB), is better than all before. Core's cache lets go of what rounds made:
+    """Every image, 512 x 512 (3.1 MB), is better than all before. Core's cache lets go of what rounds made:
     at once where there is none, and by default where memory is short, which is made so here."""
     executor = core.executor(cache)
     if cache == "ram":
@@ -68,10 +68,10 @@ def test_three_candidates_in_four_rounds_around_a_loop(core, cache):
 
 def test_an_error_of_a_later_round_names_the_node_and_the_round(core):
     prompt = loop(end={"mask": ["two", 2]})
-    # as many masks as the round's number: one serves all pictures, two do not
+    # as many masks as the round's number: one serves all images, two do not
     prompt["two"] = node("RRTestPaint", prompt=["start", 1], seed=0, batch_size=["start", 3], fail_on="")
     prompt["paint"]["inputs"]["batch_size"] = 3
     prompt["end"]["_meta"] = {"title": "My loop"}
     run = core.run(prompt)
     assert not run.success
-    assert "My loop, round 2: mask holds 2 items for 3 pictures" in run.complaint
+    assert "My loop, round 2: mask holds 2 items for 3 images" in run.complaint

@@ -1,4 +1,4 @@
-"""The refine loop in the real executor: pictures wanted, bars, time, Stop, and histories that replay."""
+"""The refine loop in the real executor: target count, thresholds, time limit, Stop, replayed histories."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from rr_tests.loops import HISTORY, REPORT, loop, node
 
 
-def test_as_many_pictures_as_wanted(core):
-    """Reward-filtered sampling: the prompt stays, the seed changes, what reaches the bar is collected."""
+def test_as_many_images_as_wanted(core):
+    """Reward-filtered sampling: the prompt stays, the seed changes, accepted images are collected."""
     prompt = loop(
         rounds=9,
         threshold=1.6,
@@ -40,7 +40,7 @@ def test_where_nothing_is_accepted_nothing_runs_after_it(core):
     assert run.success and not run.errors and "show" not in run.outputs, run.complaint
 
 
-def test_bars_and_minutes_of_the_start(core):
+def test_thresholds_and_time_limit_of_the_start(core):
     run = core.run(
         loop(aspect_thresholds="text_faithfulness=2.5, physical_quality=1", threshold=2.5, min_overall=2.0)
     )
@@ -64,7 +64,7 @@ def test_a_start_from_the_cache_has_used_no_time(core, monkeypatch):
     assert len(again.value("end", HISTORY).history) == 3, again.complaint
 
 
-def test_a_stopped_loop_has_its_best_picture_on_disk_and_leaves_a_clean_queue(core):
+def test_a_stopped_loop_has_its_best_image_on_disk_and_leaves_a_clean_queue(core):
     prompt = loop(end={"save_rounds": True, "filename_prefix": "stopped"})
     home = core.base / "output" / "RationalRewards" / "stopped_00001"
 

@@ -34,7 +34,7 @@ def classes(core):
 
 
 def judged(tokens: int = 64, batch: int = 1, **inputs) -> dict:
-    """The tiny random critic on painted pictures: what it writes is nonsense."""
+    """The tiny random critic on painted images: what it writes is nonsense."""
     return {
         "critic": node(
             "RationalRewardsLoadCritic", model="tiny", precision="auto", device="auto", max_pixels=65536
@@ -132,7 +132,7 @@ def test_nonsense_is_an_incomplete_critique_with_no_number(core):
     assert "Image 1:" in run.value("judge", 7) and "Image 2:" in run.value("judge", 7)
 
 
-def test_the_loop_around_nonsense_still_returns_the_picture(core):
+def test_the_loop_around_nonsense_still_returns_the_image(core):
     prompt = judged(request=["start", 4])
     prompt["start"] = node(
         "RationalRewardsRefineStart",
@@ -268,7 +268,7 @@ def test_the_critic_is_under_cores_memory_management(core):
     assert again.value("critic") is critic
 
 
-def test_as_many_pictures_at_a_time_as_the_device_holds(core, monkeypatch):
+def test_as_many_images_at_a_time_as_the_device_holds(core, monkeypatch):
     """And core is asked for just that room."""
     memory = core.library("nodes.common.model_memory")
     executor = core.executor()

@@ -59,13 +59,13 @@ def test_pick_best_refuses_what_does_not_belong_together(core):
     prompt = picked(count=1, latent=["other", 1])
     prompt["other"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=2, fail_on="")
     run = core.run(prompt)
-    assert not run.success and "latent holds 2 items for 3 pictures" in run.complaint
+    assert not run.success and "latent holds 2 items for 3 images" in run.complaint
 
 
 def listed(
     count: int, prompts: str = "grey\nbrighter\nbrighter brighter", sizes: str = "16 24 32", **pick
 ) -> dict:
-    """A list of pictures of different sizes, from a list of prompts and one of seeds."""
+    """A list of images of different sizes, from a list of prompts and one of seeds."""
     prompt = picked(**{"count": count, "prompts": ["prompts", 0], "seeds": ["seeds", 0]} | pick)
     prompt |= {
         "prompts": node("RRTestList", text=prompts),
@@ -137,8 +137,8 @@ def test_below_the_threshold_nothing_is_kept_and_it_says_so(core):
     assert run.success and run.slot("pick", INDEX) == [2, 1]
     run = core.run(picked(count=3, threshold=3.9))
     assert run.success and list(run.outputs) == ["rest"], "nothing but the rest was shown"
-    assert "keeps none of 3 picture(s): none scores 3.9 or more" in run.complaint
-    assert run.value("pick", REPORT).startswith("Pick Best keeps none")
+    assert "selects none of 3 image(s): none scores 3.9 or more" in run.complaint
+    assert run.value("pick", REPORT).startswith("Pick Best selects none")
     assert [type(index).__name__ for index in run.slot("pick", INDEX)] == ["ExecutionBlocker"]
     assert len(run.value("pick", REST)) == 3
 
@@ -175,11 +175,11 @@ def test_an_output_whose_input_is_open_says_which(core):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"prompts": ["two", 0]}, "prompts holds 2 items for 3 pictures"),
+        ({"prompts": ["two", 0]}, "prompts holds 2 items for 3 images"),
         ({"weights": "mood=1"}, "'mood' is not judged here"),
         ({"weights": "text_rendering=1", "rank_by": "text_rendering"}, "weights are for the overall score"),
         ({"tie_break": "duel"}, "connect critic"),
-        ({"count": ["counts", 0]}, "count: one value is wanted"),
+        ({"count": ["counts", 0]}, "count must be one value"),
         ({"rank_by": "image_faithfulness"}, "has no aspect 'image_faithfulness'"),
     ],
 )
@@ -205,7 +205,7 @@ SHAPES = "a large red circle on the left and a small blue star on the right"
 
 
 def shaped(**pick) -> dict:
-    """Two right pictures of one request between wrong ones, judged by the built-in critic: a real tie."""
+    """Two right images of one request between wrong ones, judged by the built-in critic: a real tie."""
     return {
         "critic": node(
             "RationalRewardsLoadCritic",
@@ -256,11 +256,11 @@ def test_a_tie_is_settled_by_the_critic_and_its_cost_told_beforehand(core):
     told = [text for text in said if "judged independently" in text]  # beside what the critic's loading says
     assert told == ["2 images, judged independently: 2 answers of the critic"] and told[0] in report
     assert "Images 2, 3 have equal scores" in report and "Image 2 against image 3:" in report
-    assert run.slot("pick", INDEX) == [1], "the very same picture twice: the earlier one"
+    assert run.slot("pick", INDEX) == [1], "the very same image twice: the earlier one"
     assert not math.isnan(run.value("pick", SCORES))
 
 
-def test_a_tie_between_pictures_of_different_requests_is_no_duel(core):
+def test_a_tie_between_images_of_different_requests_is_no_duel(core):
     prompt = shaped()
     prompt["wishes"] = node("RRTestList", text=f"{SHAPES}\n{SHAPES}\n{SHAPES}.")
     prompt["judge"]["inputs"]["request"] = ["wishes", 0]

@@ -68,7 +68,7 @@ def test_stop_loses_nothing_and_the_next_run_goes_on(comfy_core, folder):
     assert len(run.outputs["best"]["images"]) == 2 and run.outputs["rank"]["text"]
 
 
-def test_what_is_no_folder_of_pictures_is_an_error(comfy_core, tmp_path):
+def test_what_is_no_folder_of_images_is_an_error(comfy_core, tmp_path):
     for folder, said in (
         (" ", "folder is empty"),
         (tmp_path, "there is no image"),

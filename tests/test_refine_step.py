@@ -50,7 +50,7 @@ def test_what_comes_after_the_end_is_not_made(core, cache):
         assert run.value("step5", IMAGE).mean().item() == pytest.approx(0.75, abs=1e-5)
         assert run.value("step5", LATENT)["samples"].shape[0] == 1
         assert run.value("step5", CRITIQUES)[0].overall == pytest.approx(3.25, abs=1e-5)
-        assert "3 or above in round 3" in run.value("step5", REPORT)
+        assert "Round 3 reaches the thresholds: 3" in run.value("step5", REPORT)
         assert len(run.value("step5", HISTORY).history) == 3
 
 
@@ -74,7 +74,7 @@ def test_in_a_while_loop_of_another_make(core, cache):
     assert "Best: round 3." in text and len(text.splitlines()) == 4
 
 
-def test_before_the_first_round_there_is_no_picture(core):
+def test_before_the_first_round_there_is_no_image(core):
     prompt = {
         "start": loop()["start"],
         "read": node("RationalRewardsRefineStep", loop=["start", 0]),
@@ -89,7 +89,7 @@ def test_before_the_first_round_there_is_no_picture(core):
 def test_wrong_use_is_an_error_that_says_what_to_do(core):
     prompt = in_a_row(1)
     del prompt["step1"]["inputs"]["critiques"]
-    assert "Refine Step: connect image and critiques" in core.run(prompt).complaint
+    assert "Refine Step: connect both image and critiques" in core.run(prompt).complaint
     prompt = in_a_row(2)
     prompt["judge2"]["inputs"]["request"] = ["step1", PROMPT]
     assert "Refine Step, round 2: Round 2: the critique judges by" in core.run(prompt).complaint

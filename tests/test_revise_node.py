@@ -8,7 +8,7 @@ PLAIN = {"prefix": "", "suffix": "", "protected_terms": "", "max_words": 0}
 
 
 def revised(request: str, prompt: str = "", **inputs) -> dict:
-    """A picture judged for a request; its refined request is the prompt it was made from, and brighter."""
+    """An image judged for a request; its refined request is the prompt it was made from, and brighter."""
     return {
         "paint": node("RRTestPaint", prompt=prompt or request, seed=0, batch_size=1, fail_on=""),
         "judge": node(

@@ -84,8 +84,8 @@ def test_what_is_saved_is_loaded_again(core, kind):
     assert overall == critiques[0].overall and "Text Faithfulness" in report
     assert torch.allclose(image, run.value("paint", 0), atol=0.01)
     if kind != "jpeg":
-        with Image.open(file) as picture:
-            assert json.loads(image_metadata.load(picture)["workflow"]) == WORKFLOW["workflow"]
+        with Image.open(file) as image:
+            assert json.loads(image_metadata.load(image)["workflow"]) == WORKFLOW["workflow"]
 
 
 def kept_by(load: str) -> dict:
@@ -123,7 +123,7 @@ def test_a_loop_is_saved_with_its_history_and_gone_on_with(core):
     assert "Best: round 3" in again.value("load", 7)
 
 
-def test_a_json_has_no_picture_so_what_needs_one_does_not_run(core):
+def test_a_json_has_no_image_so_what_needs_one_does_not_run(core):
     (core.base / "input" / "bare.json").write_text(
         json.dumps(core.run(judged()).value("judge")[0].to_dict()), "utf-8"
     )
@@ -163,7 +163,7 @@ def test_the_name_of_the_file_may_come_from_another_node(core):
     assert not gone.success and "there is no gone.png" in gone.complaint
 
 
-def test_logs_have_a_line_per_picture(core):
+def test_logs_have_a_line_per_image(core):
     run = core.run(judged(3, filename_prefix="logged/a", log="both", seed=["n", 0]) | {"n": constant(2**62)})
     assert run.success, run.complaint
     folder = core.base / "output" / "logged"
@@ -182,24 +182,24 @@ def constant(value: int) -> dict:
     return node("PrimitiveInt", value=value)
 
 
-def test_a_log_that_cannot_be_written_costs_no_picture(core):
+def test_a_log_that_cannot_be_written_costs_no_image(core):
     folder = core.base / "output" / "blocked"
     (folder / "critiques.csv").mkdir(parents=True)
     run = core.run(judged(filename_prefix="blocked/a", log="csv"))
     assert run.success, run.complaint
     assert files_of(core, run)[0].is_file()
-    assert "is saved, but not in the log" in run.outputs["save"]["text"][0]
+    assert "is saved, but not logged" in run.outputs["save"]["text"][0]
 
 
-def test_disable_metadata_writes_the_picture_alone(core, monkeypatch):
+def test_disable_metadata_writes_the_image_alone(core, monkeypatch):
     from comfy.cli_args import args
 
     monkeypatch.setattr(args, "disable_metadata", True)
     for kind, suffix in image_metadata.FORMATS.items():
         run = core.run(judged(format=kind, filename_prefix="plain/a", log="both"), extra_pnginfo=WORKFLOW)
         assert run.success, run.complaint
-        with Image.open(files_of(core, run)[0]) as picture:
-            assert image_metadata.load(picture) == {} and files_of(core, run)[0].suffix == suffix
+        with Image.open(files_of(core, run)[0]) as image:
+            assert image_metadata.load(image) == {} and files_of(core, run)[0].suffix == suffix
     assert {file.suffix for file in (core.base / "output" / "plain").iterdir()} == {".png", ".webp", ".jpg"}
 
 
@@ -207,7 +207,7 @@ def test_a_workflow_too_large_for_a_jpeg_is_told(core):
     large = {"workflow": {"nodes": ["x" * 70_000]}}
     run = core.run(judged(format="jpeg", filename_prefix="large"), extra_pnginfo=large)
     assert run.success, run.complaint
-    assert "no room for workflow" in run.outputs["save"]["text"][0]
+    assert "workflow did not fit into the jpeg" in run.outputs["save"]["text"][0]
 
 
 def test_transparency_is_kept_as_core_keeps_it(core):
@@ -223,7 +223,7 @@ def test_transparency_is_kept_as_core_keeps_it(core):
 
 
 def test_galleries_are_told_what_the_graph_says_beyond_doubt(core):
-    details = core.library("nodes.common.sampler_metadata").details
+    details = core.library("nodes.common.sampler_metadata").sampler_metadata
     prompt = {
         "1": node("CheckpointLoaderSimple", ckpt_name="sdxl.safetensors"),
         "2": node("CLIPTextEncode", text="blurry", clip=["1", 1]),
@@ -250,12 +250,12 @@ def test_galleries_are_told_what_the_graph_says_beyond_doubt(core):
 @pytest.mark.parametrize(
     ("inputs", "complaint"),
     [
-        ({}, "choose a picture"),
+        ({}, "choose an image"),
         ({"file": "gone.png"}, "there is no gone.png"),
-        ({"output_file": "../input/bare.json"}, "outside of ComfyUI's folder"),
-        ({"output_file": "/etc/passwd"}, "outside of ComfyUI's folder"),
-        ({"file": "../secret.json"}, "outside of ComfyUI's folder"),
-        ({"output_file": "notes.txt"}, "is none of .png"),
+        ({"output_file": "../input/bare.json"}, "outside ComfyUI's folder"),
+        ({"output_file": "/etc/passwd"}, "outside ComfyUI's folder"),
+        ({"file": "../secret.json"}, "outside ComfyUI's folder"),
+        ({"output_file": "notes.txt"}, "must end in one of .png"),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_runs(core, inputs, complaint):
@@ -263,15 +263,15 @@ def test_a_wrong_file_is_refused_before_anything_runs(core, inputs, complaint):
     assert not run.success and complaint in run.complaint
 
 
-def test_a_picture_without_a_critique_is_told(core):
+def test_an_image_without_a_critique_is_told(core):
     Image.new("RGB", (8, 8)).save(core.base / "input" / "plain.png")
     run = core.run({"load": node("RationalRewardsLoadCritique", file="plain.png"), **kept_by("load")})
     assert not run.success and "no critique in this image" in run.complaint
 
 
-def test_pictures_and_critiques_must_be_as_many(core):
+def test_images_and_critiques_must_be_as_many(core):
     prompt = judged(2)
     prompt["one"] = node("ImageFromBatch", image=["paint", 0], batch_index=0, length=1)
     prompt["save"]["inputs"]["images"] = ["one", 0]
     run = core.run(prompt)
-    assert not run.success and "1 pictures, critiques holds 2" in run.complaint
+    assert not run.success and "1 images, critiques holds 2" in run.complaint

@@ -30,7 +30,7 @@ def drawn(core, run) -> torch.Tensor:
 
 
 def holds(card: torch.Tensor, shade: float) -> bool:
-    """Whether a grey of this shade fills a part of the card, as the painter's pictures do."""
+    """Whether a grey of this shade fills a part of the card, as the painter's images do."""
     return ((card - shade).abs().amax(-1) < 0.012).sum().item() > 5000
 
 
@@ -44,7 +44,7 @@ def test_the_dark_theme_is_dark(core):
     assert light.mean() > 0.7 and dark.mean() < 0.3
 
 
-def test_a_loop_tells_its_story_with_its_own_small_pictures(core):
+def test_a_loop_tells_its_story_with_its_own_small_images(core):
     card = drawn(core, core.run({**loop(), "card": scorecard(history=["end", HISTORY])}))
     assert all(holds(card, shade) for shade in (0.25, 0.5, 0.75))
 
@@ -65,7 +65,7 @@ def test_a_comparison_of_the_built_in_critic(core):
     drawn(core, core.run(prompt))
     prompt["card"]["inputs"].pop("image_b")
     run = core.run(prompt)
-    assert not run.success and "hold 1 pictures, a verdict is of two" in run.complaint
+    assert not run.success and "hold 1 images, but a verdict compares two" in run.complaint
 
 
 LOADING = {"precision": "auto", "device": "auto", "max_pixels": 802816}
@@ -83,7 +83,7 @@ def test_it_shows_one_thing(core):
     assert not run.success and "not critiques and history" in run.complaint
 
 
-def test_pictures_must_be_as_many_as_critiques(core):
+def test_images_must_be_as_many_as_critiques(core):
     prompt = judged(2)
     prompt["one"] = node("ImageFromBatch", image=["paint", 0], batch_index=0, length=1)
     prompt["card"]["inputs"]["images"] = ["one", 0]

@@ -20,7 +20,7 @@ def core(core, tiny_model):
 
 
 def met(prompts: str = f"{WRONG}\n{SHAPES}\n{WRONG}", seeds: str = "5 0 6", **inputs) -> dict:
-    """A list of pictures from a list of prompts, judged by the built-in critic."""
+    """A list of images from a list of prompts, judged by the built-in critic."""
     return {
         "critic": node("RationalRewardsLoadCritic", model="Shapes critic (built in, demo)", **LOADED),
         "prompts": node("RRTestList", text=prompts),
@@ -64,7 +64,7 @@ def test_the_best_wins_with_all_that_belongs_to_it(core, form):
     cost = "3 images, judged independently: 3 answers of the critic"
     assert cost in said and report.startswith(cost), "the built-in critic knows no pairs"
     assert report.count(" against ") == (2 if form == "knockout" else 3)
-    assert report.endswith("Kept, best first: 2.")
+    assert report.endswith("Selected, best first: 2.")
 
 
 def test_a_critic_that_knows_pairs_sees_both_orders(core):
@@ -98,7 +98,7 @@ def test_a_critic_that_knows_pairs_sees_both_orders(core):
     assert run.value("meet", REPORT).count(" against ") == 3
 
 
-def test_one_picture_wins_without_a_duel(core):
+def test_one_image_wins_without_a_duel(core):
     run = core.run(met(prompts=SHAPES, seeds="3"))
     assert run.success, run.complaint
     assert run.slot("meet", INDEX) == [0] and not run.errors
@@ -118,8 +118,8 @@ def test_stop_ends_it_between_and_within_duels(core):
     ("change", "said"),
     [
         ({"request": " "}, "request is empty"),
-        ({"request": ["prompts", 0]}, "request: one value is wanted"),
-        ({"seeds": ["two", 0]}, "seeds holds 2 items for 3 pictures"),
+        ({"request": ["prompts", 0]}, "request must be one value"),
+        ({"seeds": ["two", 0]}, "seeds holds 2 items for 3 images"),
     ],
 )
 def test_bad_input_is_an_error_that_names_it(core, change, said):

@@ -47,7 +47,7 @@ def test_collecting_stops_with_the_fourth(ran):
     prompt, run = ran("collect_four_shapes_demo")
     end = of_kind(prompt, "RefineEnd")
     assert run.value(end, 8).shape[0] == 4 and len(run.value(end, 11)) == 4
-    assert "All 4 wanted pictures are accepted." in run.value(end, 7)
+    assert "All 4 wanted images are accepted." in run.value(end, 7)
 
 
 def test_the_gate_lets_some_pass_and_some_not(ran):
@@ -60,7 +60,7 @@ def test_the_comparison_finds_the_better_one(ran):
     assert run.value(of_kind(prompt, "Compare"), 1) == "B"
 
 
-def test_rounds_by_hand_end_with_the_first_good_picture(ran):
+def test_rounds_by_hand_end_with_the_first_good_image(ran):
     prompt, run = ran("loop_recipe_shapes_demo")
     steps = [name for name, node in prompt.items() if node["class_type"] == "RationalRewardsRefineStep"]
     drawn = [prompt[name]["inputs"]["image"][0] for name in steps]
@@ -70,7 +70,7 @@ def test_rounds_by_hand_end_with_the_first_good_picture(ran):
     assert run.value(steps[-1], 10)[0].overall >= 3
 
 
-def test_a_folder_is_ranked_by_what_its_pictures_were_asked_for(ran):
+def test_a_folder_is_ranked_by_what_its_images_were_asked_for(ran):
     prompt, run = ran("rank_folder_shapes_demo")
     scores = run.slot(of_kind(prompt, "RankFolder"), 2)
     assert len(scores) == 4 and scores == sorted(scores, reverse=True)

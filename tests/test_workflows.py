@@ -120,9 +120,9 @@ def test_nodes_do_not_lie_on_each_other(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_and_a_note_go_with_it(name):
-    with Image.open(ROOT / "workflows" / f"{name}.jpg") as picture:
-        assert picture.format == "JPEG" and picture.width >= 800
+def test_an_image_and_a_note_go_with_it(name):
+    with Image.open(ROOT / "workflows" / f"{name}.jpg") as image:
+        assert image.format == "JPEG" and image.width >= 800
     assert (ROOT / "workflows" / f"{name}.jpg").stat().st_size < 200_000
     notes = [node["widgets_values"][0] for node in load(name)["nodes"] if node["type"] == "MarkdownNote"]
     assert notes and all(note.startswith("## ") and "**" in note for note in notes)
@@ -153,7 +153,7 @@ def test_core_takes_all_values(comfy_core, name):
 
 
 def test_text_to_image_runs_with_any_checkpoint_and_critic(core, tiny_model):
-    """Core's own sampling and a real critic, both tiny and random: the first picture comes out with its
+    """Core's own sampling and a real critic, both tiny and random: the first image comes out with its
     critique.
     """
     prompt = load("refine_text_to_image", "api")
@@ -173,7 +173,7 @@ def test_text_to_image_runs_with_any_checkpoint_and_critic(core, tiny_model):
     assert run.value(end, 6).history[0].critique.text
 
 
-def test_the_demo_runs_and_the_critic_makes_the_picture_better(comfy_core):
+def test_the_demo_runs_and_the_critic_makes_the_image_better(comfy_core):
     prompt = copy.deepcopy(load("refine_shapes_demo", "api"))
     end = next(name for name, node in prompt.items() if node["class_type"] == "RationalRewardsRefineEnd")
     output = comfy_core.base / "output" / "RationalRewards"

@@ -8,31 +8,41 @@ import torch
 
 
 def batch_size(image: torch.Tensor, name: str = "image") -> int:
-    """How many pictures there are; an error where there is none."""
+    """The number of images in a batch [B, H, W, C]. ValueError if the tensor has another shape or is
+    empty."""
     if image.ndim != 4:
         raise ValueError(
-            f"{name} must be a batch of pictures [B, H, W, C], not a tensor {list(image.shape)}."
+            f"{name} must be a batch of images [B, H, W, C], not a tensor of shape {list(image.shape)}."
         )
     if image.shape[0] == 0:
-        raise ValueError(f"{name} is an empty batch: there is no picture in it. Connect at least one.")
+        raise ValueError(f"{name} is an empty batch: connect at least one image.")
     return image.shape[0]
 
 
+def split(image: torch.Tensor | None, name: str) -> list[torch.Tensor]:
+    """The images [H, W, C] of a batch; none if it is not connected."""
+    if image is None:
+        return []
+    batch_size(image, name)
+    return list(image)
+
+
 def check_pairs(count: int, critiques: Sequence[object]) -> None:
-    """Every picture must come with its critique."""
+    """ValueError unless there is one critique per image."""
     if count != len(critiques):
         raise ValueError(
-            f"image holds {count} pictures, critiques holds {len(critiques)}: connect the critiques that "
-            "Critique Image made of these very pictures."
+            f"image holds {count} images, critiques holds {len(critiques)}: connect the critiques that "
+            "Critique Image made of these images."
         )
 
 
 def take_latents(latent: dict, indices: Sequence[int], count: int) -> dict:
-    """The latents of the pictures at `indices`, with everything that goes along per picture."""
+    """The latents at `indices` of a LATENT that must hold `count`, with their noise masks and batch
+    indices."""
     samples = latent["samples"]
     if len(samples) != count:
         raise ValueError(
-            f"latent holds {len(samples)} items for {count} pictures: connect the latent they came from."
+            f"latent holds {len(samples)} items for {count} images: connect the latent of these images."
         )
     taken = dict(latent)
     for key in ("samples", "noise_mask"):
@@ -44,30 +54,30 @@ def take_latents(latent: dict, indices: Sequence[int], count: int) -> dict:
 
 
 def join_latents(latents: Sequence[dict]) -> dict:
-    """One batch of several, with everything that goes along per picture and stands on each of them."""
+    """One LATENT of several, with noise masks and batch indices if all of them have some."""
     joined = dict(latents[0])
     for key in ("samples", "noise_mask"):
-        if all(key in one for one in latents):
-            joined[key] = torch.cat([one[key] for one in latents])
+        if all(key in latent for latent in latents):
+            joined[key] = torch.cat([latent[key] for latent in latents])
         else:
             joined.pop(key, None)
-    if all("batch_index" in one for one in latents):
-        joined["batch_index"] = [index for one in latents for index in one["batch_index"]]
+    if all("batch_index" in latent for latent in latents):
+        joined["batch_index"] = [index for latent in latents for index in latent["batch_index"]]
     else:
         joined.pop("batch_index", None)
     return joined
 
 
 def take_masks(mask: torch.Tensor, indices: Sequence[int], count: int) -> torch.Tensor:
-    """The masks of the pictures at `indices`; one mask may serve the whole batch."""
+    """The masks at `indices` of a MASK that must hold `count`, or one mask for all images."""
     mask = mask if mask.ndim > 2 else mask[None]
     if len(mask) not in (1, count):
         raise ValueError(
-            f"mask holds {len(mask)} items for {count} pictures: connect one in all or one per picture."
+            f"mask holds {len(mask)} items for {count} images: connect one mask, or one per image."
         )
     return _take(mask, indices)
 
 
 def _take(values: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-    # What has fewer items than there are pictures is repeated, as core does it.
+    # If there are fewer items than images, they are repeated, as core does.
     return values[[i % len(values) for i in indices]]

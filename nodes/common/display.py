@@ -1,7 +1,7 @@
-"""What nodes show on their own face in the browser, as plain data; web/js/face.js draws it.
+"""What nodes show in the browser, as plain data; web/js/face.js draws it.
 
-Results go out as part of a node's ui output, which core keeps with its cache and its history; how far a
-critic has got goes out as a message of our own. Nothing depends on anyone listening.
+Results are part of a node's ui output, which core keeps with its cache and its history. A critic's progress
+is sent as messages of our own. No node depends on anyone receiving them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 from server import PromptServer
 
-from ...rr_models.critics.base import Critic, ProgressCallback
+from ...rr_models.critics.base import Critic, Progress, ProgressCallback
 from ...rr_models.critics.judging import progress_of
 from ...rr_models.judgement.critique import Critique
 from ...rr_models.judgement.verdict import Verdict
@@ -21,39 +21,39 @@ from .model_memory import node_progress
 
 KEY = "rational_rewards"
 LIVE, ROUND = f"{KEY}.live", f"{KEY}.round"
-PAUSE = 0.25
-"""Seconds between two messages about one critique."""
-MOST = 16
-"""So many critiques are shown; the report output has all."""
-LONGEST = 1000
-"""Letters of one text that are shown."""
+MIN_INTERVAL = 0.25
+"""Seconds between two progress messages."""
+MAX_CRITIQUES = 16
+"""Critiques shown on a node; the report output has all."""
+MAX_LETTERS = 1000
+"""Letters shown of one text."""
 
-# Cores from 0.19 on send what a node without a cable to an output showed before when it comes from the cache.
+# Cores from 0.19 on resend what a node without a connected output showed before, if it comes from the cache.
 SHOWN_FROM_CACHE = (
     {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
 )
 
 
-def ui(faces: Sequence[dict]) -> dict:
-    """The ui output for these faces. One list inside another: core counts what lies in the outer one as files
-    of the run, were it not a list."""
-    return {KEY: [list(faces)]}
+def ui(panels: Sequence[dict]) -> dict:
+    """The ui output that shows these panels. The list is nested, because core counts what is not a list in
+    the outer one as files."""
+    return {KEY: [list(panels)]}
 
 
-def critiques(found: Sequence[Critique], order: Sequence[int]) -> dict:
+def critiques(judged: Sequence[Critique], order: Sequence[int]) -> dict:
     """The ui output for the critiques of a batch, in this order."""
-    names = {index: f"{index + 1}" if len(found) > 1 else "" for index in order}
-    return ui([critique(found[index], names[index]) for index in order[:MOST]])
+    numbers = {index: f"{index + 1}" if len(judged) > 1 else "" for index in order}
+    return ui([critique(judged[index], numbers[index]) for index in order[:MAX_CRITIQUES]])
 
 
-def critique(found: Critique, image: str = "") -> dict:
-    """The face of one critique; `image` is the picture's number where there are several."""
+def critique(judged: Critique, number: str = "") -> dict:
+    """The panel of one critique; `number` is that of the image, if there are several."""
     return {
         "kind": "critique",
-        "image": image,
-        "overall": found.overall,
-        "status": found.status,
-        "scale": list(found.scale),
+        "image": number,
+        "overall": judged.overall,
+        "status": judged.status,
+        "scale": list(judged.scale),
         "aspects": [
             {
                 "key": aspect.key,
@@ -63,23 +63,23 @@ def critique(found: Critique, image: str = "") -> dict:
                 "std": aspect.std,
                 "text": _short(aspect.justification),
             }
-            for aspect in found.aspects
+            for aspect in judged.aspects
         ],
-        "summary": _short(found.summary),
-        "refined": _short(found.refined_request),
-        "notes": [_short(note) for note in found.notes],
+        "summary": _short(judged.summary),
+        "refined": _short(judged.refined_request),
+        "notes": [_short(note) for note in judged.notes],
     }
 
 
-def verdict(found: Verdict) -> dict:
-    """The face of a comparison."""
+def verdict(judged: Verdict) -> dict:
+    """The panel of a comparison."""
     return {
         "kind": "verdict",
-        "overall": [found.overall_a, found.overall_b],
-        "winner": found.winner,
-        "status": found.status,
-        "scale": list(found.scale),
-        "bias": found.position_bias,
+        "overall": [judged.overall_a, judged.overall_b],
+        "winner": judged.winner,
+        "status": judged.status,
+        "scale": list(judged.scale),
+        "bias": judged.position_bias,
         "aspects": [
             {
                 "key": aspect.key,
@@ -89,21 +89,21 @@ def verdict(found: Verdict) -> dict:
                 "winner": aspect.winner,
                 "text": _short(aspect.justification),
             }
-            for aspect in found.aspects
+            for aspect in judged.aspects
         ],
-        "summary": _short(found.summary),
-        "notes": [_short(note) for note in found.notes],
+        "summary": _short(judged.summary),
+        "notes": [_short(note) for note in judged.notes],
     }
 
 
 def loop(state: State) -> dict:
-    """The face of a refine loop so far."""
+    """The panel of a refine loop so far."""
     return {
         "kind": "loop",
         "rounds": [
             {
                 "number": past.number,
-                "seed": str(past.seed),  # beyond what a number in the browser can hold
+                "seed": str(past.seed),  # too large for a number in the browser
                 "overall": past.critique.overall,
                 "status": past.critique.status,
                 "candidates": len(past.critiques),
@@ -116,58 +116,69 @@ def loop(state: State) -> dict:
         "accepted": len(state.accepted),
         "target": state.settings.target_count,
         "limit": state.settings.rounds,
-        "done": state.done,
-        "reason": state.stop_text,
         "stop": state.stop and state.stop.to_dict(),
         "scale": list(state.history[-1].critique.scale),
         "critique": critique(state.best.critique) if state.best else None,
     }
 
 
-def tell(text: str, node: str | None) -> None:
-    """Show a line on a node while it works."""
-    if node is not None and (server := getattr(PromptServer, "instance", None)) is not None:
-        server.send_progress_text(text, node)
+def show_text(text: str, node_id: str | None) -> None:
+    """Show a line of text on a node while it runs."""
+    if node_id is not None and (server := getattr(PromptServer, "instance", None)) is not None:
+        server.send_progress_text(text, node_id)
 
 
-def tell_round(state: State) -> None:
-    """Tell the browser that a round of a loop begins; called in Refine Start."""
+def show_round(state: State) -> None:
+    """Show on Refine End that a round begins; called in Refine Start."""
     _send(ROUND, {"number": state.number, "limit": state.settings.rounds, "seed": str(state.seed)})
 
 
 def live_progress(critic: Critic) -> ProgressCallback:
-    """As `node_progress`; also shows in the browser which scores stand, how fast the critic writes and how
-    many seconds it may take at most: unfinished answers count with their token limit."""
-    move = node_progress()
-    last, first = time.monotonic(), None
+    """As `node_progress`; also shows in the browser which scores are written, how fast the critic writes, and
+    how many seconds are left at most (unfinished answers count with their token limit)."""
+    move_bar, speed = node_progress(), _Speed()
+    last_sent = time.monotonic()
 
     def on_progress(done: int, total: int) -> None:
-        nonlocal last, first
-        move(done, total)
+        nonlocal last_sent
+        move_bar(done, total)
         now = time.monotonic()
-        if now - last < PAUSE:
+        if now - last_sent < MIN_INTERVAL:
             return
-        last, far = now, progress_of(critic)
-        if not far.answers:
-            return
-        if first is None and far.tokens:  # reading the prompt is no writing
-            first = (now, far.tokens, done)
-        passed = now - first[0] if first else 0
-        speed = (done - first[2]) / passed if passed else 0
-        _send(
-            LIVE,
-            {
-                "tokens": far.tokens,
-                "per_second": (far.tokens - first[1]) / passed if passed else None,
-                "answers": far.answers,
-                "done": far.finished,
-                "left": (total - done) / speed if speed else None,
-                "aspects": [{"key": key, "name": name} for key, name in far.names.items()],
-                "scores": far.scores,
-            },
-        )
+        last_sent, progress = now, progress_of(critic)
+        if progress.answers:
+            _send(LIVE, _live(progress) | speed.measure(now, progress.tokens, done, total))
 
     return on_progress
+
+
+def _live(progress: Progress) -> dict:
+    return {
+        "tokens": progress.tokens,
+        "answers": progress.answers,
+        "done": progress.finished,
+        "aspects": [{"key": key, "name": name} for key, name in progress.names.items()],
+        "scores": progress.scores,
+    }
+
+
+class _Speed:
+    """Speed since the first token; the time before it went into reading the prompt."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, int, int] | None = None
+
+    def measure(self, now: float, tokens: int, done: int, total: int) -> dict:
+        """Tokens per second, and the seconds left; None while unknown."""
+        if self.first is None and tokens:
+            self.first = (now, tokens, done)
+        began, first_tokens, first_done = self.first or (now, 0, 0)
+        seconds = now - began
+        speed = (done - first_done) / seconds if seconds else 0
+        return {
+            "per_second": (tokens - first_tokens) / seconds if seconds else None,
+            "left": (total - done) / speed if speed else None,
+        }
 
 
 def _send(event: str, data: dict) -> None:
@@ -178,4 +189,4 @@ def _send(event: str, data: dict) -> None:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}…"

@@ -1,7 +1,7 @@
-"""Repeat a part of the running graph: find the loop's body and copy it for the next round.
+"""Repeat a part of the running graph: find the body of a loop and copy it for the next round.
 
-Core runs whatever graph a node hands back in its own place ("expansion"), so a loop is a node that ends by
-handing back a copy of everything since the loop's start, itself included, until it has seen enough.
+Core runs the graph that a node returns in its own place ("expansion"). So a loop is a node that returns a
+copy of everything since the loop's start, including itself, until it is done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def inputs_of(dynprompt: DynamicPrompt, node_id: str) -> dict:
 
 
 def body(dynprompt: DynamicPrompt, start: str, end: str) -> set[str]:
-    """All nodes on a way from `start` to `end`, with both ends."""
+    """The ids of all nodes on a path from `start` to `end`, including both."""
     users: dict[str, set[str]] = {}
     seen, waiting = {end}, [end]
     while waiting:
@@ -25,22 +25,22 @@ def body(dynprompt: DynamicPrompt, start: str, end: str) -> set[str]:
             if source not in seen:
                 seen.add(source)
                 waiting.append(source)
-    found, waiting = {start}, [start]
+    nodes, waiting = {start}, [start]
     while waiting:
-        new = users.get(waiting.pop(), set()) - found
-        found |= new
+        new = users.get(waiting.pop(), set()) - nodes
+        nodes |= new
         waiting += new
-    return found | {end}
+    return nodes | {end}
 
 
 def copy_body(
     dynprompt: DynamicPrompt, start: str, end: str, start_inputs: dict, prefix: str
 ) -> tuple[GraphBuilder, dict]:
-    """A copy of the loop's body without its end, whose start gets `start_inputs`; with it the end's inputs,
-    linked to the copy. Ids are the nodes' own behind `prefix`.
+    """A copy of the loop's body without its end, whose start gets `start_inputs`; and the end's inputs,
+    linked to the copy. The ids are `prefix` and the original id.
 
-    Nodes outside the body are not copied but linked to, so a model is loaded once for all rounds. Every copy
-    shows its progress and errors on the node it stems from.
+    Nodes outside the body are linked to, not copied, so a model is loaded once for all rounds. Every copy
+    shows its progress and errors on its original.
     """
     graph = GraphBuilder(prefix)
     nodes = body(dynprompt, start, end) - {end}
@@ -48,24 +48,24 @@ def copy_body(
         copy = graph.node(dynprompt.get_node(node)["class_type"], node)
         copy.set_override_display_id(dynprompt.get_display_node_id(node))
 
-    def inputs(of: str) -> dict:
+    def relinked(node: str) -> dict:
         return {
             key: graph.lookup_node(value[0]).out(value[1]) if is_link(value) and value[0] in nodes else value
-            for key, value in inputs_of(dynprompt, of).items()
+            for key, value in inputs_of(dynprompt, node).items()
         }
 
     for node in nodes:
-        for key, value in (start_inputs if node == start else inputs(node)).items():
+        for key, value in (start_inputs if node == start else relinked(node)).items():
             graph.lookup_node(node).set_input(key, value)
-    return graph, inputs(end)
+    return graph, relinked(end)
 
 
-def title(dynprompt: DynamicPrompt, node: str, name: str) -> str:
-    """What the user calls the node the copy stems from, as far as the frontend has told; else `name`."""
-    shown = dynprompt.get_node(dynprompt.get_display_node_id(node))
-    return (shown.get("_meta") or {}).get("title") or name
+def title(dynprompt: DynamicPrompt, node: str, default: str) -> str:
+    """The user's title of the original of a node, if the frontend sent one; otherwise `default`."""
+    original = dynprompt.get_node(dynprompt.get_display_node_id(node))
+    return (original.get("_meta") or {}).get("title") or default
 
 
 def sources(dynprompt: DynamicPrompt, node: str) -> set[str]:
-    """The nodes that it is connected to, by its inputs."""
+    """The ids of the nodes that its inputs are linked to."""
     return {value[0] for value in inputs_of(dynprompt, node).values() if is_link(value)}

@@ -1,10 +1,10 @@
-"""What a refine loop carries from round to round: its state, and pictures with all that belongs to them."""
+"""What a refine loop carries from round to round: its state, and the images that it still needs."""
 
 from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,176 +16,158 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ...rr_models.images import thumbnail
 from ...rr_models.judgement.critique import Critique
 from ...rr_models.loop import state as loop_state
-from .batches import batch_size, check_pairs, join_latents, take_latents, take_masks
+from .image_items import ImageItem, collect, in_groups, joined
 
 START, STEP, END = "RationalRewardsRefineStart", "RationalRewardsRefineStep", "RationalRewardsRefineEnd"
 
 
 @dataclass(frozen=True)
+class RoundResult:
+    """What a round made: its images and critiques, and what is connected of prompt, latent and mask."""
+
+    image: torch.Tensor
+    critiques: tuple[Critique, ...]
+    next_prompt: str | None = None
+    latent: dict | None = None
+    mask: torch.Tensor | None = None
+
+    def items(self) -> list[ImageItem]:
+        """The candidates, one item per image. ValueError if the inputs do not fit together."""
+        latents = None if self.latent is None else [self.latent]
+        masks = None if self.mask is None else [self.mask]
+        return collect([self.image], [self.critiques], latents, masks)
+
+
+@dataclass(frozen=True)
 class LoopContext:
-    """What one round hands to the next: the loop's state, the folder its pictures are saved in, why something
-    is missing there, when the loop began in which run of the graph, and what Refine End shows. That one all
-    rounds share: core keeps what the first round has shown, so those that follow bring it up to date.
+    """What one round hands to the next.
+
+    `folder` is where the rounds are saved, if they are, and `save_error` why something is missing there. The
+    loop `started` at this time.monotonic() in the run of the graph that `dynprompt` refers to. `shown` is
+    what Refine End shows: one list for all rounds, because core keeps what the first round showed, and later
+    rounds update it.
     """
 
     state: loop_state.State
     folder: Path | None = None
-    unsaved: str = ""
-    began: float = 0.0
-    run: Callable[[], object] = lambda: None
+    save_error: str = ""
+    started: float = 0.0
+    dynprompt: Callable[[], DynamicPrompt | None] = lambda: None
     shown: list[dict] = field(default_factory=list)
 
     def observe(
-        self,
-        dynprompt: DynamicPrompt,
-        pictures: list[Picture],
-        critiques: tuple[Critique, ...],
-        next_prompt: str | None,
-        keep: list | None = None,
+        self, dynprompt: DynamicPrompt, result: RoundResult, payloads: Sequence[object] | None = None
     ) -> LoopContext:
-        """The next state, which keeps the pictures, or what `keep` has in their place. The clock starts anew
-        where Refine Start did not run but came out of the cache."""
-        first = self if self.state.history else replace(self, shown=[])
-        if self.run() is not dynprompt:
-            first = replace(first, began=time.monotonic(), run=weakref.ref(dynprompt))
-        seconds = time.monotonic() - first.began
-        small = [thumbnail(one.image[0]) for one in pictures]
-        keep = pictures if keep is None else keep
-        state = loop_state.observe(self.state, critiques, keep, next_prompt, seconds, small)
-        return replace(first, state=state)
+        """The context after a round. Its state keeps the images themselves, or what `payloads` has in their
+        place. The clock is set again if Refine Start did not run but came from core's cache."""
+        context = self if self.state.history else replace(self, shown=[])
+        if self.dynprompt() is not dynprompt:
+            context = replace(context, started=time.monotonic(), dynprompt=weakref.ref(dynprompt))
+        items = result.items()
+        state = loop_state.observe(
+            self.state,
+            result.critiques,
+            items if payloads is None else payloads,
+            result.next_prompt,
+            time.monotonic() - context.started,
+            [thumbnail(item.image[0]) for item in items],
+        )
+        return replace(context, state=state)
 
     def report(self) -> str:
-        return "\n".join(filter(None, [self.state.report(), self.unsaved]))
+        return "\n".join(filter(None, [self.state.report(), self.save_error]))
 
     def __repr__(self) -> str:
         return repr(self.state)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One candidate with all that belongs to it, each as a batch of one."""
-
-    image: torch.Tensor
-    latent: dict | None
-    mask: torch.Tensor | None
-
-
 class ImageStore:
-    """The pictures of one loop that are still wanted, for all its rounds together.
+    """The images of one loop that are still needed, for all its rounds.
 
-    Core keeps what every round was given until the whole prompt is done; so rounds carry places on the shelf,
-    not pictures.
+    Core keeps what every round was given until the whole prompt is done. So a running loop's state holds keys
+    of this store, not images.
     """
 
     def __init__(self) -> None:
-        self.pictures: dict[object, Picture] = {}
-        self.latest: Picture | None = None
-        """The latest round's result."""
+        self.images: dict[object, ImageItem] = {}
+        self.latest: ImageItem | None = None
+        """The best image of the latest round."""
 
-    def observe(
-        self,
-        loop: LoopContext,
-        dynprompt: DynamicPrompt,
-        pictures: list[Picture],
-        critiques: tuple[Critique, ...],
-        next_prompt: str | None,
-    ) -> LoopContext:
-        number = loop.state.number
-        places = {(number, i): picture for i, picture in enumerate(pictures)}
-        loop = loop.observe(dynprompt, pictures, critiques, next_prompt, list(places))
-        self.latest = pictures[loop.state.history[-1].chosen]
-        wanted = {loop.state.best_payload, *(image.payload for image in loop.state.accepted)}
-        self.pictures = {key: one for key, one in (self.pictures | places).items() if key in wanted}
+    def observe(self, loop: LoopContext, dynprompt: DynamicPrompt, result: RoundResult) -> LoopContext:
+        """The context after a round; keeps the images that it needs."""
+        items = {(loop.state.number, index): item for index, item in enumerate(result.items())}
+        loop = loop.observe(dynprompt, result, list(items))
+        self.latest = list(items.values())[loop.state.history[-1].chosen]
+        needed = {loop.state.best_payload, *(image.payload for image in loop.state.accepted)}
+        self.images = {key: item for key, item in (self.images | items).items() if key in needed}
         return loop
 
-    def filled(self, state: loop_state.State) -> loop_state.State:
-        """The state with pictures in place of places."""
+    def with_images(self, state: loop_state.State) -> loop_state.State:
+        """The state with the images in place of their keys."""
         return replace(
             state,
-            best_payload=self.pictures[state.best_payload],
-            accepted=tuple(replace(image, payload=self.pictures[image.payload]) for image in state.accepted),
+            best_payload=self.images[state.best_payload],
+            accepted=tuple(replace(image, payload=self.images[image.payload]) for image in state.accepted),
         )
 
 
 @dataclass(frozen=True)
 class LoopRun:
-    """One running of a loop: its two ends, how ids of copies begin, what errors call it, its pictures."""
+    """One run of a loop: the ids of its two ends, the prefix of its copies' ids, its title in error messages,
+    its images."""
 
     start: str
     end: str
     prefix: str
     title: str
-    shelf: ImageStore
+    images: ImageStore
 
-    def take(
-        self,
-        loop: LoopContext,
-        dynprompt: DynamicPrompt,
-        image: torch.Tensor,
-        critiques: tuple[Critique, ...],
-        next_prompt: str | None,
-        latent: dict | None,
-        mask: torch.Tensor | None,
-    ) -> LoopContext:
-        """What comes of a round's pictures and critiques."""
-        with named(self.title, loop):
-            pictures = candidates(image, critiques, latent, mask)
-            return self.shelf.observe(loop, dynprompt, pictures, critiques, next_prompt)
+    def observe(self, loop: LoopContext, dynprompt: DynamicPrompt, result: RoundResult) -> LoopContext:
+        """The context after a round."""
+        with round_in_errors(self.title, loop):
+            return self.images.observe(loop, dynprompt, result)
 
 
 @contextmanager
-def named(title: str, loop: LoopContext) -> Iterator[None]:
-    """What is wrong with a round's inputs names the node and the round."""
+def round_in_errors(title: str, loop: LoopContext) -> Iterator[None]:
+    """Puts the node's title and the round in front of the message of a ValueError."""
     try:
         yield
     except ValueError as error:
         raise ValueError(f"{title}, round {loop.state.number}: {error}") from error
 
 
-def candidates(
-    image: torch.Tensor, critiques: tuple[Critique, ...], latent: dict | None, mask: torch.Tensor | None
-) -> list[Picture]:
-    count = batch_size(image)
-    check_pairs(count, critiques)
-    return [
-        Picture(
-            image[[i]],
-            take_latents(latent, [i], count) if latent is not None else None,
-            take_masks(mask, [i], count) if mask is not None else None,
-        )
-        for i in range(count)
-    ]
+def accepted_results(state: loop_state.State, node: str) -> dict[str, object]:
+    """The outputs accepted, accepted_latent, accepted_mask and accepted_critiques: each one batch of all
+    accepted images."""
+    items = [image.payload for image in state.accepted]
+    critiques = tuple(image.critique for image in state.accepted)
+    if len({item.image.shape for item in items}) > 1:
+        reason = f"{node}: the accepted images differ in size and cannot be one batch; use save_rounds."
+        names = ("accepted", "accepted_latent", "accepted_mask")
+        return dict.fromkeys(names, ExecutionBlocker(reason)) | {"accepted_critiques": critiques}
+    results = joined(in_groups(items, singly=False), node)
+    return {
+        "accepted": results["image"][0],
+        "accepted_latent": results["latent"][0],
+        "accepted_mask": results["mask"][0],
+        "accepted_critiques": critiques or ExecutionBlocker(None),
+    }
 
 
-def accepted(state: loop_state.State) -> tuple:
-    """Pictures, latents, masks and critiques of all that was accepted, each as one batch."""
-    if not state.accepted:
-        return (ExecutionBlocker(None),) * 4
-    pictures = [image.payload for image in state.accepted]
-    critiques = tuple(one.critique for one in state.accepted)
-    if len({picture.image.shape for picture in pictures}) > 1:
-        told = "Refine End: the accepted pictures differ in size and make no batch; save_rounds keeps them."
-        return (*(ExecutionBlocker(told),) * 3, critiques)
-    latents = [picture.latent for picture in pictures]
-    masks = [picture.mask for picture in pictures]
-    return (
-        torch.cat([picture.image for picture in pictures]),
-        or_blocker(None if None in latents else join_latents(latents), "latent"),
-        or_blocker(None if any(mask is None for mask in masks) else torch.cat(masks), "mask"),
-        critiques,
-    )
+def reject_unknown_inputs(
+    node: str, unknown: Collection[str], hidden: str, value: object, type_: type
+) -> None:
+    """ValueError if a prompt names inputs that the `node` does not have, or sets the `hidden` one, through
+    which only nodes hand a `type_` to each other."""
+    if unknown or not isinstance(value, type_ | None):
+        raise ValueError(f"{node} has no input {', '.join(unknown) or hidden}: remove it from the prompt.")
 
 
-def reject_unknown_inputs(node: str, others: dict, hidden: str, value: object, kind: type) -> None:
-    """ValueError where a prompt names an input that the `node` has not, or fills the `hidden` one, in which
-    only nodes hand a `kind` to each other."""
-    if others or not isinstance(value, kind | None):
-        raise ValueError(f"{node} has no input {', '.join(others) or hidden}: take it out of the prompt.")
-
-
-def or_blocker(value: object | None, name: str, node: str = "Refine End") -> object:
-    return (
-        ExecutionBlocker(f"{node}: connect its {name} input to use its {name} output.")
-        if value is None
-        else value
-    )
+def best_results(state: loop_state.State, node: str) -> dict[str, object]:
+    """The outputs image, latent, mask and critiques for the best image so far; blocked before round 1."""
+    if state.best is None:
+        return dict.fromkeys(("image", "latent", "mask", "critiques"), ExecutionBlocker(None))
+    results = joined([[state.best_payload]], node)
+    values = {name: results[name][0] for name in ("image", "latent", "mask")}
+    return values | {"critiques": (state.best.critique,)}

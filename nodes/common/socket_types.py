@@ -1,4 +1,4 @@
-"""The pack's own socket types, and what its nodes share: cutting batches and counting them."""
+"""The pack's own socket types."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from comfy_api.latest import io
 CATEGORY = "RationalRewards"
 
 CriticSocket = io.Custom("RATIONAL_REWARDS_CRITIC")
-"""A critic that judges images; see rr_models/critics/base.py."""
+"""A critic: rr_models.critics.base.Critic."""
 CritiqueSocket = io.Custom("RATIONAL_REWARDS_CRITIQUE")
-"""One critique per picture of a batch: tuple[Critique, ...]."""
+"""One critique per image of a batch: tuple[rr_models.judgement.critique.Critique, ...]."""
 VerdictSocket = io.Custom("RATIONAL_REWARDS_VERDICT")
-"""One comparison of two pictures: rr_models.verdict.Verdict."""
+"""One comparison of two images: rr_models.judgement.verdict.Verdict."""
 LoopSocket = io.Custom("RATIONAL_REWARDS_LOOP")
-"""Where a refine loop stands: nodes.loop_parts.Carried."""
+"""The context of a refine loop: nodes.common.loop_context.LoopContext."""
 HistorySocket = io.Custom("RATIONAL_REWARDS_HISTORY")
-"""All rounds of a finished refine loop: rr_models.loop_state.State."""
+"""All rounds of a refine loop: rr_models.loop.state.State."""
 
 
 def number(score: float | None) -> float:
-    """A score for a number socket: NaN where there is none, since any number would be taken for a score."""
+    """A score for a number socket: NaN if there is none, because any number would look like a score."""
     return float("nan") if score is None else score

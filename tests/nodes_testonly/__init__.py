@@ -2,7 +2,7 @@
 brightness.
 
 The painter and the judge make loops quick and foreseeable without a language model: "brighter" in the prompt
-really makes the picture brighter, and the judge really measures the picture it is given.
+really makes the image brighter, and the judge really measures the image it is given.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ def _filled(name: str, value: torch.Tensor, dice: torch.Generator) -> torch.Tens
         return value
     if value.ndim < 2:
         return torch.full(value.shape, 1.0 if name.endswith("weight") else 0.0)
-    # A gain just under 1 keeps the picture from saturating.
+    # A gain just under 1 keeps the image from saturating.
     return torch.randn(value.shape, generator=dice) * 0.9 / value[0].numel() ** 0.5
 
 
 class RRTestPaint(io.ComfyNode):
-    """A grey picture, one step brighter for every "brighter" in the prompt; the seed makes it a little
+    """A grey image, one step brighter for every "brighter" in the prompt; the seed makes it a little
     darker.
     """
 
@@ -172,10 +172,8 @@ class RRTestMeasure(io.ComfyNode):
             inputs=[
                 io.Image.Input("image"),
                 io.String.Input("request"),
-                io.String.Input("prompt", tooltip="What the picture was made from."),
-                io.Float.Input(
-                    "blind_above", default=1.0, tooltip="No score for pictures brighter than this."
-                ),
+                io.String.Input("prompt", tooltip="What the image was made from."),
+                io.Float.Input("blind_above", default=1.0, tooltip="No score for images brighter than this."),
             ],
             outputs=[io.Custom("RATIONAL_REWARDS_CRITIQUE").Output()],
         )
@@ -211,7 +209,7 @@ def _judge(image: torch.Tensor, request: str, prompt: str, blind_above: float):
 
 
 class RRTestCount(io.ComfyNode):
-    """Passes a picture on and counts, over the whole process, how often it ran under this name."""
+    """Passes an image on and counts, over the whole process, how often it ran under this name."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

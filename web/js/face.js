@@ -1,7 +1,7 @@
-// What Critique Image, Compare Images and Refine End show on the node: scores and reasons after a run, how far
-// the critic has got during one. The data is made by nodes/common/display.py. Only DOM widgets, which both of ComfyUI's
-// renderings draw; nothing is saved with the workflow, and no node depends on this file. Words of a model only
-// ever become text nodes, never markup.
+// What Critique Image, Compare Images and Refine End show on the node: scores and justifications after a run,
+// the critic's progress during one. The data comes from nodes/common/display.py. Only DOM widgets, which both of
+// ComfyUI's renderings draw; nothing is saved with the workflow, and no node depends on this file. A model's text
+// only ever becomes text nodes, never markup.
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
@@ -28,14 +28,14 @@ const WORDS = {
     incomplete: "incomplete",
     truncated: "cut off",
     refused: "refused",
-    refined: "Better request",
+    refined: "Refined request",
     round: "Round {}",
     limit: "Round {} of {}",
     seed: "seed",
     best: "best",
     accepted: "{} of {} accepted",
     candidates: "{} candidates",
-    reading: "looking at the picture",
+    reading: "reading the image",
     writing: "writing",
     tokens: "{} tokens/s",
     left: "at most {} s left",
@@ -43,8 +43,8 @@ const WORDS = {
     A: "A is better",
     B: "B is better",
     tie: "a tie",
-    none: "could not be told",
-    bias: "Points gained by standing first",
+    none: "undecided",
+    bias: "Points gained by being shown first",
   },
   zh: {
     empty: "运行后在此显示评分。",
@@ -79,6 +79,20 @@ const WORDS = {
   },
 };
 
+// Stop reasons of rr_models/loop/stop_reason.py, with their parameters in braces.
+const STOP_ZH = {
+  thresholds_reached: "第 {round} 轮达到门槛：{thresholds}。",
+  target_count_reached: "所需的 {target_count} 张图片已全部达标。",
+  rounds_used: "{rounds} 轮已全部用完。",
+  time_limit: "{time_limit_seconds} 秒已用去 {seconds} 秒，再来一轮至少需要 {quickest_round} 秒。",
+  no_gain: "连续 {rounds} 轮的提升不到 {min_gain}。",
+  critique_failed: "第 {round} 轮的评语状态为“{status}”。",
+  no_new_prompt: "评审模型在第 {round} 轮没有提出新的提示词。",
+  same_image: "提出的提示词已用这个种子试过，只会得到同一张图片。",
+  stopped: "在第 {round} 轮被停止。",
+  round_failed: "第 {round} 轮失败。",
+};
+
 const STYLE = `
 .rr-face { position: relative; width: 100%; height: 100%; }
 .rr-scroll { position: absolute; inset: 0; overflow: auto; box-sizing: border-box; padding: 6px 8px;
@@ -104,9 +118,10 @@ details[open] > summary .rr-name::before { content: "▾ "; }
 .rr-bad { color: #d0803c; }
 `;
 
+const inChinese = () => (app.extensionManager?.setting?.get("Comfy.Locale") ?? "en").startsWith("zh");
+
 function word(key, ...values) {
-  const language = app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
-  const words = (language.startsWith("zh") ? WORDS.zh : WORDS.en)[key];
+  const words = (inChinese() ? WORDS.zh : WORDS.en)[key];
   return values.reduce((text, value) => text.replace("{}", value), words);
 }
 
@@ -181,6 +196,15 @@ function drawVerdict(face) {
   );
 }
 
+// Why a loop stopped, in the user's language; in English as the library says it.
+function stopText({ code, parameters, details, text }) {
+  const template = inChinese() && STOP_ZH[code];
+  if (!template) return text;
+  const value = (name) => (name === "status" ? word(parameters.status) : parameters[name]) ?? "";
+  const sentence = template.replace(/\{(\w+)\}/g, (_, name) => value(name));
+  return details ? `${sentence.slice(0, -1)}：${details}` : sentence;
+}
+
 function drawLoop(face) {
   const rounds = face.rounds.map((round) => {
     const best = round.number === face.best;
@@ -195,8 +219,8 @@ function drawLoop(face) {
     "rr-entry",
     ...rounds,
     face.target > 1 && el("div", "rr-text", word("accepted", face.accepted, face.target)),
-    face.done && el("div", "rr-text rr-quiet", face.reason),
-    face.done && face.critique && drawCritique(face.critique),
+    face.stop && el("div", "rr-text rr-quiet", stopText(face.stop)),
+    face.stop && face.critique && drawCritique(face.critique),
   );
 }
 
