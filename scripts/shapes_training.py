@@ -31,16 +31,16 @@ class CritiqueBatches:
 
     def __init__(self, tokenizer):
         image, pad = tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|endoftext|>"])
-        self.prompts = PromptTokenizer(tokenizer, PREPROCESSING, Wording(), image, pad)
+        self.prompts = PromptTokenizer(tokenizer, PREPROCESSING, Wording(), image)
         self.image, self.pad = image, pad
         self.ids = lambda text: tokenizer(text, add_special_tokens=False).input_ids
         self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
 
     def sequence(self, case: cases.Case) -> tuple[list[int], int]:
         """Token ids of prompt and answer, and the index at which the answer begins."""
-        prompt, *rest = self.prompts.pieces(case.task, case.request)
-        for piece in rest:
-            prompt = [*prompt, *[self.image] * IMAGE_TOKENS, *piece]
+        prompt, *rest = self.prompts.segments(case.task, case.request)
+        for segment in rest:
+            prompt = [*prompt, *[self.image] * IMAGE_TOKENS, *segment]
         return [*prompt, *self.ids(case.truth.to_text()), self.end], len(prompt)
 
     def batches(

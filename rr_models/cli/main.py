@@ -6,6 +6,7 @@ Exit status: 0 everything was judged; 1 a judgement could not be made; 2 bad inp
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from .common import BAD_INPUT, OK, STOPPED, UNJUDGED
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a Windows console may know no Chinese
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console may know no Chinese
             stream.reconfigure(encoding="utf-8", errors="replace")
     options = _parser().parse_args(arguments)
     try:

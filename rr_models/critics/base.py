@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..judgement.aspects import Profile
 from ..judgement.critique import Critique
@@ -101,21 +102,18 @@ class Critic(Protocol):
     A critic may also offer:
 
     * `tasks`: the tasks it can judge; all if it does not say.
-    * `identity(task)`: a string that names everything, besides the question and the options, that its answers
-      depend on: model, precision, device, prompt. Without it, or if it is "", answers are not cached.
-    * `progress()`: a `Progress`, to be called from a progress callback.
-    * `resume(question, options, on_progress)`: the full critique of a question that this critic has just
-      scored (detail "scores"), continued instead of written again.
-    * `hold()`: a context manager around several calls of `judge` that belong together.
+    * what `Identified`, `ReportsProgress`, `Resumes` and `Held` describe.
     """
 
     @property
     def name(self) -> str:
         """The name that judgements record."""
+        ...
 
     @property
     def profile(self) -> Profile:
         """What the critic judges, and on which scale."""
+        ...
 
     def judge(
         self,
@@ -125,3 +123,43 @@ class Critic(Protocol):
     ) -> list[Critique | Verdict]:
         """One critique, or for a pair task one verdict, for each question, in their order. CriticError if the
         critic cannot judge; ValueError for a task or option it does not know."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A critic whose answers may be cached."""
+
+    def identity(self, task: Task) -> str:
+        """Names everything, besides the question and the options, that the answers depend on: model,
+        precision, device, prompt. "" if answers must not be cached."""
+        ...
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """A critic that can say how far its current call is."""
+
+    def progress(self) -> Progress:
+        """To be called from a progress callback."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """A critic that continues an answer instead of writing it again."""
+
+    def resume(
+        self, question: Question, options: JudgeOptions, on_progress: ProgressCallback | None = None
+    ) -> Critique:
+        """The full critique of a question that this critic has just scored (detail "scores")."""
+        ...
+
+
+@runtime_checkable
+class Held(Protocol):
+    """A critic that does better if it knows which calls of `judge` belong together."""
+
+    def hold(self) -> AbstractContextManager:
+        """A context manager around these calls."""
+        ...

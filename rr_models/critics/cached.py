@@ -17,7 +17,7 @@ from ..judgement.aspects import Profile
 from ..judgement.critique import COMPLETE, Critique
 from ..judgement.task import Task
 from ..judgement.verdict import Verdict
-from .base import Critic, Progress, ProgressCallback, Question
+from .base import Critic, Identified, Progress, ProgressCallback, Question, Resumes
 from .disk_cache import DiskCache, key_of
 from .judging import can_judge, held, progress_of
 from .options import JudgeOptions
@@ -66,7 +66,7 @@ class CachedCritic:
         once, so it has a key of its own."""
 
         def ask(missing: Sequence[Question]) -> list[Any]:
-            if hasattr(self.critic, "resume"):
+            if isinstance(self.critic, Resumes):
                 return [self.critic.resume(missing[0], options, on_progress)]
             return self.critic.judge(missing, options, on_progress)
 
@@ -99,7 +99,7 @@ class CachedCritic:
 
     def _key(self, question: Question, options: JudgeOptions, resumed: bool) -> str:
         """The key of a question, "" if it is not to be cached."""
-        identity = self.critic.identity(question.task) if hasattr(self.critic, "identity") else ""
+        identity = self.critic.identity(question.task) if isinstance(self.critic, Identified) else ""
         if not identity:
             return ""
         asked = asdict(options)

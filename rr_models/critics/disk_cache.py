@@ -51,6 +51,7 @@ class DiskCache:
         except OSError as error:
             self._tell("read", f"Remembered critiques cannot be read ({error}).")
             return None
+        entry: dict = {}
         try:
             entry = json.loads(raw)
             whole = entry["key"] == key and entry["check"] == _check(entry["data"])

@@ -20,6 +20,7 @@ def free(question: Question, detail: str, profile: Profile, tokens: TokenSets) -
     enough = _enough(question, detail, profile)
     while True:
         token = yield tokens.free
+        assert isinstance(token, int)
         if token in tokens.eos:
             return
         ids.append(token)

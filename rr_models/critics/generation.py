@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,7 +19,7 @@ from ..engine.sequence import NonFiniteLogits, Prompt, Request
 from ..errors import CriticError
 from ..judgement.answer_format import AnswerFormat, Section
 from ..judgement.critique import MISSING, Critique
-from ..judgement.verdict import Verdict
+from ..judgement.verdict import PairScore, Verdict
 from ..prompting.wording import Wording
 from . import answer_program, free_program, from_trace
 from .answer_program import Trace
@@ -28,6 +29,9 @@ from .options import JudgeOptions
 from .sampler import Sampler
 from .tokenization import PromptTokenizer
 from .vision import VisionEncoder
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +70,12 @@ class CritiqueGenerator:
     """Generates with one model in one wording. `name` is the critic's, for messages."""
 
     def __init__(
-        self, name: str, model: torch.nn.Module, tokenizer, wording: Wording, prompts: PromptTokenizer
+        self,
+        name: str,
+        model: Qwen3VLForConditionalGeneration,
+        tokenizer,
+        wording: Wording,
+        prompts: PromptTokenizer,
     ):
         self.name, self.model, self.wording = name, model, wording
         self.tokens = answer_program.TokenSets(tokenizer, model.generation_config.eos_token_id)
@@ -185,7 +194,7 @@ class CritiqueGenerator:
         question = generation.question
         for aspect in free_program.read(question, text, self.wording.profile, truncated=True).aspects:
             if aspect.status != MISSING:
-                pair = question.task.is_pair
+                pair = isinstance(aspect, PairScore)
                 scores[aspect.key] = [aspect.score_a, aspect.score_b] if pair else [aspect.score]
         return scores
 

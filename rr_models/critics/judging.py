@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CriticError
 from ..judgement.answer_format import FULL, SCORES
@@ -15,7 +15,16 @@ from ..judgement.critique import INCOMPLETE, MISSING, TRUNCATED, Critique, check
 from ..judgement.ranking import rank
 from ..judgement.task import Task
 from ..judgement.verdict import Verdict, averaged, of_critiques
-from .base import Critic, Image, Progress, ProgressCallback, Question
+from .base import (
+    Critic,
+    Held,
+    Image,
+    Progress,
+    ProgressCallback,
+    Question,
+    ReportsProgress,
+    Resumes,
+)
 from .options import BEST, JudgeOptions
 
 if TYPE_CHECKING:
@@ -27,7 +36,7 @@ AUTO, BOTH_ORDERS, SINGLE_ORDER, INDEPENDENT = "auto", "both orders", "single or
 COMPARISONS = (BOTH_ORDERS, SINGLE_ORDER, INDEPENDENT)
 """How two images can be compared."""
 
-Images = "Sequence[Image | torch.Tensor] | torch.Tensor"
+Images: TypeAlias = "Sequence[Image | torch.Tensor] | torch.Tensor"
 Judge = Callable[[Sequence[Question], JudgeOptions, "ProgressCallback | None"], "list[Any]"]
 
 
@@ -137,12 +146,12 @@ def can_judge(critic: Critic, task: Task) -> bool:
 
 def progress_of(critic: Critic) -> Progress:
     """How far the critic's current call is, if it says."""
-    return critic.progress() if hasattr(critic, "progress") else Progress()
+    return critic.progress() if isinstance(critic, ReportsProgress) else Progress()
 
 
 def held(critic: Critic) -> AbstractContextManager:
     """A context around several calls of `judge` that belong together."""
-    return critic.hold() if hasattr(critic, "hold") else nullcontext()
+    return critic.hold() if isinstance(critic, Held) else nullcontext()
 
 
 def _check_weights(weights: Mapping[str, float], aspects: Sequence[Aspect]) -> None:
@@ -155,7 +164,7 @@ def _in_full(critic: Critic, ask: Judge, question, scored: JudgeOptions, on_prog
     """The full critique of a question whose scores have just been written."""
     full = replace(scored, detail=FULL)
     # a free answer cannot be continued without being told how it goes on; of several samples, which one?
-    if hasattr(critic, "resume") and full.constrained and full.samples == 1:
+    if isinstance(critic, Resumes) and full.constrained and full.samples == 1:
         return replace(critic.resume(question, full, on_progress), weights=dict(weights or {}))
     return ask([question], full, on_progress)[0]
 

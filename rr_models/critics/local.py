@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
@@ -34,6 +35,9 @@ from .generation import CritiqueGenerator, Generation, Written
 from .options import JudgeOptions
 from .residency import AlwaysLoaded, Residency
 from .tokenization import PromptTokenizer
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +128,7 @@ class LocalCritic:
     def __init__(
         self,
         name: str,
-        model: torch.nn.Module,
+        model: Qwen3VLForConditionalGeneration,
         weights: Weights,
         device: torch.device,
         precision: str,
@@ -176,7 +180,7 @@ class LocalCritic:
             "model": self.folder_digest,
             "precision": [self.precision, str(self.model.dtype)],
             "device": self.device.type,
-            "attention": self.model.config.vision_config._attn_implementation,
+            "attention": self.model.model.visual.config._attn_implementation,
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "style": self.wording.style,
             "prompt": self.wording.name(task),
@@ -204,7 +208,8 @@ class LocalCritic:
         judged = []
         for generations in self.residency.run(estimate, options.batch_size, generate):
             passes = [self._judgement(generation, options) for generation in generations]
-            judged.append(passes[0] if len(passes) == 1 else averaged_passes(passes))
+            critiques = [judgement for judgement in passes if isinstance(judgement, Critique)]
+            judged.append(passes[0] if len(passes) == 1 else averaged_passes(critiques))
             if options.constrained and len(passes) == 1:
                 self._written[generations[0].question] = self.generator.written(generations[0])
         return judged
@@ -223,13 +228,13 @@ class LocalCritic:
         """As `Critic.resume`; written from the start if this critic has not just scored the question."""
         written = self._written.get(question)
         if written is None:
-            return self.judge([question], options, on_progress)[0]
+            return _critique(self.judge([question], options, on_progress)[0])
         builder = self.generator.prompt_builder()
         estimate = self.generator.estimate([question], builder, options)
         generation = self.residency.run(
             estimate, 1, lambda _: self.generator.resume(question, written, builder, options, on_progress)
         )
-        return self._judgement(generation, options)
+        return _critique(self._judgement(generation, options))
 
     def progress(self) -> Progress:
         return self.generator.progress()
@@ -274,3 +279,8 @@ class LocalCritic:
             "source_images": [image.digest for image in question.sources],
         }
         return dataclasses.replace(self.generator.judgement(generation, options), source=source)
+
+
+def _critique(judgement: Critique | Verdict) -> Critique:
+    assert isinstance(judgement, Critique), "only a critique is resumed"
+    return judgement

@@ -81,7 +81,7 @@ class PairwiseJudge:
         def margin(a: int, b: int) -> float:
             verdict = meet(a, b)
             pair = f"Image {numbers[a] + 1} against image {numbers[b] + 1}"
-            if verdict.winner is None:
+            if verdict.margin is None:
                 lines.append(f"{pair}: undecided, {verdict.scores_line()}")
                 return 0.0
             lines.append(f"{pair}: {verdict.overall_a:.2f} : {verdict.overall_b:.2f}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..images import pixel_values
 from .base import Image
 from .tokenization import PromptTokenizer
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
 
 _CACHED_IMAGES = 4  # kept in main memory for later calls: about 26 MB each of an 8B's
 
@@ -18,7 +22,7 @@ class VisionEncoder:
     """Encodes images. Within a call, the features of an image that is needed again stay on the device; the
     last few such images are kept for later calls: an edit's source is seen in every round of a loop."""
 
-    def __init__(self, model: torch.nn.Module, tokenizer: PromptTokenizer):
+    def __init__(self, model: Qwen3VLForConditionalGeneration, tokenizer: PromptTokenizer):
         self.model, self.tokenizer = model, tokenizer
         self.encoder_runs = 0
         self._cache: OrderedDict[tuple, list[torch.Tensor]] = OrderedDict()
