@@ -1,4 +1,4 @@
-"""The folder of remembered entries: whole or absent, bounded, shared by processes, and never in the way."""
+"""The disk cache: entries complete or absent, bounded, shared by processes, and never in the way."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_keys_tell_contents_apart_whatever_their_order():
         lambda raw: json.dumps({**json.loads(raw), "key": "another"}).encode(),
     ],
 )
-def test_a_damaged_entry_is_said_once_and_written_anew(tmp_path, caplog, damage):
+def test_a_damaged_entry_is_logged_once_and_replaced(tmp_path, caplog, damage):
     store = DiskCache(tmp_path)
     for name in ("a", "b"):
         store.put(key_of(name), {"score": 3.5})
@@ -107,8 +107,8 @@ def test_a_place_that_cannot_be_written_to_costs_nothing_but_the_entries(tmp_pat
         for number in range(3):
             store.put(key_of(number), {"a": 1})
             assert store.get(key_of(number)) is None
-    assert [record for record in caplog.records if "cannot be remembered" in record.message][1:] == []
-    assert "cannot be remembered" in caplog.text
+    assert [record for record in caplog.records if "cannot be cached" in record.message][1:] == []
+    assert "cannot be cached" in caplog.text
 
 
 def test_a_limit_of_nothing_is_an_error(tmp_path):

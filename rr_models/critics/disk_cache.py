@@ -1,8 +1,8 @@
-"""A folder of small JSON entries under content keys, bounded in size, for several processes at once.
+"""A least-recently-used cache on disk: small JSON entries under content keys, safe for several processes.
 
-An entry is one file, written beside its place and moved there, so a reader meets it whole or not at all. What
-was used least recently goes first. A damaged entry counts as absent, and the next `put` writes it anew. A
-disk that is full or cannot be written to costs the entries, never the work; each is said once.
+An entry is one file that is moved into place when it is complete. A damaged entry counts as absent, and the
+next `put` replaces it. If the disk is full or read-only, entries are lost but never the work; each problem is
+logged once.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from ..files import PART, replacing
 log = logging.getLogger(__name__)
 
 LIMIT = 256_000_000
-"""Bytes; a whole critique takes about 6,000."""
-_KEPT_SHARE = 0.8  # of the limit, when room is made: not to have to do so again at once
-_ABANDONED = 3600.0  # seconds after which a half-written file belongs to nobody
+"""Bytes; a full critique takes about 6,000."""
+_SHARE_AFTER_EVICTION = 0.8  # of the limit, so that the next entries evict nothing
+_ABANDONED = 3600.0  # seconds after which no process is still writing a partial file
 
 
 def key_of(parts: object) -> str:
-    """The key of what `parts`, plain data for JSON, say: equal for equal parts, whatever their order in
-    dicts."""
-    said = json.dumps(parts, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(said.encode()).hexdigest()
+    """The key of `parts`, plain data for JSON: equal for equal parts, whatever their order in dicts."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class DiskCache:
@@ -39,7 +38,7 @@ class DiskCache:
             raise ValueError(f"limit must be 1 byte or more, not {limit}.")
         self.folder, self.limit = Path(folder), limit
         self._unmeasured = limit  # bytes written since the folder was measured; at first it never was
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def get(self, key: str) -> dict | None:
         """The entry under `key`, or None."""
@@ -49,27 +48,26 @@ class DiskCache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._tell("read", f"Remembered critiques cannot be read ({error}).")
+            self._log_once("read", f"Cached critiques cannot be read ({error}).")
             return None
-        entry: dict = {}
         try:
             entry = json.loads(raw)
-            whole = entry["key"] == key and entry["check"] == _check(entry["data"])
+            intact = entry["key"] == key and entry["check"] == _check(entry["data"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            whole = False
-        if not whole:
-            self._tell(
-                "damaged", f"{file} is damaged and passed over; it is written anew. There may be others."
+            entry, intact = {}, False
+        if not intact:
+            self._log_once(
+                "damaged", f"{file} is damaged and skipped; it will be replaced. There may be others."
             )
             return None
         try:
             os.utime(file)
         except OSError:
-            pass  # another process may have made room just now
+            pass  # another process may just have evicted it
         return entry["data"]
 
     def put(self, key: str, data: dict) -> None:
-        """Keep `data`, plain data for JSON, under `key`."""
+        """Store `data`, plain data for JSON, under `key`."""
         entry = json.dumps({"key": key, "check": _check(data), "data": data}).encode()
         file = self._file(key)
         try:
@@ -78,39 +76,39 @@ class DiskCache:
                 part.write_bytes(entry)
             self._unmeasured += len(entry)
             if self._unmeasured > self.limit // 10:
-                self._make_room()
+                self._evict()
         except OSError as error:
-            self._tell("write", f"Critiques cannot be remembered in {self.folder} ({error}).")
+            self._log_once("write", f"Critiques cannot be cached in {self.folder} ({error}).")
 
     def _file(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
 
-    def _make_room(self) -> None:
-        """Delete what was used least recently, if all together are too many."""
+    def _evict(self) -> None:
+        """Delete the least recently used entries if the folder exceeds the limit."""
         self._unmeasured = 0
         entries, total, now = [], 0, time.time()
         for file in self.folder.glob("??/*"):
             try:
-                found = file.stat()
+                status = file.stat()
             except OSError:
-                continue  # another process makes room too
+                continue  # another process evicts too
             if file.suffix == PART:
-                if now - found.st_mtime > _ABANDONED:
+                if now - status.st_mtime > _ABANDONED:
                     file.unlink(missing_ok=True)
                 continue
-            entries.append((found.st_mtime_ns, found.st_size, file))
-            total += found.st_size
+            entries.append((status.st_mtime_ns, status.st_size, file))
+            total += status.st_size
         if total <= self.limit:
             return
         for _, size, file in sorted(entries):
-            if total <= self.limit * _KEPT_SHARE:
+            if total <= self.limit * _SHARE_AFTER_EVICTION:
                 break
             file.unlink(missing_ok=True)
             total -= size
 
-    def _tell(self, what: str, message: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
+    def _log_once(self, what: str, message: str) -> None:
+        if what not in self._logged:
+            self._logged.add(what)
             log.warning("%s", message)
 
 
