@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from comfy_api.latest import io
@@ -123,12 +124,13 @@ class RationalRewardsCompare(io.ComfyNode):
         source_image: torch.Tensor | None = None,
         comparison: str = AUTO,
         use_cache: bool = True,
-        **options: object,
+        **options: Any,
     ) -> io.NodeOutput:
         images = [_single_image(image_a, "image_a"), _single_image(image_b, "image_b")]
         verdict = judging.compare(
             cached(critic, use_cache),
-            *(image[0] for image in images),
+            images[0][0],
+            images[1][0],
             request,
             split(source_image, "source_image"),
             comparison=comparison,
@@ -155,7 +157,7 @@ def _best(verdict: Verdict, images: list[torch.Tensor], report: str) -> torch.Te
     return images[verdict.winner == B]
 
 
-def _values(verdict: Verdict) -> dict[str, object]:
+def _values(verdict: Verdict) -> dict[str, Any]:
     return {
         "winner": verdict.winner or "none",
         "score_a": number(verdict.overall_a),

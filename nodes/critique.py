@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.latest import io
 
@@ -132,7 +134,7 @@ class RationalRewardsCritique(io.ComfyNode):
         task: str = AUTO,
         weights: str = "",
         use_cache: bool = True,
-        **options: object,
+        **options: Any,
     ) -> io.NodeOutput:
         batch_size(image)
         sources = _sources(task, source_image)
@@ -156,7 +158,7 @@ def _sources(task: str, source_image: torch.Tensor | None) -> list[torch.Tensor]
     return split(source_image, "source_image") if is_edit or task == AUTO else []
 
 
-def _values(critique: data.Critique) -> dict[str, object]:
+def _values(critique: data.Critique) -> dict[str, Any]:
     """The outputs about one image."""
     scores = {aspect.key: aspect.score for aspect in critique.aspects}
     numbers = {"overall": critique.overall} | {aspect.key: scores.get(aspect.key) for aspect in ASPECTS}

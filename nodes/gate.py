@@ -125,7 +125,7 @@ class RationalRewardsGate(io.ComfyNode):
         return node_output(cls, values | images | passed_results | failed_results)
 
 
-def _passes(missed: list[list[str]], batch_mode: str) -> list[bool]:
+def _passes(missed: list[tuple[str, ...]], batch_mode: str) -> list[bool]:
     """Whether each image passes, by the thresholds that each one misses."""
     alone = [not names for names in missed]
     if batch_mode == EACH:
@@ -133,7 +133,7 @@ def _passes(missed: list[list[str]], batch_mode: str) -> list[bool]:
     return [all(alone) if batch_mode == ALL else any(alone)] * len(alone)
 
 
-def _report(passes: list[bool], missed: list[list[str]]) -> str:
+def _report(passes: list[bool], missed: list[tuple[str, ...]]) -> str:
     lines = [
         ", ".join([f"Image {number}: {'pass' if ok else 'fail'}", *names])
         for number, (ok, names) in enumerate(zip(passes, missed, strict=True), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 import torch
@@ -120,7 +121,7 @@ def _report(record: Record, critiques: tuple[Critique, ...]) -> str:
     return "\n\n---\n\n".join([*reports, *map(report, critiques)])
 
 
-def _provenance(record: Record, file_name: str) -> dict[str, object]:
+def _provenance(record: Record, file_name: str) -> dict[str, Any]:
     """The outputs prompt and seed (of a history, those of its best round) and history."""
     history = record.content if isinstance(record.content, State) else None
     source = history.best if history else record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management as management
 import folder_paths
@@ -129,7 +130,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
         best_files: str = rank_folder.NONE,
         results: str = "",
         weights: str = "",
-        **options: object,
+        **options: Any,
     ) -> io.NodeOutput:
         source, out = _folders(folder, results)
         judge = CachedCritic(critic, rank_folder.cache_in(out))

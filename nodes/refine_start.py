@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import weakref
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -152,7 +153,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
         aspect_thresholds: str = "",
         time_limit_minutes: float = 0.0,
         carried: LoopContext | None = None,
-        **settings: object,
+        **settings: Any,
     ) -> io.NodeOutput:
         reject_unknown_inputs("Refine Start", settings.keys() - SETTINGS, "carried", carried, LoopContext)
         if carried is None:
@@ -168,7 +169,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
         return node_output(cls, {"loop": carried} | round_values(carried.state))
 
 
-def round_values(state: loop_state.State) -> dict[str, object]:
+def round_values(state: loop_state.State) -> dict[str, Any]:
     """The outputs prompt, seed, round and request for the round to generate now."""
     return {
         "prompt": state.prompt,

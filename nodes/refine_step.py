@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
@@ -152,7 +154,7 @@ class RationalRewardsRefineStep(io.ComfyNode):
         return node_output(cls, _results(loop))
 
 
-def _results(loop: LoopContext) -> dict[str, object]:
+def _results(loop: LoopContext) -> dict[str, Any]:
     state = loop.state
     source = state.best if state.done and state.best else state
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -124,7 +125,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
         critiques: tuple[Critique, ...],
         protected_terms: str = "",
         clip=None,
-        **options: object,
+        **options: Any,
     ) -> io.NodeOutput:
         revision = revise.revise(
             critiques[rank(critiques)[0]],

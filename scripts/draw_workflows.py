@@ -59,8 +59,14 @@ BUILD = """
             note.widgets[0].value = text;
         }
         for (const node of app.graph.nodes) {
-            for (const widget of node.widgets ?? [])
+            const linked = new Set(node.inputs.filter(slot => slot.link != null).map(slot => slot.name));
+            const fresh = LiteGraph.createNode(node.type);
+            for (const widget of node.widgets ?? []) {
                 if (widget.name === "control_after_generate") widget.value = "fixed";
+                // the frontend leaves the value of an earlier workflow's node with the same id
+                if (linked.has(widget.name))
+                    widget.value = fresh.widgets.find(other => other.name === widget.name).value;
+            }
             node.setSize([widths[node.type] ?? Math.max(340, node.computeSize()[0]), node.computeSize()[1]]);
         }
         return app.graph.serialize();

@@ -82,18 +82,23 @@ def provenance_inputs() -> list[io.Input]:
 def aligned_outputs(images: str, prefix: str = "", critiques: bool = False) -> list[io.Output]:
     """The outputs that go along with some images: latent, mask, critiques (if wanted), prompts, seeds.
     `images` says which images, for the tooltips; `prefix` starts the names."""
-    listed = {"is_output_list": True}
     outputs = [
-        io.Latent.Output(display_name=f"{prefix}latent", tooltip=f"Latents of {images}.", **listed),
-        io.Mask.Output(display_name=f"{prefix}mask", tooltip=f"Masks of {images}.", **listed),
-        io.String.Output(
-            display_name=f"{prefix}prompts", tooltip=f"Prompts of {images}, one per image.", **listed
+        io.Latent.Output(
+            is_output_list=True, display_name=f"{prefix}latent", tooltip=f"Latents of {images}."
         ),
-        io.Int.Output(display_name=f"{prefix}seeds", tooltip=f"Seeds of {images}, one per image.", **listed),
+        io.Mask.Output(is_output_list=True, display_name=f"{prefix}mask", tooltip=f"Masks of {images}."),
+        io.String.Output(
+            is_output_list=True,
+            display_name=f"{prefix}prompts",
+            tooltip=f"Prompts of {images}, one per image.",
+        ),
+        io.Int.Output(
+            is_output_list=True, display_name=f"{prefix}seeds", tooltip=f"Seeds of {images}, one per image."
+        ),
     ]
     if critiques:
         critique_output = CritiqueSocket.Output(
-            display_name=f"{prefix}critiques", tooltip=f"Critiques of {images}.", **listed
+            is_output_list=True, display_name=f"{prefix}critiques", tooltip=f"Critiques of {images}."
         )
         outputs.insert(2, critique_output)
     return outputs

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from comfy_execution.graph import DynamicPrompt
@@ -137,7 +138,7 @@ def round_in_errors(title: str, loop: LoopContext) -> Iterator[None]:
         raise ValueError(f"{title}, round {loop.state.number}: {error}") from error
 
 
-def accepted_results(state: loop_state.State, node: str) -> dict[str, object]:
+def accepted_results(state: loop_state.State, node: str) -> dict[str, Any]:
     """The outputs accepted, accepted_latent, accepted_mask and accepted_critiques: each one batch of all
     accepted images."""
     items = [image.payload for image in state.accepted]
@@ -164,7 +165,7 @@ def reject_unknown_inputs(
         raise ValueError(f"{node} has no input {', '.join(unknown) or hidden}: remove it from the prompt.")
 
 
-def best_results(state: loop_state.State, node: str) -> dict[str, object]:
+def best_results(state: loop_state.State, node: str) -> dict[str, Any]:
     """The outputs image, latent, mask and critiques for the best image so far; blocked before round 1."""
     if state.best is None:
         return dict.fromkeys(("image", "latent", "mask", "critiques"), ExecutionBlocker(None))
