@@ -111,7 +111,7 @@ class RationalRewardsGate(io.ComfyNode):
     ) -> io.NodeOutput:
         thresholds = Thresholds(threshold, parse_thresholds(aspect_thresholds), min_overall)
         items = collect(image, critiques, latent, mask, prompts, seeds)
-        missed = [thresholds.missed(item.critique) for item in items]
+        missed = [thresholds.missed(item.judged) for item in items]
         passes = _passes(missed, batch_mode)
         report = _report(passes, missed)
         if on_fail == STOP and not all(passes):

@@ -84,7 +84,7 @@ class RationalRewardsLoadCritique(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None = "", output_file: str | None = "") -> bool | str:
-        if None in (file, output_file):
+        if file is None or output_file is None:
             return True  # linked, so not known before the graph runs
         # core would reject a file that was added since the page was loaded
         try:
@@ -95,7 +95,7 @@ class RationalRewardsLoadCritique(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = "", output_file: str | None = "") -> str | float:
-        if None in (file, output_file):
+        if file is None or output_file is None:
             return float("nan")  # never equal, so the file is read every time
         return hashlib.sha256(_path(file, output_file).read_bytes()).hexdigest()
 
@@ -113,7 +113,7 @@ class RationalRewardsLoadCritique(io.ComfyNode):
             "overall": number(best.overall),
             "report": _report(loaded[0], critiques),
         }
-        return node_output(cls, results | _provenance(loaded[0], path.name))
+        return node_output(cls, results | _provenance(loaded[0], best.request, path.name))
 
 
 def _report(record: Record, critiques: tuple[Critique, ...]) -> str:
@@ -121,13 +121,13 @@ def _report(record: Record, critiques: tuple[Critique, ...]) -> str:
     return "\n\n---\n\n".join([*reports, *map(report, critiques)])
 
 
-def _provenance(record: Record, file_name: str) -> dict[str, Any]:
+def _provenance(record: Record, request: str, file_name: str) -> dict[str, Any]:
     """The outputs prompt and seed (of a history, those of its best round) and history."""
     history = record.content if isinstance(record.content, State) else None
-    source = history.best if history else record
+    source = history.best if history and history.best else record
     no_seed = ExecutionBlocker(f"{file_name} holds no seed.")
     return {
-        "prompt": source.prompt or record.critique.request,
+        "prompt": source.prompt or request,
         "seed": no_seed if source.seed is None else source.seed,
         "history": history or ExecutionBlocker(None),
     }

@@ -178,10 +178,11 @@ class _Referee:
         self, items: list[ImageItem], ranked: tuple[int, ...], count: int, order: RankBy
     ) -> tuple[tuple[int, ...], list[str]]:
         """The indices in order, and notes about the comparisons."""
+        assert self.critic is not None, "execute refuses to break ties without a critic"
         return break_ties(
             cached(self.critic),
             [item.image[0] for item in items],
-            [item.critique for item in items],
+            [item.judged for item in items],
             ranked,
             count,
             order,
@@ -194,7 +195,7 @@ class _Referee:
 def _select(
     items: list[ImageItem], count: int, order: RankBy, threshold: float | None, referee: _Referee
 ) -> _Selection:
-    critiques = [item.critique for item in items]
+    critiques = [item.judged for item in items]
     ranked, notes = rank(critiques, order), []
     if order.tie_break == DUEL:
         ranked, notes = referee.break_ties(items, ranked, count, order)
@@ -218,7 +219,7 @@ class _Selection:
         results = selection_results(
             self.items, picked.kept, picked.rest, NAME, singly=singly, reason=reason, critiques=True
         )
-        scores = [number(self.order.score(self.items[index].critique)) for index in picked.kept]
+        scores = [number(self.order.score(self.items[index].judged)) for index in picked.kept]
         results |= {"scores": scores or blocked, "index": list(picked.kept) or blocked}
         return results | {"report": [self.report()]}
 
@@ -227,7 +228,7 @@ class _Selection:
         order = (*self.picked.kept, *self.picked.rest)
         lines = [
             f"{rank}. Image {index + 1} ({'selected' if index in self.picked.kept else 'rest'}): "
-            f"{self.items[index].critique.scores_line()}"
+            f"{self.items[index].judged.scores_line()}"
             for rank, index in enumerate(order, 1)
         ]
         return "\n".join(filter(None, [self._reason_for_none(), *lines, *self.notes]))
@@ -236,7 +237,7 @@ class _Selection:
         """Why no image was selected; None if one was."""
         if self.picked.kept:
             return None
-        critiques, none = [item.critique for item in self.items], f"{NAME} selects none of {len(self.items)}"
+        critiques, none = [item.judged for item in self.items], f"{NAME} selects none of {len(self.items)}"
         if any(critique.overall is not None for critique in critiques):
             return f"{none} image(s): none scores {self.threshold:g} or more."
         notes = [note for critique in critiques for note in critique.notes]

@@ -177,10 +177,12 @@ class RationalRewardsRefineEnd(io.ComfyNode):
     @classmethod
     def _results(cls, loop: LoopContext, run: LoopRun) -> io.NodeOutput:
         state = run.images.with_images(loop.state)
-        log.info("Refine loop: best is round %d. %s", state.best.number, state.stop_text)
+        best = state.best
+        assert best is not None, "a loop ends after its first round at the earliest"
+        log.info("Refine loop: best is round %d. %s", best.number, state.stop_text)
         results = {
-            "prompt": state.best.prompt,
-            "seed": state.best.seed,
+            "prompt": best.prompt,
+            "seed": best.seed,
             "history": state,
             "report": loop.report(),
             **best_results(state, NAME),
@@ -196,10 +198,12 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         try:
             folder = loop.folder or loop_files.new_folder(prefix)
             loop = replace(loop, folder=folder)
-            cls._save(images.latest, folder / f"round_{state.history[-1].number:02}.png")
+            latest = images.latest
+            assert latest is not None, "a round has just been observed"
+            cls._save(latest, folder / f"round_{state.history[-1].number:02}.png")
             # now and not at the end, so that it exists even if the run is stopped
             if state.best is state.history[-1]:
-                cls._save(images.latest, folder / loop_files.BEST)
+                cls._save(latest, folder / loop_files.BEST)
             loop_files.save_history(state, folder)
         except OSError as error:
             loop = replace(loop, save_error=f"Not everything could be saved: {error}.")

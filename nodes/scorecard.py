@@ -108,6 +108,7 @@ class RationalRewardsScorecard(io.ComfyNode):
         elif verdict is not None:
             card = scorecard.draw(verdict, _pair(first + second), **options)
         else:
+            assert critiques is not None, "one of the three is connected"
             if first:
                 check_pairs(len(first), critiques)
             seeds = [] if seed is None else [f"seed {seed}"] * len(critiques)

@@ -242,8 +242,8 @@ def take_screenshot(frontend: Frontend, file: Path) -> None:
     boxes = frontend.ask(f"{nodes}.map(node => node.getBoundingClientRect().toJSON())")
     left, top = (min(box[side] for box in boxes) - 14 for side in ("left", "top"))
     right, bottom = (max(box[side] for box in boxes) + 14 for side in ("right", "bottom"))
-    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
-    screenshot = Image.open(io.BytesIO(frontend.page.screenshot(clip=clip))).convert("RGB")
+    data = frontend.page.screenshot(clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
+    screenshot = Image.open(io.BytesIO(data)).convert("RGB")
     screenshot.save(file, quality=82, optimize=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from comfy_api.latest import io
 from server import PromptServer
@@ -29,7 +30,7 @@ MAX_LETTERS = 1000
 """Letters shown of one text."""
 
 # Cores from 0.19 on resend what a node without a connected output showed before, if it comes from the cache.
-SHOWN_FROM_CACHE = (
+SHOWN_FROM_CACHE: dict[str, Any] = (
     {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
 )
 

@@ -43,20 +43,20 @@ def copy_body(
     shows its progress and errors on its original.
     """
     graph = GraphBuilder(prefix)
-    nodes = body(dynprompt, start, end) - {end}
-    for node in sorted(nodes):
-        copy = graph.node(dynprompt.get_node(node)["class_type"], node)
-        copy.set_override_display_id(dynprompt.get_display_node_id(node))
+    copies = {}
+    for node in sorted(body(dynprompt, start, end) - {end}):
+        copies[node] = graph.node(dynprompt.get_node(node)["class_type"], node)
+        copies[node].set_override_display_id(dynprompt.get_display_node_id(node))
 
     def relinked(node: str) -> dict:
         return {
-            key: graph.lookup_node(value[0]).out(value[1]) if is_link(value) and value[0] in nodes else value
+            key: copies[value[0]].out(value[1]) if is_link(value) and value[0] in copies else value
             for key, value in inputs_of(dynprompt, node).items()
         }
 
-    for node in nodes:
+    for node, copy in copies.items():
         for key, value in (start_inputs if node == start else relinked(node)).items():
-            graph.lookup_node(node).set_input(key, value)
+            copy.set_input(key, value)
     return graph, relinked(end)
 
 

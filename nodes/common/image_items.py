@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from typing import Any
 
 import torch
 from comfy_api.latest import io
@@ -32,6 +33,12 @@ class ImageItem:
     prompt: str | None = None
     seed: int | None = None
 
+    @property
+    def judged(self) -> Critique:
+        """The critique of an image that has one."""
+        assert self.critique is not None
+        return self.critique
+
 
 def scalar_inputs(*names: str) -> Callable:
     """Around `execute` of a node with `is_input_list`: core hands over every input as a list; the inputs
@@ -39,7 +46,7 @@ def scalar_inputs(*names: str) -> Callable:
 
     def decorate(execute: Callable) -> Callable:
         @wraps(execute)
-        def unwrapped(cls, **inputs: object):
+        def unwrapped(cls, **inputs: Any):
             scalars = {name: _single_value(inputs[name], name) for name in names if name in inputs}
             return execute(cls, **inputs | scalars)
 
@@ -82,7 +89,7 @@ def provenance_inputs() -> list[io.Input]:
 def aligned_outputs(images: str, prefix: str = "", critiques: bool = False) -> list[io.Output]:
     """The outputs that go along with some images: latent, mask, critiques (if wanted), prompts, seeds.
     `images` says which images, for the tooltips; `prefix` starts the names."""
-    outputs = [
+    outputs: list[io.Output] = [
         io.Latent.Output(
             is_output_list=True, display_name=f"{prefix}latent", tooltip=f"Latents of {images}."
         ),

@@ -26,17 +26,19 @@ START, STEP, END = "RationalRewardsRefineStart", "RationalRewardsRefineStep", "R
 class RoundResult:
     """What a round made: its images and critiques, and what is connected of prompt, latent and mask."""
 
-    image: torch.Tensor
-    critiques: tuple[Critique, ...]
+    image: torch.Tensor | None
+    critiques: tuple[Critique, ...] | None
     next_prompt: str | None = None
     latent: dict | None = None
     mask: torch.Tensor | None = None
 
     def items(self) -> list[ImageItem]:
         """The candidates, one item per image. ValueError if the inputs do not fit together."""
+        if self.image is None:
+            raise ValueError("image is missing: connect the images of the round.")
         latents = None if self.latent is None else [self.latent]
         masks = None if self.mask is None else [self.mask]
-        return collect([self.image], [self.critiques], latents, masks)
+        return collect([self.image], [self.critiques or ()], latents, masks)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class LoopContext:
         items = result.items()
         state = loop_state.observe(
             self.state,
-            result.critiques,
+            result.critiques or (),
             items if payloads is None else payloads,
             result.next_prompt,
             time.monotonic() - context.started,

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import comfy.model_management as management
 import comfy.model_patcher
@@ -63,7 +63,8 @@ class CoreResidency:
         """
         with self.hold():
             device = self.patcher.load_device
-            free = management.get_total_memory(device) * _MEMORY_SHARE - self.weights.size
+            total = cast(int, management.get_total_memory(device))
+            free = total * _MEMORY_SHARE - self.weights.size
             batch_size = estimate.max_batch_size(int(free), limit)
             try:
                 return self._attempt(estimate, batch_size, work)
@@ -112,7 +113,7 @@ class CoreResidency:
 
     def _remedies(self, needed: int) -> str:
         device = self.patcher.load_device
-        free = management.get_free_memory(device)
+        free = cast(int, management.get_free_memory(device))
         return (
             f"{self.name} ran out of memory on {device}, with every other model unloaded: its weights take "
             f"{self.patcher.model_size() / 1e9:.1f} GB, judging about {needed / 1e9:.1f} GB more, and "
@@ -155,8 +156,8 @@ def critic_precision(choice: str, device: torch.device, folder: Path) -> Precisi
         return precision.choose_precision(choice, device, folder)
     ours = [entry for entry in management.current_loaded_models if entry.device == device]
     held = sum(entry.model_loaded_memory() for entry in ours if entry.model is not None)
-    room = management.get_free_memory(device) + held - management.extra_reserved_memory()
-    return precision.choose_precision(choice, device, folder, int(room), management.should_use_bf16(device))
+    free = cast(int, management.get_free_memory(device)) + held - management.extra_reserved_memory()
+    return precision.choose_precision(choice, device, folder, int(free), management.should_use_bf16(device))
 
 
 def _lack_of_memory(error: BaseException) -> bool:

@@ -43,8 +43,9 @@ def _upstream(prompt: Mapping[str, dict], node_id: str) -> set[str]:
 
 def _source(prompt: Mapping[str, dict], value: object) -> str | None:
     """The node that an input is linked to."""
-    linked = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in prompt
-    return value[0] if linked else None
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in prompt:
+        return value[0]
+    return None
 
 
 def _text(prompt: Mapping[str, dict], link: object) -> object:

@@ -116,7 +116,7 @@ class Accepted:
     prompt: str
     seed: int
     critique: Critique
-    payload: object = None
+    payload: Any = None
 
     def line(self) -> str:
         return f"Accepted: round {self.number}, candidate {self.candidate + 1} (seed {self.seed})"

@@ -45,7 +45,7 @@ class State:
     number: int = 1
     history: tuple[Round, ...] = ()
     best: Round | None = None
-    best_payload: object = None
+    best_payload: Any = None
     rounds_without_gain: int = 0
     accepted: tuple[Accepted, ...] = ()
     stop: Stop | None = None
