@@ -36,6 +36,7 @@ from dev_env import PYTHON, ROOT, SetupError, call, oldest_transformers, prepare
 CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
+    "types": ["basedpyright", "--level", "error"],
 }
 EXPENSIVE = "slow or browser"
 # What depends on the version of transformers: loading models, running them, downloading them.
