@@ -109,7 +109,7 @@ def test_a_later_failure_keeps_the_best(caplog):
 def test_a_failure_in_the_first_round_is_raised():
     with pytest.raises(ZeroDivisionError):
         refine(lambda prompt, seed: 1 / 0, Light(), "a cat")
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="returned no image"):
         refine(lambda prompt, seed: [], Light(), "a cat")
     with pytest.raises(ValueError, match="a numpy array or a tensor, not str"):
         refine(lambda prompt, seed: "a.png", Light(), "a cat")

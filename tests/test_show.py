@@ -34,7 +34,7 @@ def test_an_image_shows_its_critique(capsys, tmp_path):
     for said in (
         "request: 一只狐狸",
         "prompt: a red fox",
-        "seed: 42, picture 3 of its batch",
+        "seed: 42, image 3 of its batch",
         "Shapes critic",
         "saved: 2026",
         "changed after it was judged",

@@ -208,7 +208,7 @@ class _CriticPatcher(comfy.model_patcher.ModelPatcher):
         return self.engine.release()
 
     def detach(self, unpatch_all=True):
-        if unpatch_all:  # else core only forgets about it, to count it anew
+        if unpatch_all:  # else core only forgets it, to count it again
             if self.keep_copy and self.weights.device is not None:
                 self.weights.load(_OFF_DEVICE)
             else:

@@ -34,7 +34,7 @@ def add(commands) -> None:
     )
     rank.add_argument("--count", type=int, default=10, help="how many are the best (default 10)")
     common.add_critic_options(rank, ("scores", "critique", "full"), request_required=False)
-    rank.set_defaults(run=lambda options: run(options), detail="scores")
+    rank.set_defaults(run=run, detail="scores")
 
 
 def run(options: Namespace, critic: Critic | None = None) -> int:

@@ -1,4 +1,4 @@
-"""rational-rewards show: what was saved of a judgement, read out of pictures, histories and logs."""
+"""rational-rewards show: prints the judgements saved in images, histories and logs."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ from pathlib import Path
 from ..judgement.critique import COMPLETE, Critique, report
 from ..loop.state import State
 from ..records.record import Record, read
-
-OK, UNJUDGED = 0, 1
+from .common import OK, UNJUDGED
 
 
 def add(commands) -> None:
     show = commands.add_parser(
         "show",
-        help="show the critique in a picture, a history or a log",
+        help="show the critique in an image, a history or a log",
         description="Show what Save Image with Critique, Refine End or --json have saved.",
     )
     show.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=".png, .webp, .jpg, .json or .jsonl"
     )
     show.add_argument("--json", action="store_true", help="print JSON")
-    show.add_argument("--card", type=Path, metavar="PICTURE", help="draw it as a scorecard, into this file")
+    show.add_argument("--card", type=Path, metavar="IMAGE", help="draw a scorecard into this file")
     show.add_argument("--theme", choices=("light", "dark"), default="light", help="of the scorecard")
     show.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
-    """Prints all records of the files; 1 if one of them is no complete judgement."""
+    """Prints all records of the files; 1 if one of them is not a complete judgement."""
     if options.card and options.card.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ValueError(f"--card: {options.card} is no .png, .jpg or .webp.")
+        raise ValueError(f"--card: {options.card} is not a .png, .jpg or .webp file.")
     found = [(file, record) for file in options.files for record in read(file)]
     if options.json:
         print(json.dumps([{"file": str(file), **record.to_dict()} for file, record in found], indent=1))
     else:
-        print("\n\n".join(_told(file, record) for file, record in found))
+        print("\n\n".join(_text_of(file, record) for file, record in found))
     if options.card:
         try:
             _card(found, options.theme).save(options.card)
@@ -49,40 +48,40 @@ def run(options: Namespace) -> int:
 
 def _card(found: list[tuple[Path, Record]], theme: str):
     """The scorecard of one record, or of several critiques as a contact sheet."""
-    from .. import scorecard  # what is told in words needs no Pillow
+    from .. import scorecard  # text output needs no Pillow
 
     if len(found) == 1:
         (file, record) = found[0]
-        return scorecard.draw(record.content, _pictures_of(file, record), theme=theme)
+        return scorecard.draw(record.content, _images_of(file, record), theme=theme)
     records = [record for _, record in found]
     critiques = [record.content for record in records if isinstance(record.content, Critique)]
     if len(critiques) < len(records):
         raise ValueError(
             "--card: one file, or several critiques; a comparison or a history is drawn by itself."
         )
-    pictures = [_open(file) for file, _ in found]
+    images = [_open(file) for file, _ in found]
     seeds = ["" if record.seed is None else f"seed {record.seed}" for record in records]
-    return scorecard.draw(critiques, pictures, seeds=seeds, theme=theme)
+    return scorecard.draw(critiques, images, seeds=seeds, theme=theme)
 
 
-def _pictures_of(file: Path, record: Record):
+def _images_of(file: Path, record: Record):
     if not isinstance(record.content, State):
         return [_open(file)] if isinstance(record.content, Critique) else []
     # as Refine End writes them beside history.json
-    beside = {
+    rounds = {
         past.number: _open(file.with_name(f"round_{past.number:02}.png")) for past in record.content.history
     }
-    return {number: picture for number, picture in beside.items() if picture}
+    return {number: image for number, image in rounds.items() if image}
 
 
 def _open(file: Path):
-    """The picture in a file; None if there is none."""
+    """The image in a file; None if there is none."""
     from PIL import Image
 
     if file.suffix.lower() in (".json", ".jsonl") or not file.is_file():
         return None
-    with Image.open(file) as picture:
-        return picture.convert("RGB")
+    with Image.open(file) as image:
+        return image.convert("RGB")
 
 
 def _judged(record: Record) -> bool:
@@ -90,14 +89,14 @@ def _judged(record: Record) -> bool:
     return found is not None and found.status == COMPLETE
 
 
-def _told(file: Path, record: Record) -> str:
-    """One record for people: what it is of, then what the critic said."""
+def _text_of(file: Path, record: Record) -> str:
+    """One record as text: what was judged, then the critique."""
     found = record.content
     facts = {"request": found.request}
     if record.prompt and record.prompt != found.request:
         facts["prompt"] = record.prompt
     if record.seed is not None:
-        number = "" if record.batch_index is None else f", picture {record.batch_index + 1} of its batch"
+        number = "" if record.batch_index is None else f", image {record.batch_index + 1} of its batch"
         facts["seed"] = f"{record.seed}{number}"
     source = {} if isinstance(found, State) else found.source
     facts |= {name: source[name] for name in ("critic", "prompt_id") if source.get(name)}

@@ -24,6 +24,7 @@ from ..engine.engine import Engine
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate
 from ..errors import CriticError
 from ..images import Preprocessing
+from ..judgement.answer_format import SCORES
 from ..judgement.aspects import Profile
 from ..judgement.consensus import averaged_passes
 from ..judgement.critique import Critique
@@ -167,10 +168,15 @@ class LocalCritic:
         return self.wording.profile
 
     @cached_property
+    def _prompt_ids(self) -> dict[Task, str]:
+        """Name and hash of each task's prompt. Hashing renders the prompt, so once is enough."""
+        return {task: self.wording.name(task) for task in Task}
+
+    @cached_property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks that the critic can judge: all, unless it was trained for certain prompts only."""
         trained = self.trained_wordings
-        return tuple(task for task in Task if not trained or trained.get(task) == self.wording.name(task))
+        return tuple(task for task in Task if not trained or trained.get(task) == self._prompt_ids[task])
 
     def identity(self, task: Task) -> str:
         """Everything besides question and options that an answer depends on; see `Critic`."""
@@ -183,7 +189,7 @@ class LocalCritic:
             "attention": self.model.model.visual.config._attn_implementation,
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "style": self.wording.style,
-            "prompt": self.wording.name(task),
+            "prompt": self._prompt_ids[task],
         }
         return json.dumps(conditions, sort_keys=True)
 
@@ -210,7 +216,7 @@ class LocalCritic:
             passes = [self._judgement(generation, options) for generation in generations]
             critiques = [judgement for judgement in passes if isinstance(judgement, Critique)]
             judged.append(passes[0] if len(passes) == 1 else averaged_passes(critiques))
-            if options.constrained and len(passes) == 1:
+            if options.constrained and options.detail == SCORES and len(passes) == 1:  # for `resume`
                 self._written[generations[0].question] = self.generator.written(generations[0])
         return judged
 
@@ -263,7 +269,7 @@ class LocalCritic:
         source = {
             "critic": self.name,
             "precision": self.precision,
-            "prompt_id": self.wording.name(question.task),
+            "prompt_id": self._prompt_ids[question.task],
             "style": self.wording.style,
             "constrained": options.constrained,
             "detail": options.detail,

@@ -1,4 +1,4 @@
-"""Refine a picture, or draw the best of several, in plain Python: any generator, any critic."""
+"""refine() and best_of() in plain Python: any generator, any critic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .stop_reason import StopReason
 log = logging.getLogger(__name__)
 
 Generate = Callable[[str, int], Any]
-"""(prompt, seed) -> a picture, or several to choose from; see images.pictures for what it may be."""
+"""(prompt, seed) -> an image, or several candidates; see images.generated_images for the types."""
 
 
 def refine(
@@ -36,13 +36,13 @@ def refine(
     stop: Callable[[], bool] | None = None,
     **judging,
 ) -> State:
-    """Draw, judge by the request, draw again with the prompt that the critic proposes; the best is kept.
+    """Generate, critique against the request, generate again with the proposed prompt; keep the best image.
 
-    `critic` is any critic (see critics/base.py). `sources` are the pictures that an edit started from; with
-    them `task` is "edit", else "t2i". `next_prompt` makes the next prompt from a critique, such as with
-    `revise.revise`; by default it is the critique's refined request. `progress` hears of every finished
-    round, and what it raises reaches the caller. `stop` is asked before and after every drawing and at every
-    step of the critic: True ends the loop. `judging` goes to `judging.critique`: temperature, detail ...
+    `critic` is any critic (see critics/base.py). `sources` are the images before an edit; with them `task` is
+    "edit", else "t2i". `next_prompt` makes the next prompt from a critique, such as with `revise.revise`; by
+    default it is the critique's refined request. `progress` is called after every round; an exception it
+    raises reaches the caller. `stop` is called before and after every generation and at every step of the
+    critic: True ends the loop. `judging` goes to `judging.critique`: temperature, detail ...
 
     Of the result, `best_payload` is the best image as `generate` returned it (None if `stop` came before one
     was judged), `best` its round with prompt, seed and critique, `stop` why the loop ended, and `report()`
@@ -96,7 +96,7 @@ def best_of(
     threshold: float | None = None,
     **options,
 ) -> State:
-    """The best of `count` drawings of the request as it is written, each with a new seed.
+    """The best of `count` images of the request as written, each with a new seed.
 
     Stops early once every aspect of an image reaches `threshold`; by default that is the best score there is,
     which no other image could beat. An image that could not be judged is skipped. Everything else is
@@ -122,19 +122,19 @@ class _Stopped(Exception):
 def _judged(
     critic: Critic, drawn: Any, request: str, task: str, sources: Any, judging: dict
 ) -> tuple[list, list[Critique], list[bytes]]:
-    """The candidates as they were drawn, a critique of each, and a thumbnail of each."""
-    # torch takes seconds to import, so it waits until there is a picture
+    """The candidates as generated, a critique of each, and a thumbnail of each."""
+    # torch takes seconds to import, so it waits until there is an image
     from ..images import generated_images, thumbnail
 
     made = generated_images(drawn)
     if not made:
-        raise ValueError("generate handed over no picture; it must make at least one.")
+        raise ValueError("generate returned no image; it must return at least one.")
     shown, before = (
         [tensor for _, tensor in made],
         [tensor for _, tensor in generated_images(_listed(sources))],
     )
     critiques = try_critique(critic, shown, request, before, task, **judging)
-    return [one for one, _ in made], critiques, [thumbnail(picture) for picture in shown]
+    return [candidate for candidate, _ in made], critiques, [thumbnail(image) for image in shown]
 
 
 def _listed(sources: Any) -> Sequence[Any]:
