@@ -1,7 +1,11 @@
 """Images: ComfyUI IMAGE tensors [H, W, C] to and from PIL, their hash, and the patches that a Qwen3-VL takes.
 
-The patches equal those of the Hugging Face image processor. Above the pixel cap the size differs on purpose:
-training first scaled an image down to the cap and then rounded its sides to whole tokens, and so does this.
+The patches of an RGB image equal those of training, to the level. Training resized twice, and so does this:
+LLaMA-Factory brought an image within its bounds (the pixel cap; for thumbnails, 1024 pixels and 28 a side),
+then the Hugging Face image processor brought its sides to whole tokens. Each resize is Pillow's bicubic and
+rounds to bytes: a single one to the final size would leave some pixels nearly a hundred levels off.
+
+Alpha is dropped, as in training. Hugging Face's image processor lays a transparent image on white instead.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 PIXEL_CAP = 802_816
 """Pixels of the largest image in the critics' training: 784 tokens of 32 x 32."""
+
+_TRAINING_MIN_PIXELS, _TRAINING_MIN_SIDE = 32 * 32, 28
+"""What training enlarged a smaller image to."""
 
 _MAX_ASPECT_RATIO = (
     200  # beyond this one side would be a fraction of a token; Hugging Face has the same limit
@@ -74,17 +81,36 @@ class Preprocessing:
         )
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """The (height, width) that an image is resized to: below the cap first, then each side to whole
-        tokens. ValueError if one side is over 200 times the other."""
+        """The (height, width) of an image as the model sees it. ValueError if one side is over 200 times the
+        other."""
+        return self._sizes(height, width)[-1]
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """An RGB image as the model sees it, resized as in training. ValueError as for `size`."""
+        from PIL.Image import Resampling
+
+        for height, width in self._sizes(image.height, image.width):
+            if (height, width) != (image.height, image.width):
+                image = image.resize((width, height), Resampling.BICUBIC)
+        return image
+
+    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """The (height, width) that training resized an image to, one after the other."""
         if max(height, width) > _MAX_ASPECT_RATIO * min(height, width):
             raise ValueError(
                 f"image is {width} x {height}; no side may be over {_MAX_ASPECT_RATIO} times the other. Crop "
                 "it."
             )
+        # LLaMA-Factory's, rounded down; what is within its bounds stays as it is
+        pixels = min(max(height * width, _TRAINING_MIN_PIXELS), self.max_pixels)
+        factor = math.sqrt(pixels / (height * width))
+        bounded = max(1, int(height * factor)), max(1, int(width * factor))
+        enlarged = max(bounded[0], _TRAINING_MIN_SIDE), max(bounded[1], _TRAINING_MIN_SIDE)
+        return [bounded, enlarged, self._whole_tokens(*enlarged)]
+
+    def _whole_tokens(self, height: int, width: int) -> tuple[int, int]:
+        """The Hugging Face image processor's size: sides of whole tokens, `min_pixels` at least."""
         token = self.patch_size * self.merge_size
-        if height * width > self.max_pixels:
-            factor = math.sqrt(self.max_pixels / (height * width))
-            height, width = max(1, int(height * factor)), max(1, int(width * factor))
         rounded = round(height / token) * token, round(width / token) * token
         if rounded[0] * rounded[1] < self.min_pixels:
             factor = math.sqrt(self.min_pixels / (height * width))
@@ -101,13 +127,8 @@ def pixel_values(
     The patches are laid out on `device`, so that only bytes travel there. Pillow resizes: torch's own resize
     is faster, but at some sizes it puts some pixels many levels off.
     """
-    from PIL import Image
-
-    pixels = _to_bytes(image)
-    height, width = preprocessing.size(*pixels.shape[:2])
-    if pixels.shape[:2] != (height, width):
-        resized = Image.fromarray(pixels.numpy()).resize((width, height), Image.Resampling.BICUBIC)
-        pixels = _bytes_from_pil(resized)
+    pixels = _bytes_from_pil(preprocessing.resize(to_pil(image)))
+    height, width = pixels.shape[:2]
     patch, merge = preprocessing.patch_size, preprocessing.merge_size
     rows, columns = height // patch, width // patch
     # merged rows, columns, then rows, columns within, colour; as bytes, which are a quarter to move

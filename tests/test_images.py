@@ -1,6 +1,8 @@
-"""Images: bytes as ComfyUI saves them, patches as Hugging Face makes them, sizes as in training."""
+"""Images: bytes as ComfyUI saves them, patches as training made them."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
@@ -47,29 +49,38 @@ def hugging_face(**settings):
     return Processor(**settings, min_pixels=size["shortest_edge"], max_pixels=size["longest_edge"])
 
 
+def resized_by_llama_factory(image: Image.Image) -> Image.Image:
+    """What LLaMA-Factory, with image_max_pixels at the cap, hands to the image processor."""
+
+    def scaled_to(pixels: int) -> Image.Image:
+        scale = math.sqrt(pixels / (image.width * image.height))
+        return image.resize((int(image.width * scale), int(image.height * scale)))
+
+    if image.width * image.height > PIXEL_CAP:
+        image = scaled_to(PIXEL_CAP)
+    if image.width * image.height < 1024:
+        image = scaled_to(1024)
+    if min(image.size) < 28:
+        image = image.resize((max(image.width, 28), max(image.height, 28)))
+    return image
+
+
 @pytest.mark.parametrize(
-    ("height", "width"),
+    ("width", "height"),
     [
-        (256, 256),
-        (320, 480),
-        (300, 500),
-        (333, 777),
-        (64, 64),
-        (40, 200),
-        (896, 896),
-        (1024, 1024),
-        (720, 1280),
+        *((832, 1216), (1216, 832), (1152, 896), (1344, 768), (1664, 928), (1920, 1080), (720, 1280)),
+        *((256, 256), (512, 512), (896, 896), (1000, 1000), (1024, 1024), (1328, 1328), (2048, 2048)),
+        *((480, 320), (500, 300), (777, 333), (897, 895), (64, 64), (200, 40)),
+        *((1, 1), (5, 90), (1, 200), (30, 31), (16, 3000), (6400, 100), (12000, 70)),
     ],
 )
-def test_patches_equal_hugging_face(height: int, width: int):
-    # squares and 16:9 come to the same size above the cap too
-    processor = hugging_face(**SETTINGS | {"size": {"shortest_edge": 65_536, "longest_edge": PIXEL_CAP}})
-    image = noise(height, width)
-    theirs = processor(images=[to_pil(image)], return_tensors="pt")
+def test_patches_equal_those_of_training(width: int, height: int):
+    processor, image = hugging_face(**SETTINGS), noise(height, width)
+    trained = processor(images=[resized_by_llama_factory(to_pil(image))], return_tensors="pt")
     patches, grid = pixel_values(image, PUBLISHED)
-    assert [list(grid)] == theirs["image_grid_thw"].tolist()
-    assert patches.shape == theirs["pixel_values"].shape
-    assert (patches - theirs["pixel_values"]).abs().max() < 1e-6
+    assert [list(grid)] == trained["image_grid_thw"].tolist()
+    assert patches.shape == trained["pixel_values"].shape
+    assert (patches - trained["pixel_values"]).abs().max() < 1e-6  # a level is 1 / 127.5
 
 
 def test_settings_come_from_the_folder():
