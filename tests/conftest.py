@@ -204,6 +204,22 @@ def tiny_model(comfy_core) -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_vocabulary_folder(core_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights and the vocabulary of real critics."""
+    from rr_tests.real_vocabulary import make
+
+    return make(tmp_path_factory.mktemp("models") / "real-vocabulary", core_folder)
+
+
+@pytest.fixture(scope="session")
+def real_vocabulary_critic(real_vocabulary_folder: Path):
+    """A critic with the vocabulary of real ones, for `rr_tests.scripted`: its weights are random."""
+    from rr_models.critics import local
+
+    return local.load(real_vocabulary_folder)
+
+
+@pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory):
     """serve(core, {"name": folder}) -> a running dev_comfyui.Server with our pack and these.
 
