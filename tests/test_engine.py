@@ -15,8 +15,11 @@ from rr_models.checkpoints.model_folder import SHAPES_CRITIC
 from rr_models.critics import local
 from rr_models.critics.base import Question
 from rr_models.critics.options import JudgeOptions
+from rr_models.critics.vision import VisionEncoder
 from rr_models.images import from_pil
 from rr_models.judgement.critique import COMPLETE
+from rr_models.loop.run import refine
+from rr_models.loop.settings import LoopSettings
 from rr_models.shapes import cases
 from rr_models.shapes.draw import draw
 
@@ -118,10 +121,58 @@ def test_a_critic_that_keeps_the_format_writes_the_same_with_and_without_constra
     assert [critique.text for critique in guided] == [critique.text for critique in own]
 
 
-def test_a_source_that_several_edits_share_is_encoded_once(critic, questions):
+@pytest.fixture
+def fresh_encoder(critic, monkeypatch) -> VisionEncoder:
+    """The critic's vision encoder, with nothing cached."""
+    encoder = VisionEncoder(critic.model, critic.generator.prompts)
+    monkeypatch.setattr(critic.generator, "vision", encoder)
+    return encoder
+
+
+def test_a_source_that_several_edits_share_is_encoded_once(critic, questions, fresh_encoder):
     edits = [question for question in questions if question.task == "edit"]
     free(critic, edits)
-    assert critic.generator.stats.encoder_runs <= len(edits) + 1
+    assert critic.generator.stats.encoder_runs == fresh_encoder.encoder_runs == len(edits) + 1
+
+
+@pytest.mark.parametrize(("candidates", "samples"), [(1, 1), (5, 2)])
+def test_the_source_of_a_loop_is_encoded_once(critic, fresh_encoder, candidates: int, samples: int):
+    """Also if every round shows more candidates, several times each, than the cache holds."""
+
+    def paint(prompt: str, seed: int) -> list[torch.Tensor]:
+        rng = torch.Generator().manual_seed(seed)
+        return [torch.rand(64, 64, 3, generator=rng) for _ in range(candidates)]
+
+    settings = LoopSettings(rounds=3, patience=0, max_failed_rounds=3)
+    state = refine(
+        paint,
+        critic,
+        REQUEST,
+        settings=settings,
+        sources=torch.zeros(64, 64, 3),
+        samples=samples,
+        temperature=1.0 if samples > 1 else 0.0,
+        constrained=False,
+        ask_again=False,
+        max_new_tokens=2,
+    )
+    assert len(state.history) == 3
+    assert fresh_encoder.encoder_runs == 1 + 3 * candidates
+
+
+def test_only_the_last_sources_are_kept(critic, fresh_encoder):
+    edits = [
+        Question("edit", REQUEST, (torch.zeros(64, 64, 3),), (torch.full((64, 64, 3), level / 8),))
+        for level in range(1, 7)
+    ]
+
+    def runs(edit: Question) -> int:
+        free(critic, [edit])
+        return critic.generator.stats.encoder_runs
+
+    assert [runs(edit) for edit in edits] == [2] * 6
+    assert [runs(edit) for edit in edits[2:]] == [1] * 4  # the image to judge only
+    assert runs(edits[1]) == 2
 
 
 def test_graphs_are_refused_where_there_can_be_none(critic, questions):

@@ -41,7 +41,8 @@ class PromptBuilder:
             after = at + max(rows, columns)
             positions += [_image_positions(at, rows, columns), _text_positions(after, len(segment))]
             at = after + len(segment)
-        features = [self.vision.encode(image) for image in question.all_images]
+        features = [self.vision.encode(source, keep=True) for source in question.sources]
+        features += [self.vision.encode(image) for image in question.images]
         return Prompt(
             ids,
             torch.cat(positions, 1),
