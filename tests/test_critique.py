@@ -8,7 +8,7 @@ import math
 import pytest
 from rr_tests.made import critique
 
-from rr_models.judgement.critique import MISSING, AspectScore, Critique
+from rr_models.judgement.critique import MISSING, AspectScore, Critique, report
 
 
 def test_overall_is_the_mean_of_what_applies():
@@ -112,3 +112,38 @@ def test_one_line_says_all_scores():
     assert repr(critique(2.0, None)).endswith(
         "Physical and Visual Quality missing, Text Rendering N/A; incomplete)"
     )
+
+
+SCORES_ONLY = """\
+# Detailed Judgement
+1. Text Faithfulness:
+## Score: 3.5
+2. Physical and Visual Quality:
+## Score: 2.0
+3. Text Rendering:
+## Score: N/A"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "text"),
+    [
+        ({}, SCORES_ONLY),
+        ({"summary": "Dim."}, f"{SCORES_ONLY}\n# Summary: Dim."),
+        ({"analysis": "A fox."}, f"# User Request Analysis\nA fox.\n{SCORES_ONLY}"),
+        (
+            {"refined": "A fox."},
+            f"{SCORES_ONLY}\n# User Request Refinement:\n## Refined Request: A fox.",
+        ),
+    ],
+)
+def test_a_report_has_no_heading_with_nothing_under_it(texts: dict, text: str):
+    found = critique(3.5, 2.0, **{"refined": ""} | texts)
+    assert found.to_text(empty_headings=False) == text
+    assert report(found).endswith(f"\n\n{text}")
+
+
+def test_an_aspect_without_score_and_reason_has_no_heading_either():
+    assert critique(3.5, None, 2.0, refined="").to_text(empty_headings=False) == (
+        "# Detailed Judgement\n1. Text Faithfulness:\n## Score: 3.5\n3. Text Rendering:\n## Score: 2.0"
+    )
+    assert critique(None, None, None, refined="").to_text(empty_headings=False) == ""

@@ -87,6 +87,13 @@ class Section:
     optional: bool = False
     budget: int = 0
 
+    @property
+    def level(self) -> int:
+        """How deep it lies in an answer: 0, an aspect 1, and what a heading of either stands above 2."""
+        if self.heading.startswith("# "):
+            return 0
+        return 1 if self.kind is Kind.HEADING else 2
+
     def filled(self, value: str) -> str:
         """The heading with its value, as in an answer."""
         if self.kind is Kind.HEADING or not self.heading:
@@ -170,12 +177,14 @@ class AnswerFormat:
         return tuple(fields)
 
     def text(self, values: Mapping[Key, str]) -> str:
-        """An answer with these values; a section without a value is left out."""
-        return "\n".join(
-            section.filled(values.get(section.key, ""))
-            for section in self.sections
-            if section.kind is Kind.HEADING or section.key in values
-        )
+        """An answer with these values. A section without a value is left out, and so is a heading under which
+        no section is left."""
+        lines, below = [], 0
+        for section in reversed(self.sections):
+            if section.level < below if section.kind is Kind.HEADING else section.key in values:
+                lines.append(section.filled(values.get(section.key, "")))
+                below = section.level
+        return "\n".join(reversed(lines))
 
     def as_object(self, values: Mapping[Key, str]) -> dict:
         """The same answer as an object for JSON, by the names of the sections. Scores are numbers."""

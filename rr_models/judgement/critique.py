@@ -91,10 +91,15 @@ class Judgement:
                     values[aspect.key, part] = NOT_APPLICABLE_TEXT if score is None else score_text(score)
         return values
 
-    def to_text(self) -> str:
-        """The answer in the protocol's card form, as a critic would have written it."""
+    def to_text(self, empty_headings: bool = True) -> str:
+        """The answer in the protocol's card form, as a critic would have written it.
+
+        With `empty_headings`, those of texts that the critic did not write are there too: an incomplete
+        judgement needs them to be read back equal, or it would seem cut off.
+        """
         names = {aspect.key: aspect.name for aspect in self.aspects}
-        return AnswerFormat.for_aspects(self.task, names).text(self.values())
+        values = {key: value for key, value in self.values().items() if value or empty_headings}
+        return AnswerFormat.for_aspects(self.task, names).text(values)
 
     def to_dict(self) -> dict:
         """Plain data for JSON; adds the computed properties for readers."""
@@ -193,7 +198,7 @@ def report(judgement: Judgement) -> str:
     """A critique or a verdict for people to read: scores, notes and the whole answer."""
     notes = "".join(f"\nNote: {note}" for note in judgement.notes)
     # an answer that could not be read is shown as it came: there is nothing else to learn from
-    body = judgement.to_text() if judgement.status == COMPLETE else judgement.text
+    body = judgement.to_text(empty_headings=False) if judgement.status == COMPLETE else judgement.text
     return f"{judgement.scores_line()}{uncertainty(judgement)}{notes}\n\n{body}".rstrip()
 
 
