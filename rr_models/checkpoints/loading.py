@@ -36,7 +36,7 @@ def meta_model(
     with torch.inference_mode(False), _parameters_on_meta(precision.dtype):
         model = Qwen3VLForConditionalGeneration(hf_config.load_config(folder, attention))
     if precision.quantizes:
-        quantize_layers(model.model.language_model, precision.name, precision.dtype)
+        quantize_layers(model.model.language_model, precision.name, precision.dtype, precision.kernel)
     return model.eval()
 
 

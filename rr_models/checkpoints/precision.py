@@ -15,6 +15,7 @@ import torch
 
 from ..errors import CriticError, first_line
 from . import model_folder
+from .kernels import DEQUANTIZING, Int8Kernel, choose_int8_kernel
 from .quantized_linear import QUANTIZED_LAYERS
 
 AUTO = "auto"
@@ -32,11 +33,17 @@ _MIN_BITSANDBYTES = (0, 50)
 @dataclass(frozen=True)
 class Precision:
     """`name` is one of NAMES, or the method by which a model was quantized before it was saved; `dtype` is
-    what is computed in; `reason` is a phrase for people."""
+    what is computed in; `reason` is a phrase for people; `kernel` multiplies the weights of int8."""
 
     name: str
     dtype: torch.dtype
     reason: str = ""
+    kernel: Int8Kernel = DEQUANTIZING
+
+    @property
+    def label(self) -> str:
+        """What judgements record: precisions with the same label compute the same numbers."""
+        return f"{self.name} ({self.kernel.name})" if self.kernel.name else self.name
 
     @property
     def quantizes(self) -> bool:
@@ -44,7 +51,7 @@ class Precision:
         return self.name in QUANTIZED_LAYERS
 
     def __str__(self):
-        return f"{self.name}, {self.reason}" if self.reason else self.name
+        return f"{self.label}, {self.reason}" if self.reason else self.label
 
 
 def choose_precision(
@@ -56,7 +63,8 @@ def choose_precision(
 ) -> Precision:
     """The precision for the user's choice: "auto" or one of NAMES (torch's names and dtypes work as well).
 
-    "auto" takes the best that fits into `free_bytes`, if that is given; any other choice is used as it is.
+    "auto" takes the best that fits into `free_bytes`, if that is given, but nothing that is slower than a
+    smaller one; any other choice is used as it is.
     `fast_bf16` says whether the device is fast in bfloat16, by default as torch reports. Raises ValueError
     for an unknown precision or one this folder cannot have, CriticError if device or packages lack it.
     """
@@ -80,7 +88,8 @@ def choose_precision(
         return Precision(choice, _DTYPES[choice])
     if choice != AUTO:
         _check_available(choice, device)
-        return Precision(choice, _DTYPES[default])
+        kernel = choose_int8_kernel(device, _DTYPES[default]) if choice == INT8 else DEQUANTIZING
+        return Precision(choice, _DTYPES[default], kernel=kernel)
     if device.type == "cpu":
         return Precision(FP32, torch.float32, "because most CPUs are slow in half precision")
     if free_bytes is None:
@@ -89,19 +98,28 @@ def choose_precision(
 
 
 def _largest_that_fits(folder: Path, default: str, free_bytes: int, device: torch.device) -> Precision:
+    dtype, sizes = _DTYPES[default], {name: size(folder, name) for name in (default, INT8, FOUR_BIT)}
+    fitting = [name for name, taken in sizes.items() if taken + _RESERVE <= free_bytes]
+    kernel = DEQUANTIZING if default in fitting else choose_int8_kernel(device, dtype)
+    name = _fastest(default, fitting, kernel.is_packed, has_bitsandbytes())
     reason = f"because {free_bytes / 1e9:.1f} GB can be free on {device}"
-    names = (default, INT8, FOUR_BIT) if has_bitsandbytes() else (default, INT8)
-    sizes = {name: size(folder, name) for name in names}
-    for name in names:
-        if sizes[name] + _RESERVE <= free_bytes:
-            return Precision(name, _DTYPES[default], f"{reason}: its weights take {sizes[name] / 1e9:.1f}")
-    smallest = names[-1]
-    hint = "" if has_bitsandbytes() else "; 4-bit would be smaller, but needs bitsandbytes >= 0.50"
-    return Precision(
-        smallest,
-        _DTYPES[default],
-        f"{reason}, where even this one ({sizes[smallest] / 1e9:.1f} GB) barely fits{hint}",
-    )
+    if name in fitting:
+        reason += f": its weights take {sizes[name] / 1e9:.1f}"
+    else:
+        reason += f", where even this one ({sizes[name] / 1e9:.1f} GB) barely fits"
+    if name == FOUR_BIT and INT8 in fitting:
+        reason += f"; int8 ({sizes[INT8] / 1e9:.1f}) would be slower, without kernels of comfy-kitchen for it"
+    if name == INT8 and INT8 not in fitting:
+        reason += "; 4-bit would be smaller, but needs bitsandbytes >= 0.50"
+    return Precision(name, dtype, reason, kernel if name == INT8 else DEQUANTIZING)
+
+
+def _fastest(default: str, fitting: list[str], packed_int8: bool, four_bit: bool) -> str:
+    """The precision that "auto" takes: `default`, in 16 bit, is the fastest and the most accurate. int8 is
+    more accurate than 4-bit, but only packed kernels make it as fast. `four_bit`: whether there is one."""
+    if default in fitting or not four_bit:
+        return default if default in fitting else INT8
+    return INT8 if INT8 in fitting and packed_int8 else FOUR_BIT
 
 
 def size(folder: Path, precision: str) -> int:

@@ -1,12 +1,13 @@
-"""Linear layers with quantized weights: int8, fp8 and 4-bit (NF4), dequantized as they are multiplied."""
+"""Linear layers with quantized weights: int8, fp8 and 4-bit (NF4)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from .kernels import DEQUANTIZING, Int8Kernel, Multiply, dequantized_linear
 
 if TYPE_CHECKING:
     from bitsandbytes.functional import QuantState
@@ -47,12 +48,16 @@ class QuantizedLinear(nn.Module):
 
 
 class _ScaledLinear(QuantizedLinear):
-    """One byte per weight and one scale per row. Dequantized in plain torch, so this runs wherever torch does
-    and moves between devices like any layer."""
+    """One byte per weight and one scale per row. Moves between devices like any layer."""
 
     STORED: torch.dtype
     LARGEST: float
     scale: nn.Parameter | None
+    multiply: Multiply
+
+    def __init__(self, inputs: int, outputs: int, bias: bool, dtype: torch.dtype):
+        super().__init__(inputs, outputs, bias, dtype)
+        self.multiply = dequantized_linear
 
     @staticmethod
     def weight_bytes(rows: int, count: int) -> int:
@@ -74,17 +79,19 @@ class _ScaledLinear(QuantizedLinear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.weight is None or self.scale is None:
             raise RuntimeError("This layer's weight is not loaded.")
-        weight = self.weight.to(x.dtype)
-        if x.dtype == torch.float16:  # sums of numbers up to 448 would leave its range
-            return F.linear(x, weight * self.scale[:, None].half(), self.bias)
-        out = (F.linear(x, weight) * self.scale).to(x.dtype)
+        out = self.multiply(x, self.weight, self.scale)
         return out if self.bias is None else out + self.bias
 
 
 class Int8Linear(_ScaledLinear):
-    """Integers from -127 to 127."""
+    """Integers from -127 to 127, multiplied by a kernel of their own where one is set."""
 
     STORED, LARGEST = torch.int8, 127.0
+
+    def set_kernel(self, kernel: Int8Kernel) -> None:
+        """Multiply by this kernel from now on, if it can multiply a weight of this shape."""
+        if kernel.fits(self.in_features, self.out_features):
+            self.multiply = kernel.multiply
 
 
 class Float8Linear(_ScaledLinear):
@@ -138,11 +145,16 @@ QUANTIZED_LAYERS: dict[str, type[QuantizedLinear]] = {
 """precision -> the layer that holds a weight in it."""
 
 
-def quantize_layers(model: nn.Module, precision: str, dtype: torch.dtype) -> None:
+def quantize_layers(
+    model: nn.Module, precision: str, dtype: torch.dtype, int8_kernel: Int8Kernel = DEQUANTIZING
+) -> None:
     """Replace all linear layers in `model` by quantized ones without weights, which compute in `dtype`."""
     layer_class = QUANTIZED_LAYERS[precision]
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 bias = child.bias is not None
-                setattr(module, name, layer_class(child.in_features, child.out_features, bias, dtype))
+                layer = layer_class(child.in_features, child.out_features, bias, dtype)
+                if isinstance(layer, Int8Linear):
+                    layer.set_kernel(int8_kernel)
+                setattr(module, name, layer)

@@ -107,7 +107,7 @@ def prepare(
         model,
         weights,
         device,
-        precision.name,
+        precision.label,
         tokenizer,
         preprocessing,
         wording,

@@ -1,0 +1,141 @@
+"""Do the packed int8 kernels judge as dequantizing does, and how fast do they multiply?
+
+    python benchmarks/int8_kernels.py [--quick] [--n 500] [--seed 1] [--kernels int8pack comfy-kitchen]
+
+The built-in Shapes critic judges held-out cases, half of them text-to-image, half edits: with int8 weights
+that are dequantized, and with each packed kernel that runs here. comfy-kitchen's is its plain-torch form on
+the CPU; its compiled kernels round in the same places. The critic in fp32 shows what int8 changes anyway.
+
+same_scores_KERNEL       share of critiques in which all written scores equal those with dequantized weights
+same_text_KERNEL         share with the same text, from the first to the last character
+expected_mean_KERNEL     how far the expected scores moved, on average
+expected_most_KERNEL     and at most
+ms_WAY_ROWS              milliseconds of a product of so many rows with a weight of 4096 x 4096: by int8pack,
+                         by dequantizing, and with weights in fp32; the least of several tries
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import random
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from _common import close, progress
+from shapes_critic import question
+
+from rr_models.checkpoints import kernels
+from rr_models.checkpoints.model_folder import SHAPES_CRITIC
+from rr_models.checkpoints.precision import INT8, Precision
+from rr_models.critics.base import Question
+from rr_models.critics.local import prepare
+from rr_models.critics.options import JudgeOptions
+from rr_models.shapes import cases
+
+CPU = torch.device("cpu")
+PACKED = {kernel.name: kernel for kernel in (kernels.INT8PACK, kernels.COMFY_KITCHEN)}
+ROWS = (1, 8, 64, 512)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="20 critiques, products with 1024 x 1024")
+    options.add_argument("--n", type=int, default=500, help="critiques (default: 500)")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--kernels", nargs="+", choices=PACKED, default=available())
+    args = options.parse_args()
+    n, side = (20, 1024) if args.quick else (args.n, 4096)
+    figures: dict = {"n": n, "torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
+    figures |= products(side)
+    figures |= critiques(args.kernels, held_out(n, args.seed))
+    close(figures)
+
+
+def available() -> list[str]:
+    """The packed kernels whose packages are here."""
+    needed = {"int8pack": hasattr(torch, "_weight_int8pack_mm")}
+    needed["comfy-kitchen"] = importlib.util.find_spec("comfy_kitchen") is not None
+    return [name for name, there in needed.items() if there]
+
+
+def held_out(n: int, seed: int) -> list[Question]:
+    rng = random.Random(f"benchmark {seed}")
+    drawn = [cases.random_case(rng, cases.TASKS[i % 2], test=True) for i in range(n)]
+    return [question(case, rng) for case in drawn]
+
+
+def critiques(names: list[str], questions: list[Question]) -> dict:
+    dequantized = judged(Precision(INT8, torch.float32), questions)
+    figures = compared("fp32", dequantized, judged(Precision("fp32", torch.float32), questions))
+    for name in names:
+        precision = Precision(INT8, torch.float32, kernel=PACKED[name])
+        figures |= compared(name, dequantized, judged(precision, questions))
+    return figures
+
+
+def judged(precision: Precision, questions: list[Question]) -> list:
+    critic = prepare(SHAPES_CRITIC, CPU, precision)
+    critic.weights.load(CPU)
+    began = time.process_time()
+    judgements = critic.judge(
+        questions, JudgeOptions(batch_size=8), on_progress=progress(precision.label, len(questions))
+    )
+    print(file=sys.stderr)
+    print(f"{precision.label}: {time.process_time() - began:.0f} s", flush=True)
+    return judgements
+
+
+def compared(name: str, base: list, others: list) -> dict:
+    pairs = list(zip(base, others, strict=True))
+    moved = [
+        abs(a.expected - b.expected)
+        for one, other in pairs
+        for a, b in zip(one.aspects, other.aspects, strict=True)
+        if a.expected is not None and b.expected is not None
+    ]
+    same_scores = [[a.score for a in x.aspects] == [a.score for a in y.aspects] for x, y in pairs]
+    figures = {
+        f"same_scores_{name}": sum(same_scores) / len(pairs),
+        f"same_text_{name}": sum(x.text == y.text for x, y in pairs) / len(pairs),
+        f"expected_mean_{name}": sum(moved) / len(moved),
+        f"expected_most_{name}": max(moved),
+    }
+    print(figures, flush=True)
+    return figures
+
+
+def products(side: int) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randn(side, side, generator=generator)
+    scale = whole.abs().amax(1) / 127
+    weight = (whole / scale[:, None]).round().to(torch.int8)
+    ways = {"fp32": lambda x, weight, scale: F.linear(x, whole), "dequantizing": kernels.dequantized_linear}
+    if "int8pack" in available():
+        ways["int8pack"] = kernels.INT8PACK.multiply
+    figures = {}
+    for rows in ROWS:
+        x = torch.randn(rows, side, generator=generator)
+        taken = {
+            f"ms_{name}_{rows}": 1000 * least_seconds(lambda m=multiply, x=x: m(x, weight, scale))
+            for name, multiply in ways.items()
+        }
+        print(taken, flush=True)
+        figures |= taken
+    return figures
+
+
+def least_seconds(work) -> float:
+    """CPU seconds of one thread, which other programs disturb less; at most about two seconds in all."""
+    taken = []
+    while len(taken) < 2 or (len(taken) < 7 and sum(taken) < 2):
+        began = time.process_time()
+        work()
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+if __name__ == "__main__":
+    main()
