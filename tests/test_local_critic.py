@@ -20,6 +20,7 @@ from rr_models.images import image_hash, pixel_values
 from rr_models.judgement.critique import INCOMPLETE, TRUNCATED
 from rr_models.judgement.verdict import averaged
 from rr_models.prompting import rubric
+from rr_models.prompting.wording import Wording
 
 REQUEST = "A red fox asleep on a blue chair."
 FREE = {"constrained": False, "ask_again": False}
@@ -49,6 +50,34 @@ def texts(critiques) -> list[str]:
 
 def prompt(critic: local.LocalCritic, request: str, task: str = "t2i") -> list[list[int]]:
     return critic.generator.prompts.segments(task, request)
+
+
+@pytest.mark.parametrize("ask", ["eight images", "edits of one image", "two samples", "both orders"])
+def test_the_prompt_is_rendered_once_per_call(critic, images, monkeypatch, ask: str):
+    """For the memory estimate and for the model, whatever the number of images."""
+    rendered = []
+
+    def counted(kind: type | object, name: str) -> None:
+        render = getattr(kind, name)
+
+        def counting(*args, **kwargs):
+            rendered.append(name)
+            return render(*args, **kwargs)
+
+        monkeypatch.setattr(kind, name, counting)
+
+    counted(Wording, "messages")
+    counted(critic.tokenizer, "apply_chat_template")
+    few = {**FREE, "max_new_tokens": 2}
+    if ask == "both orders":
+        compare(critic, *images[:2], REQUEST, constrained=False, max_new_tokens=2)
+    elif ask == "edits of one image":
+        critique(critic, images[1:], REQUEST, sources=images[:1], **few)
+    elif ask == "two samples":
+        critique(critic, images, REQUEST, samples=2, temperature=1.0, **few)
+    else:
+        critique(critic, [*images, *images[:3]], REQUEST, **few)
+    assert rendered == ["messages", "apply_chat_template"]
 
 
 @pytest.mark.slow
