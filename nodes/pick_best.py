@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.critics.base import Critic
+from ..rr_models.critics.judging import held
 from ..rr_models.critics.pairwise import break_ties
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
@@ -159,10 +161,11 @@ class RationalRewardsPickBest(io.ComfyNode):
         singly = as_list or (scope == ALL_IMAGES and len(image) > 1)
         sources = [source for batch in source_image or () for source in batch]
         referee = _Referee(critic, sources, cls.hidden.unique_id)
-        rows = [
-            _select(pool, count, ranking, threshold or None, referee).results(singly)
-            for pool in ([items] if scope == ALL_IMAGES else in_batches(items))
-        ]
+        pools = [items] if scope == ALL_IMAGES else in_batches(items)
+        with held(critic) if critic is not None else nullcontext():
+            rows = [
+                _select(pool, count, ranking, threshold or None, referee).results(singly) for pool in pools
+            ]
         return node_output(cls, {name: [value for row in rows for value in row[name]] for name in rows[0]})
 
 

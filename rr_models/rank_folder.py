@@ -27,7 +27,7 @@ from PIL import Image
 from .critics.base import Critic
 from .critics.cached import CACHED
 from .critics.disk_cache import DiskCache
-from .critics.judging import critique
+from .critics.judging import critique, held
 from .errors import first_line
 from .files import replacing
 from .images import from_pil
@@ -131,7 +131,8 @@ def rank_folder(
     with tempfile.TemporaryFile(dir=out) as journal:
         readable = _readable(files, folder, request, ranking.skipped)
         try:
-            _judge(readable, len(files), critic, order, ranking, journal, chunk_size, on_image, options)
+            with held(critic):
+                _judge(readable, len(files), critic, order, ranking, journal, chunk_size, on_image, options)
         finally:
             ranking.images.sort(key=lambda image: sort_key(image.status, image.score))
             _write(ranking, out, journal)

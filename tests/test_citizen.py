@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = torch.device("cpu:0")
@@ -166,6 +167,48 @@ def test_never_leaves_after_every_use(core):
         assert run.success and run.value("judge")[0].text
         assert loaded() == [] and on_meta(run.value("critic"))
         assert run.value("critic").engine.nbytes == 0
+
+
+def asked_several_times(kind: str, folder: Path) -> dict:
+    """A node that asks the critic several times for one result."""
+    prompt = judged(keep_loaded="never")
+    paint, critic = prompt["paint"]["inputs"], {"critic": ["critic", 0]}
+    del prompt["judge"]
+    if kind == "tournament":
+        paint["batch_size"] = 3
+        asking = {"image": ["paint", 0], "request": "a cat", "count": 1, "format": "round robin"}
+        prompt["ask"] = node("RationalRewardsTournament", **critic, **asking)
+    elif kind == "folder":
+        for shade in range(9):
+            Image.new("L", (16, 16), 25 * shade).save(folder / f"{shade}.png")
+        asking = {"folder": str(folder), "request": "a cat", "count": 1, "rank_by": "overall"}
+        prompt["ask"] = node("RationalRewardsRankFolder", **critic, **asking, best_files="none")
+    else:
+        paint["prompt"] = ["prompts", 0]
+        prompt["prompts"] = node("RRTestList", text="grey\nbrighter grey")
+        prompt["same"] = node("RepeatImageBatch", image=["paint", 0], amount=2)
+        measured = {"request": "a cat", "prompt": "a cat", "blind_above": 1.0}
+        prompt["measure"] = node("RRTestMeasure", image=["same", 0], **measured)
+        asking = {"image": ["same", 0], "critiques": ["measure", 0], "count": 1, "rank_by": "overall"}
+        ties = {"tie_break": "duel", "scope": "each batch"}
+        prompt["ask"] = node("RationalRewardsPickBest", **critic, **asking, **ties)
+    prompt["show"] = node("PreviewAny", source=["ask", 4 if kind == "folder" else 7])
+    return prompt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tournament", "folder", "ties of two batches"])
+def test_never_loads_once_for_all_that_belongs_to_one_result(core, monkeypatch, tmp_path, kind: str):
+    opened, asked = reads(core, monkeypatch), []
+    prompt, executor = asked_several_times(kind, tmp_path), core.executor()
+    shown = {"critic": prompt["critic"], "show": node("PreviewAny", source=["critic", 0])}
+    critic = core.run(shown, executor).value("critic")
+    judge = critic.judge
+    monkeypatch.setattr(critic, "judge", lambda *args: asked.append(len(args[0])) or judge(*args))
+    run = core.run(prompt, executor)
+    assert run.success, run.complaint
+    assert len(asked) > 1, "once is not several times"
+    assert len(opened) == 1 and loaded() == [] and on_meta(critic)
 
 
 def test_stop_ends_the_reading_of_the_weights(core):

@@ -15,7 +15,7 @@ from ..judgement.tournament import KNOCKOUT, Tournament, duels, play
 from ..judgement.verdict import TIE, Verdict, of_critiques
 from .base import Critic, Image, ProgressCallback
 from .from_trace import EXPECTED
-from .judging import AUTO, BOTH_ORDERS, INDEPENDENT, choose_comparison, compare, critique
+from .judging import AUTO, BOTH_ORDERS, INDEPENDENT, choose_comparison, compare, critique, held
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ class PairwiseJudge:
         log.info("%s", cost)
         if announce:
             announce(cost)
-        meet = self._meet(images, 1 if self._independent else duels(len(images), places, format), on_progress)
+        steps = 1 if self._independent else duels(len(images), places, format)
         lines: list[str] = []
 
         def margin(a: int, b: int) -> float:
@@ -87,7 +87,9 @@ class PairwiseJudge:
             lines.append(f"{pair}: {verdict.overall_a:.2f} : {verdict.overall_b:.2f}")
             return 0.0 if verdict.winner == TIE else verdict.margin
 
-        return play(Tournament(len(images), places, format), margin).ranking, lines
+        with held(self.critic):
+            meet = self._meet(images, steps, on_progress)
+            return play(Tournament(len(images), places, format), margin).ranking, lines
 
     @property
     def _independent(self) -> bool:
