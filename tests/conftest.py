@@ -204,19 +204,23 @@ def tiny_model(comfy_core) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_vocabulary_folder(core_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with random weights and the vocabulary of real critics."""
+def real_vocabulary_critic(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A critic with the vocabulary of real ones, for `rr_tests.scripted`: its weights are random."""
     from rr_tests.real_vocabulary import make
 
-    return make(tmp_path_factory.mktemp("models") / "real-vocabulary", core_folder)
+    from rr_models.critics import local
+
+    return local.load(make(tmp_path_factory.mktemp("models") / "real-vocabulary", core_folder))
 
 
 @pytest.fixture(scope="session")
-def real_vocabulary_critic(real_vocabulary_folder: Path):
-    """A critic with the vocabulary of real ones, for `rr_tests.scripted`: its weights are random."""
+def small_vocabulary_critic(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The same with the beginning of that vocabulary, for tests with many answers."""
+    from rr_tests.real_vocabulary import FEW, make
+
     from rr_models.critics import local
 
-    return local.load(real_vocabulary_folder)
+    return local.load(make(tmp_path_factory.mktemp("models") / "small-vocabulary", core_folder, FEW))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from rr_tests.tiny import CHAT_TEMPLATE, PREPROCESSING
 
+from rr_models.critics.local import LocalCritic
+from rr_models.prompting.wording import Wording
+
 TOKENS = 151_643
 """Tokens of the vocabulary: 256 bytes, then one for each merge, in the order of the merges."""
 ADDED = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>"]
@@ -26,6 +29,9 @@ ADDED += [
 ]
 ADDED += ["<tool_response>", "</tool_response>", "<think>", "</think>"]
 """The tokens after those, at 151,643 to 151,668."""
+FEW = 8_192
+"""Tokens of a vocabulary for tests with many answers: those of common words, marks and line ends are whole,
+and the logits are small."""
 SPECIAL = 14
 """So many of the added tokens are special ones."""
 SPARE = 267
@@ -45,6 +51,12 @@ def make(folder: Path, core: Path, tokens: int = TOKENS) -> Path:
     _write(folder / "generation_config.json", {"do_sample": True, "eos_token_id": ends, "temperature": 0.7})
     _write_model(folder, tokens)
     return folder
+
+
+def in_style(critic: LocalCritic, style: str) -> LocalCritic:
+    """The same critic, asked in another style."""
+    parts = (critic.weights, critic.device, critic.precision, critic.tokenizer, critic.preprocessing)
+    return LocalCritic(critic.name, critic.model, *parts, Wording(style))
 
 
 def _write_tokenizer(folder: Path, source: Path, tokens: int) -> None:

@@ -16,6 +16,8 @@ from unittest import mock
 import torch
 
 from rr_models.critics.vision import VisionEncoder
+from rr_models.engine.engine import Engine
+from rr_models.engine.sequence import Completion, Request
 
 Answer = Callable[[list[int]], "Mapping[int, float] | torch.Tensor"]
 """From the token ids of the answer so far to the probability of the next tokens, or to all logits."""
@@ -24,19 +26,20 @@ ALL_BUT_IMPOSSIBLE = -40.0
 """The logit of every token that an answer gives no probability."""
 HEADER = "<|im_start|>assistant\n"
 """What stands before an answer, also if the engine reads part of an answer as a prompt."""
-BYTES, IN_ANSWER, ANSWER = slice(0, 3), 3, 4
-"""Of the key of a token: its id, byte by byte; whether it is of the answer; and, in column 0, which answer
-the row writes. All are whole numbers below 256, which every dtype of a cache holds exactly."""
+TOKEN, ANSWER, START = range(3)
+"""What the bits of the first key of a column hold, as whole numbers: the id of its token; and, in column 0,
+which answer the row writes, and the column where its answer starts."""
 
 
 class Script:
     """What the scripted model writes. `answers` may be changed between calls; `forwards` counts forward
-    passes after the prompt."""
+    passes after the prompt, and `written` holds the completions of the engine's last run, by answer."""
 
     def __init__(self, tokenizer, answers: Answer | Mapping[str, Answer]):
         self.tokenizer, self.answers = tokenizer, answers
         self.header = tokenizer(HEADER, add_special_tokens=False).input_ids
         self.forwards = 0
+        self.written: dict[str, list[Completion]] = {}
 
     def number(self, prompt: list[int]) -> int:
         """Which answer a prompt gets: the one of the longest request that stands in it."""
@@ -45,6 +48,13 @@ class Script:
         text, requests = self.tokenizer.decode(prompt), list(self.answers)
         within = [number for number, request in enumerate(requests) if request in text]
         return max(within, key=lambda number: len(requests[number]), default=0)
+
+    def keep(self, requests: list[Request]) -> None:
+        """Keep what was written for these requests."""
+        names = list(self.answers) if isinstance(self.answers, Mapping) else [""]
+        self.written = {name: [] for name in names}
+        for request in requests:
+            self.written[names[self.number(request.prompt().token_ids)]].append(request.completion)
 
     def next(self, number: int, ids: list[int]) -> Mapping[int, float] | torch.Tensor:
         answers = list(self.answers.values()) if isinstance(self.answers, Mapping) else [self.answers]
@@ -57,44 +67,43 @@ class ScriptedRunner:
     def __init__(self, script: Script, model, cache):
         self.script, self.cache, self.device = script, cache, model.device
         self.vocabulary = model.config.get_text_config().vocab_size
+        self.cells = cache.keys[0][:, 0].view(torch.int32)  # the same memory: [rows + 1, columns, numbers]
 
     def embed(self, token_ids) -> torch.Tensor:
-        return torch.tensor(token_ids, dtype=torch.float64)[None, :, None]
+        return torch.tensor(token_ids)[None, :, None]
 
     def prefill(self, row: int, start: int, hidden, positions, is_image, deepstack=()) -> torch.Tensor:
-        keys, end = self.cache.keys[0][row, 0], start + hidden.shape[1]
-        keys[start:end, BYTES] = _bytes(hidden[0, :, 0].long()).to(keys)
-        prompt = _ids(keys[:end])
-        keys[:end, IN_ANSWER] = 0
-        keys[_end_of(self.script.header, prompt) : end, IN_ANSWER] = 1
-        keys[0, ANSWER] = self.script.number(prompt)
+        cells, end = self.cells[row], start + hidden.shape[1]
+        cells[start:end, TOKEN] = hidden[0, :, 0].int()
+        prompt = cells[:end, TOKEN].tolist()
+        cells[0, ANSWER] = self.script.number(prompt)
+        cells[0, START] = _end_of(self.script.header, prompt)
         return torch.tensor([[row, end]])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         [[row, end]] = hidden.tolist()
         logits = torch.full((1, self.vocabulary), ALL_BUT_IMPOSSIBLE)
-        self._ask(row, slice(end), logits[0])
+        self._ask(row, torch.ones(end, dtype=torch.bool), logits[0])
         return logits
 
     def forward(self, token_ids, positions, columns, mask, wanted, first_row: int = 0) -> torch.Tensor:
         self.script.forwards += 1
         rows, asked = len(columns), wanted.shape[1]
+        cells = self.cells[first_row : first_row + rows, :, TOKEN]
+        cells.scatter_(1, columns, token_ids[:rows].int())
         logits = torch.full((rows, asked, self.vocabulary), ALL_BUT_IMPOSSIBLE)
-        for line in range(rows):
-            keys = self.cache.keys[0][first_row + line, 0]
-            keys[columns[line], BYTES] = _bytes(token_ids[line]).to(keys)
-            keys[columns[line], IN_ANSWER] = 1
-        for line in range(rows):
-            for index, token in enumerate(wanted[line].tolist()):
-                if columns[line, token] < self.cache.width and (index == 0 or token):  # not only padding
-                    self._ask(first_row + line, mask[line, token].nonzero()[:, 0], logits[line, index])
+        columns = columns.tolist()
+        for line, tokens in enumerate(wanted[:rows].tolist()):
+            for index, token in enumerate(tokens):
+                if columns[line][token] < self.cache.width and (index == 0 or token):  # not only padding
+                    self._ask(first_row + line, mask[line, token], logits[line, index])
         return logits
 
-    def _ask(self, row: int, seen: slice | torch.Tensor, logits: torch.Tensor) -> None:
-        keys = self.cache.keys[0][row, 0]
-        tokens = keys[seen]
-        answer = _ids(tokens[tokens[:, IN_ANSWER] == 1])
-        following = self.script.next(int(keys[0, ANSWER]), answer)
+    def _ask(self, row: int, seen: torch.Tensor, logits: torch.Tensor) -> None:
+        """Write the logits that follow what is seen [columns] of a row."""
+        _, number, start = self.cells[row, 0, :3].tolist()
+        answer = self.cells[row, start : len(seen), TOKEN][seen[start:]].tolist()
+        following = self.script.next(number, answer)
         if isinstance(following, torch.Tensor):
             logits.copy_(following)
         else:
@@ -111,15 +120,22 @@ def scripted(critic, answers: Answer | Mapping[str, Answer]) -> Iterator[Script]
         preprocessing = vision.tokenizer.preprocessing
         height, width = preprocessing.size(*image.pixels.shape[:2])
         patch = preprocessing.patch_size * preprocessing.merge_size
-        return [torch.zeros(height // patch * (width // patch), 1)]
+        return [torch.zeros(height // patch * (width // patch), 1, dtype=torch.long)]
 
     def runner(model, cache) -> ScriptedRunner:
         return ScriptedRunner(script, model, cache)
 
+    def run(engine: Engine, requests, *arguments, **options) -> None:
+        requests = list(requests)
+        run_engine(engine, requests, *arguments, **options)
+        script.keep(requests)
+
+    run_engine = Engine.run
     critic.engine.release()  # its buffers hold the real runner
     try:
         with (
             mock.patch("rr_models.engine.engine.ModelRunner", runner),
+            mock.patch.object(Engine, "run", run),
             mock.patch.object(VisionEncoder, "encode", encode),
         ):
             yield script
@@ -216,17 +232,6 @@ class NonFiniteAfter:
 
     def __call__(self, ids: list[int]) -> Mapping[int, float] | torch.Tensor:
         return self.logits if len(ids) >= self.count else {self.token: 1.0}
-
-
-def _bytes(ids: torch.Tensor) -> torch.Tensor:
-    """[n] -> [n, 3]."""
-    return torch.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1)
-
-
-def _ids(keys: torch.Tensor) -> list[int]:
-    """The token ids in these keys."""
-    low, middle, high = keys[:, BYTES].long().unbind(-1)
-    return (low + (middle << 8) + (high << 16)).tolist()
 
 
 def _end_of(part: list[int], whole: list[int]) -> int:

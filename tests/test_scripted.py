@@ -89,7 +89,9 @@ def test_each_token_sees_what_stands_before_it(critic, padded_batch_size: int, d
     """Through drafts that are right or wrong, the branches of a trie, and rows that move."""
     ids = [5, 6, *critic.tokenizer(HEADER).input_ids]
     positions, is_image = torch.arange(len(ids)).expand(3, -1), torch.zeros(len(ids), dtype=torch.bool)
-    prompt = Prompt(ids, positions, is_image, [torch.zeros(0, 1)], prefix_tokens=2, prefix_key="prefix")
+    prompt = Prompt(
+        ids, positions, is_image, [torch.zeros(0, 1, dtype=torch.long)], prefix_tokens=2, prefix_key="prefix"
+    )
     words, sample = Select(Trie({"x": (20, 21, 22), "y": (20, 23), "z": (24, 25)})), Sample()
     asked: list[tuple[int, ...]] = []
 
