@@ -6,7 +6,8 @@ Most are well-formed; what the parser makes of each is for the test to ask.
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from rr_tests.natural_answers import EDIT_ASPECTS, NA, T2I_ASPECTS, Dress, NaturalAnswer, Texts
+from rr_tests.natural_answers import NA, NaturalAnswer
+from rr_tests.natural_parts import EDIT_ASPECTS, T2I_ASPECTS, Dress, Texts
 
 LINES = (
     "The fox is red and asleep, the chair is green instead of blue.",
