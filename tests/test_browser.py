@@ -113,6 +113,27 @@ def test_faces_come_back_from_the_cache_and_from_the_history(running_browser, se
         frontend.close()
 
 
+def test_a_chinese_stop_reason_names_the_aspects_in_chinese(running_browser, server):
+    frontend = Frontend(running_browser, server.url, "zh")
+    stop = {
+        "code": "thresholds_reached",
+        "parameters": {"round": 2, "thresholds": "3, text_faithfulness=2.5, mood=3.5, overall=3.2"},
+    }
+    loop = {"kind": "loop", "rounds": [], "target": 1, "scale": [1, 4], "stop": {**stop, "details": ""}}
+    show = """loop => {
+        const found = app.graph.nodes.find(n => n.type === "RationalRewardsRefineEnd").rationalRewardsFace;
+        found.show({ rational_rewards: [loop] });
+        return found.element.innerText;
+    }"""
+    try:
+        frontend.open(load(DEMO))
+        shown = frontend.ask(show, loop)
+        assert "第 2 轮达到门槛：3, 文本忠实度=2.5, mood=3.5, 总分=3.2。" in shown
+        assert not frontend.complaints
+    finally:
+        frontend.close()
+
+
 def test_words_of_a_model_are_never_markup(frontend):
     frontend.open(load(DEMO))
     evil = "<img src=x onerror='window.rrEvil = 1'><b>bold</b>"

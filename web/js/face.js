@@ -59,12 +59,12 @@ const WORDS = {
     incomplete: "不完整",
     truncated: "被截断",
     refused: "拒绝评判",
-    refined: "更好的要求",
+    refined: "改进后的要求",
     round: "第 {} 轮",
     limit: "第 {} 轮，共 {} 轮",
     seed: "种子",
     best: "最佳",
-    accepted: "{} / {} 张达标",
+    accepted: "{} / {} 张合格",
     candidates: "{} 张候选",
     reading: "正在看图",
     writing: "正在书写",
@@ -82,7 +82,7 @@ const WORDS = {
 // Stop reasons of rr_models/loop/stop_reason.py, with their parameters in braces.
 const STOP_ZH = {
   thresholds_reached: "第 {round} 轮达到门槛：{thresholds}。",
-  target_count_reached: "所需的 {target_count} 张图片已全部达标。",
+  target_count_reached: "所需的 {target_count} 张图片已全部合格。",
   rounds_used: "{rounds} 轮已全部用完。",
   time_limit: "{time_limit_seconds} 秒已用去 {seconds} 秒，再来一轮至少需要 {quickest_round} 秒。",
   no_gain: "连续 {rounds} 轮的提升不到 {min_gain}。",
@@ -200,7 +200,12 @@ function drawVerdict(face) {
 function stopText({ code, parameters, details, text }) {
   const template = inChinese() && STOP_ZH[code];
   if (!template) return text;
-  const value = (name) => (name === "status" ? word(parameters.status) : parameters[name]) ?? "";
+  const value = (name) => {
+    if (name === "status") return word(parameters.status) ?? "";
+    // "3, text_faithfulness=2.5, overall=3.2"
+    if (name === "thresholds") return parameters.thresholds.replace(/\w+(?==)/g, (key) => word(key) ?? key);
+    return parameters[name] ?? "";
+  };
   const sentence = template.replace(/\{(\w+)\}/g, (_, name) => value(name));
   return details ? `${sentence.slice(0, -1)}：${details}` : sentence;
 }
