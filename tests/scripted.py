@@ -116,7 +116,7 @@ def scripted(critic, answers: Answer | Mapping[str, Answer]) -> Iterator[Script]
     """Let `critic` (a LocalCritic) write `answers`: one for all questions, or one by request."""
     script = Script(critic.tokenizer, answers)
 
-    def encode(vision: VisionEncoder, image) -> list[torch.Tensor]:
+    def encode(vision: VisionEncoder, image, **_) -> list[torch.Tensor]:
         preprocessing = vision.tokenizer.preprocessing
         height, width = preprocessing.size(*image.pixels.shape[:2])
         patch = preprocessing.patch_size * preprocessing.merge_size
