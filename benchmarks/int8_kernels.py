@@ -7,11 +7,11 @@ that are dequantized, and with each packed kernel that runs here. comfy-kitchen'
 the CPU; its compiled kernels round in the same places. The critic in fp32 shows what int8 changes anyway.
 
 same_scores_KERNEL       share of critiques in which all written scores equal those with dequantized weights
-same_text_KERNEL         share with the same text, from the first to the last character
+same_text_KERNEL         share with the same text, from the first character to the last score
 expected_mean_KERNEL     how far the expected scores moved, on average
 expected_most_KERNEL     and at most
-ms_WAY_ROWS              milliseconds of a product of so many rows with a weight of 4096 x 4096: by int8pack,
-                         by dequantizing, and with weights in fp32; the least of several tries
+ms_WAY_ROWS              milliseconds of so many rows in the seven matrix products of a layer of the 8B shape,
+                         which has 36: by int8pack, by dequantizing, and with weights in fp32
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import importlib.util
 import random
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from _common import close, progress
+from _random_model import SHAPES
 from shapes_critic import question
 
 from rr_models.checkpoints import kernels
@@ -42,14 +44,14 @@ ROWS = (1, 8, 64, 512)
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    options.add_argument("--quick", action="store_true", help="20 critiques, products with 1024 x 1024")
+    options.add_argument("--quick", action="store_true", help="20 critiques, a layer of the 0.4b shape")
     options.add_argument("--n", type=int, default=500, help="critiques (default: 500)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--kernels", nargs="+", choices=PACKED, default=available())
     args = options.parse_args()
-    n, side = (20, 1024) if args.quick else (args.n, 4096)
+    n, shape = (20, "0.4b") if args.quick else (args.n, "8b")
     figures: dict = {"n": n, "torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
-    figures |= products(side)
+    figures |= products(shape)
     figures |= critiques(args.kernels, held_out(n, args.seed))
     close(figures)
 
@@ -81,7 +83,9 @@ def judged(precision: Precision, questions: list[Question]) -> list:
     critic.weights.load(CPU)
     began = time.process_time()
     judgements = critic.judge(
-        questions, JudgeOptions(batch_size=8), on_progress=progress(precision.label, len(questions))
+        questions,
+        JudgeOptions(batch_size=8, detail="scores"),
+        on_progress=progress(precision.label, len(questions)),
     )
     print(file=sys.stderr)
     print(f"{precision.label}: {time.process_time() - began:.0f} s", flush=True)
@@ -107,28 +111,40 @@ def compared(name: str, base: list, others: list) -> dict:
     return figures
 
 
-def products(side: int) -> dict:
-    generator = torch.Generator().manual_seed(0)
-    whole = torch.randn(side, side, generator=generator)
-    scale = whole.abs().amax(1) / 127
-    weight = (whole / scale[:, None]).round().to(torch.int8)
-    ways = {"fp32": lambda x, weight, scale: F.linear(x, whole), "dequantizing": kernels.dequantized_linear}
+def products(shape: str) -> dict:
+    """Times of a layer's products, for each way and number of rows."""
+    weights = list(layer_weights(shape))
+    ways: dict[str, Callable] = {"fp32": lambda x, whole, *_: F.linear(x, whole)}
+    ways["dequantizing"] = lambda x, _, *quantized: kernels.dequantized_linear(x, *quantized)
     if "int8pack" in available():
-        ways["int8pack"] = kernels.INT8PACK.multiply
+        ways["int8pack"] = lambda x, _, *quantized: kernels.INT8PACK.multiply(x, *quantized)
     figures = {}
     for rows in ROWS:
-        x = torch.randn(rows, side, generator=generator)
-        taken = {
-            f"ms_{name}_{rows}": 1000 * least_seconds(lambda m=multiply, x=x: m(x, weight, scale))
-            for name, multiply in ways.items()
-        }
-        print(taken, flush=True)
+        taken = dict.fromkeys((f"ms_{name}_{rows}" for name in ways), 0.0)
+        for whole, weight, scale in weights:
+            x = torch.randn(rows, whole.shape[1])
+            for name, multiply in ways.items():
+                seconds = least_seconds(lambda m=multiply, given=(x, whole, weight, scale): m(*given))
+                taken[f"ms_{name}_{rows}"] += 1000 * seconds
+        print({name: round(value, 1) for name, value in taken.items()}, flush=True)
         figures |= taken
     return figures
 
 
+def layer_weights(shape: str) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Random weights of a layer in fp32, the same in int8, and their scales."""
+    hidden, inner, _, heads, groups, _ = SHAPES[shape][0]
+    head = 128
+    outputs_inputs = [(heads * head, hidden), (groups * head, hidden), (groups * head, hidden)]
+    outputs_inputs += [(hidden, heads * head), (inner, hidden), (inner, hidden), (hidden, inner)]
+    for outputs, inputs in outputs_inputs:
+        whole = torch.randn(outputs, inputs)
+        scale = whole.abs().amax(1) / 127
+        yield whole, (whole / scale[:, None]).round().to(torch.int8), scale
+
+
 def least_seconds(work) -> float:
-    """CPU seconds of one thread, which other programs disturb less; at most about two seconds in all."""
+    """The least CPU seconds of several tries; other programs disturb them less than the clock."""
     taken = []
     while len(taken) < 2 or (len(taken) < 7 and sum(taken) < 2):
         began = time.process_time()

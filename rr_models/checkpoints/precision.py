@@ -42,7 +42,7 @@ class Precision:
 
     @property
     def label(self) -> str:
-        """What judgements record: precisions with the same label compute the same numbers."""
+        """What judgements record: with the same label and dtype, the same numbers are computed."""
         return f"{self.name} ({self.kernel.name})" if self.kernel.name else self.name
 
     @property
