@@ -151,7 +151,7 @@ def row(
 
 def preprocessing(critic: LocalCritic) -> float:
     how = critic.preprocessing
-    images = [question.images[0] for question in asked("t2i", 8, SIDE)]
+    images = [question.images[0].pixels for question in asked("t2i", 8, SIDE)]
     see, device = processor(how), critic.model.device
 
     def each(work) -> None:

@@ -27,20 +27,20 @@ choose_anew = kernels.choose_int8_kernel.__wrapped__
 packed = pytest.mark.parametrize("kernel", PACKED, ids=lambda kernel: kernel.name)
 
 
-def needs(kernel: kernels.Int8Kernel) -> None:
+def needs(kernel: kernels.Kernel) -> None:
     if kernel is kernels.COMFY_KITCHEN:
         pytest.importorskip("comfy_kitchen")
     elif not hasattr(torch, "_weight_int8pack_mm"):
         pytest.skip("this torch has no _weight_int8pack_mm")
 
 
-def layer(kernel: kernels.Int8Kernel, inputs: int = 512, outputs: int = 96) -> quantized_linear.Int8Linear:
+def layer(kernel: kernels.Kernel, inputs: int = 512, outputs: int = 96) -> quantized_linear.Int8Linear:
     """The same weights for every kernel; rows of very different size, which have scales of their own."""
     generator = torch.Generator().manual_seed(1)
     made = quantized_linear.Int8Linear(inputs, outputs, False, torch.float32)
+    made.set_kernel(kernel)
     weight = torch.randn(outputs, inputs, generator=generator)
     made.quantize(weight * torch.logspace(-3, 1, outputs)[:, None])
-    made.set_kernel(kernel)
     return made
 
 
@@ -57,8 +57,8 @@ def test_a_packed_kernel_computes_what_dequantizing_does(kernel, dtype, shape):
     wanted, got = layer(kernels.DEQUANTIZING)(x.float()), layer(kernel)(x)
     assert got.shape == (*shape[:-1], 96) and got.dtype == dtype
     sizes = layer(kernels.DEQUANTIZING)(numbers(200, 512)).pow(2).mean(0).sqrt()
-    off = (got.float() - wanted).flatten(0, -2).pow(2).mean(0).sqrt() / sizes
-    assert off.max() < 0.03 and off.mean() < 0.012
+    off = (got.float() - wanted) / sizes
+    assert off.pow(2).mean().sqrt() < 0.02 and off.abs().max() < 0.1
 
 
 def test_torchs_kernel_multiplies_few_rows_and_comfy_kitchens_any():
@@ -77,18 +77,40 @@ def test_torchs_kernel_multiplies_few_rows_and_comfy_kitchens_any():
 def test_the_largest_sums_do_not_overflow(kernel):
     needs(kernel)
     made = quantized_linear.Int8Linear(12_288, 16, False, torch.float32)
-    made.quantize(torch.ones(16, 12_288) * torch.tensor([1.0, -1.0]).repeat(8)[:, None])
     made.set_kernel(kernel)
+    made.quantize(torch.ones(16, 12_288) * torch.tensor([1.0, -1.0]).repeat(8)[:, None])
     for rows in (1, 8):
         assert torch.allclose(made(torch.ones(rows, 12_288)).abs(), torch.tensor(12_288.0), rtol=0.01)
 
 
-@packed
-def test_a_row_does_not_depend_on_its_neighbours(kernel):
-    needs(kernel)
-    x, made = numbers(8, 512), layer(kernel)
+def test_a_row_of_torchs_kernel_does_not_depend_on_its_neighbours():
+    needs(kernels.INT8PACK)
+    x, made = numbers(8, 512), layer(kernels.INT8PACK)
     together = made(x)
     assert all(torch.equal(made(x[i : i + 1]), together[i : i + 1]) for i in range(8))
+
+
+@pytest.mark.parametrize("inputs", [4096, 12_288, 192, 48])
+def test_a_rotation_keeps_products_and_done_twice_gives_the_weight_back(inputs):
+    weight, x = numbers(20, inputs), numbers(3, inputs) * 2
+    rotated = kernels.hadamard_rotated(weight)
+    assert torch.allclose(kernels.hadamard_rotated(rotated), weight, atol=1e-5)
+    assert torch.allclose(kernels.hadamard_rotated(x) @ rotated.T, x @ weight.T, atol=1e-3)
+    assert (rotated - weight).abs().max() > 1
+
+
+@packed
+def test_a_few_large_channels_do_not_cost_the_others_their_accuracy(kernel):
+    """As language models have them. Without the rotation, activations in 8 bits are off by 0.08 here."""
+    needs(kernel)
+    x = numbers(16, 4096)
+    x[:, [5, 1000, 1001, 4000]] *= 30
+    weight = torch.randn(64, 4096, generator=torch.Generator().manual_seed(1))
+    made = quantized_linear.Int8Linear(4096, 64, False, torch.float32)
+    made.set_kernel(kernel)
+    made.quantize(weight)
+    wanted = x @ weight.T
+    assert (made(x) - wanted).pow(2).mean().sqrt() < 0.015 * wanted.pow(2).mean().sqrt()
 
 
 @packed
@@ -192,7 +214,7 @@ def saturating(x, weight, scale):
 def test_a_kernel_that_multiplies_wrongly_is_not_used_and_the_log_says_so(
     monkeypatch, caplog, multiply, reason
 ):
-    broken = kernels.Int8Kernel("broken", multiply)
+    broken = kernels.Kernel("broken", multiply)
     monkeypatch.setattr(kernels, "_expected_kernel", lambda device, dtype: broken)
     with caplog.at_level(logging.WARNING):
         assert choose_anew(CPU, torch.float32) == kernels.DEQUANTIZING
@@ -212,7 +234,7 @@ def folder(tmp_path_factory) -> Path:
     return tiny.make(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def loaded(folder: Path, kernel: kernels.Int8Kernel) -> local.LocalCritic:
+def loaded(folder: Path, kernel: kernels.Kernel) -> local.LocalCritic:
     critic = local.prepare(folder, CPU, Precision(INT8, torch.float32, kernel=kernel))
     critic.weights.load(CPU)
     return critic

@@ -178,7 +178,7 @@ def test_sizes_in_the_readme(eight, tmp_path):
     assert told == [round(peak, 1) for peak in peaks]
 
 
-def kernel_on_the_card(monkeypatch, kernel: kernels.Int8Kernel) -> None:
+def kernel_on_the_card(monkeypatch, kernel: kernels.Kernel) -> None:
     monkeypatch.setattr(precision, "choose_int8_kernel", lambda device, dtype: kernel)
 
 
@@ -232,7 +232,7 @@ def test_the_choice_of_int8_takes_the_kernel_of_the_device(folder, monkeypatch):
     assert (found.name, found.label) == ("int8", "int8 (comfy-kitchen)")
     model = loading.meta_model(folder, found)
     layers = [one for one in model.modules() if isinstance(one, quantized_linear.Int8Linear)]
-    assert layers and all(one.multiply is kernels.COMFY_KITCHEN.multiply for one in layers)
+    assert layers and all(one.kernel is kernels.COMFY_KITCHEN for one in layers)
     assert precision.choose_precision("fp8", CPU, folder).label == "fp8"
     assert tried == [(CARD, torch.bfloat16)]
 

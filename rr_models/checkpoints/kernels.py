@@ -25,6 +25,10 @@ Multiply = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 scale [outputs], float32. The result [..., outputs] has x's dtype."""
 
 
+_ALIGNMENT = 16
+"""Packed kernels read this many numbers at once, some without looking where a row ends."""
+
+
 def dequantized_linear(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """The product as plain torch computes it, with the weights converted to x's dtype first."""
     if x.dtype == torch.float16:  # sums of numbers up to 448 would leave its range
@@ -32,12 +36,33 @@ def dequantized_linear(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tenso
     return (F.linear(x, weight.to(x.dtype)) * scale).to(x.dtype)
 
 
+def hadamard_rotated(weight: torch.Tensor) -> torch.Tensor:
+    """A weight [outputs, inputs] with its rows rotated by a regular Hadamard matrix, 256 numbers at a time
+    (64 or 16 if 256 does not divide them). Rotated twice, it is as it was.
+
+    Activations rotated alike give the same product, but have no outliers any more: a language model has a few
+    large channels, which would make the steps coarse in which all others are rounded.
+    """
+    size = _group_size(weight.shape[1])
+    matrix = base = torch.tensor([[1, 1, 1, -1], [1, 1, -1, 1], [1, -1, 1, 1], [-1, 1, 1, 1]]) / 2
+    while len(matrix) < size:
+        matrix = torch.kron(matrix, base)
+    groups = weight.unflatten(1, (-1, size))
+    return (groups @ matrix.to(weight)).flatten(1)
+
+
+def _group_size(inputs: int) -> int:
+    return next(size for size in (256, 64, _ALIGNMENT) if inputs % size == 0)
+
+
 @dataclass(frozen=True)
-class Int8Kernel:
-    """A way to multiply int8 weights. `name` tells apart what rounds differently; "" is dequantizing."""
+class Kernel:
+    """A way to multiply 8-bit weights. `name` tells apart what rounds differently; "" is dequantizing. Its
+    weights are `rotated` before they are quantized, where it rotates activations alike."""
 
     name: str
     multiply: Multiply
+    rotated: Callable[[torch.Tensor], torch.Tensor] = lambda weight: weight
 
     @property
     def is_packed(self) -> bool:
@@ -49,8 +74,6 @@ class Int8Kernel:
         return not (self.is_packed and (inputs % _ALIGNMENT or outputs % _ALIGNMENT))
 
 
-_ALIGNMENT = 16
-"""Packed kernels read this many numbers at once, some without looking where a row ends."""
 _FEW_ROWS = 32
 """Up to so many rows torch's kernel is at least as fast as dequantizing, for weights of any size (AVX2)."""
 
@@ -71,18 +94,19 @@ def _int8pack_linear(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor)
 def _kitchen_linear(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     from comfy_kitchen import int8_linear
 
-    return int8_linear(x, weight, scale, out_dtype=x.dtype)
+    size = _group_size(weight.shape[1])
+    return int8_linear(x, weight, scale, out_dtype=x.dtype, convrot=True, convrot_groupsize=size)
 
 
-DEQUANTIZING = Int8Kernel("", dequantized_linear)
-INT8PACK = Int8Kernel("int8pack", _int8pack_linear)
+DEQUANTIZING = Kernel("", dequantized_linear)
+INT8PACK = Kernel("int8pack", _int8pack_linear)
 """torch's kernel for processors: weights packed, activations and sums rounded to bfloat16."""
-COMFY_KITCHEN = Int8Kernel("comfy-kitchen", _kitchen_linear)
-"""ComfyUI's kernels: weights packed, activations rounded to 8 bits with one scale per row."""
+COMFY_KITCHEN = Kernel("comfy-kitchen", _kitchen_linear, hadamard_rotated)
+"""ComfyUI's kernels: weights packed; activations rotated, then rounded to 8 bits with one scale per row."""
 
 
 @functools.cache
-def choose_int8_kernel(device: torch.device, dtype: torch.dtype) -> Int8Kernel:
+def choose_int8_kernel(device: torch.device, dtype: torch.dtype) -> Kernel:
     """The kernel for int8 weights on `device`, computing in `dtype`. Says in the log if a kernel that should
     run there does not multiply correctly."""
     kernel = _expected_kernel(device, dtype)
@@ -92,7 +116,7 @@ def choose_int8_kernel(device: torch.device, dtype: torch.dtype) -> Int8Kernel:
     return kernel
 
 
-def _expected_kernel(device: torch.device, dtype: torch.dtype) -> Int8Kernel:
+def _expected_kernel(device: torch.device, dtype: torch.dtype) -> Kernel:
     """The kernel that should be the fastest, by what device and packages say of themselves."""
     if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and _has_fast_int8pack():
         return INT8PACK
@@ -120,13 +144,14 @@ def _has_fast_kitchen() -> bool:
     )
 
 
-def _fault(kernel: Int8Kernel, device: torch.device, dtype: torch.dtype) -> str:
+def _fault(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> str:
     """What is wrong with a kernel's products of few and of many rows; "" if nothing is."""
-    outputs, inputs = 96, 256
+    outputs, inputs = 96, 4096
     generator = torch.Generator().manual_seed(0)
     weight = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8, generator=generator)
     weight[:2] = torch.tensor([[127], [-127]])  # the largest sums there can be
-    scale = torch.logspace(-4, 1, outputs)
+    scale = torch.logspace(-4, -2, outputs)
+    whole = kernel.rotated(weight.float() * scale[:, None])  # what the kernel's weights stand for
     for rows in (1, 2, 8, 33, 130):
         x = torch.randn(rows, inputs, generator=generator)
         x[1:2] = 1
@@ -134,7 +159,6 @@ def _fault(kernel: Int8Kernel, device: torch.device, dtype: torch.dtype) -> str:
             product = kernel.multiply(x.to(device, dtype), weight.to(device), scale.to(device))
         except Exception as error:  # compiled code of another package: anything can come out of it
             return f"fails ({first_line(error)})"
-        whole = weight.float() * scale[:, None]
         wanted = x.to(dtype).float() @ whole.T
         # of a few rows, a product may happen to be small: then its error counts beside its usual size
         off = _rms(product.cpu().float() - wanted) / _rms(wanted).maximum(whole.norm(dim=1))

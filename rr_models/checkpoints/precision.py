@@ -15,7 +15,7 @@ import torch
 
 from ..errors import CriticError, first_line
 from . import model_folder
-from .kernels import DEQUANTIZING, Int8Kernel, choose_int8_kernel
+from .kernels import DEQUANTIZING, Kernel, choose_int8_kernel
 from .quantized_linear import QUANTIZED_LAYERS
 
 AUTO = "auto"
@@ -38,7 +38,7 @@ class Precision:
     name: str
     dtype: torch.dtype
     reason: str = ""
-    kernel: Int8Kernel = DEQUANTIZING
+    kernel: Kernel = DEQUANTIZING
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from .kernels import DEQUANTIZING, Int8Kernel, Multiply, dequantized_linear
+from .kernels import DEQUANTIZING, Kernel
 
 if TYPE_CHECKING:
     from bitsandbytes.functional import QuantState
@@ -52,12 +52,8 @@ class _ScaledLinear(QuantizedLinear):
 
     STORED: torch.dtype
     LARGEST: float
+    kernel: Kernel = DEQUANTIZING
     scale: nn.Parameter | None
-    multiply: Multiply
-
-    def __init__(self, inputs: int, outputs: int, bias: bool, dtype: torch.dtype):
-        super().__init__(inputs, outputs, bias, dtype)
-        self.multiply = dequantized_linear
 
     @staticmethod
     def weight_bytes(rows: int, count: int) -> int:
@@ -68,7 +64,7 @@ class _ScaledLinear(QuantizedLinear):
         self.scale = None
 
     def quantize(self, weight: torch.Tensor) -> None:
-        weight = weight.float()
+        weight = self.kernel.rotated(weight.float())
         scale = (weight.abs().amax(1) / self.LARGEST).clamp(min=1e-12)
         quantized = weight / scale[:, None]
         if not self.STORED.is_floating_point:
@@ -79,7 +75,7 @@ class _ScaledLinear(QuantizedLinear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.weight is None or self.scale is None:
             raise RuntimeError("This layer's weight is not loaded.")
-        out = self.multiply(x, self.weight, self.scale)
+        out = self.kernel.multiply(x, self.weight, self.scale)
         return out if self.bias is None else out + self.bias
 
 
@@ -88,10 +84,10 @@ class Int8Linear(_ScaledLinear):
 
     STORED, LARGEST = torch.int8, 127.0
 
-    def set_kernel(self, kernel: Int8Kernel) -> None:
-        """Multiply by this kernel from now on, if it can multiply a weight of this shape."""
+    def set_kernel(self, kernel: Kernel) -> None:
+        """Use this kernel for the weight that is quantized next, if it can multiply one of this shape."""
         if kernel.fits(self.in_features, self.out_features):
-            self.multiply = kernel.multiply
+            self.kernel = kernel
 
 
 class Float8Linear(_ScaledLinear):
@@ -146,7 +142,7 @@ QUANTIZED_LAYERS: dict[str, type[QuantizedLinear]] = {
 
 
 def quantize_layers(
-    model: nn.Module, precision: str, dtype: torch.dtype, int8_kernel: Int8Kernel = DEQUANTIZING
+    model: nn.Module, precision: str, dtype: torch.dtype, int8_kernel: Kernel = DEQUANTIZING
 ) -> None:
     """Replace all linear layers in `model` by quantized ones without weights, which compute in `dtype`."""
     layer_class = QUANTIZED_LAYERS[precision]
