@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from rr_tests.natural_answers import ANSWERS, NOT_READ, WITHOUT_REQUEST, NaturalAnswer
 from rr_tests.random_answers import answers
-from rr_tests.real_vocabulary import in_style
-from rr_tests.scripted import Writes, scripted
+from rr_tests.writing import MISSING, REQUEST, Written, nonsense, scores, write, write_any
 
-from rr_models.critics.base import Question
-from rr_models.critics.options import JudgeOptions
-from rr_models.engine.sequence import Completion
-from rr_models.judgement.critique import COMPLETE, NOT_APPLICABLE, SCORED
-from rr_models.judgement.task import Task
+from rr_models.judgement.critique import COMPLETE
 from rr_models.parsing.parse import parse_answer
-
-REQUEST = "A red fox asleep on a blue chair."
-MISSING = "missing"
-IMAGE = torch.zeros(64, 64, 3)
-
-
-def scores(judgement: Any) -> tuple:
-    """Its scores in the form of `NaturalAnswer.scores`."""
-
-    def read(aspect):
-        if aspect.status == NOT_APPLICABLE:
-            return None
-        if aspect.status != SCORED:
-            return MISSING
-        pair = hasattr(aspect, "winner")
-        return (aspect.score_a, aspect.score_b, aspect.winner) if pair else aspect.score
-
-    return tuple(map(read, judgement.aspects))
 
 
 def by_name(answers: list[NaturalAnswer]):
@@ -74,37 +49,6 @@ def test_no_other_scores_are_read_than_were_written():
     assert statuses.count(COMPLETE) > len(statuses) / 2
 
 
-@dataclass(frozen=True)
-class Written:
-    """What the critic made of an answer: `meant` are the token ids of its text."""
-
-    judgement: Any
-    completion: Completion
-    meant: list[int]
-
-
-def write(critic, answers: list[NaturalAnswer], **options) -> list[Written]:
-    """Let the critic write these answers."""
-    written: dict[int, Written] = {}
-    for style in sorted({answer.style for answer in answers}):
-        numbers = [number for number, answer in enumerate(answers) if answer.style == style]
-        requests = {number: f"{REQUEST} ({number})" for number in numbers}
-        texts = {requests[number]: Writes(critic.tokenizer, answers[number].text) for number in numbers}
-        questions = []
-        for number in numbers:
-            task = Task(answers[number].task)
-            images = (IMAGE, IMAGE) if task.is_pair else (IMAGE,)
-            questions.append(Question(task, requests[number], images, (IMAGE,) if task.has_source else ()))
-        asked = in_style(critic, style)
-        with scripted(asked, texts) as script:
-            judgements = asked.judge(questions, JudgeOptions(batch_size=32, **options))
-        for number, judgement in zip(numbers, judgements, strict=True):
-            request = requests[number]
-            (completion,) = script.written[request]
-            written[number] = Written(judgement, completion, texts[request].ids[:-1])
-    return [written[number] for number in range(len(answers))]
-
-
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
 def critic(request: pytest.FixtureRequest):
     """With the whole vocabulary, or with its beginning."""
@@ -131,3 +75,13 @@ def parse_again(judgement: Any) -> Any:
     """What the parser makes of a judgement's text, with its source."""
     again = parse_answer(judgement.text, judgement.task, judgement.request)
     return type(judgement)(**{**vars(again), "source": judgement.source})
+
+
+def test_nonsense_written_freely_has_no_score(critic):
+    cases = nonsense(critic)
+    written = write_any(
+        critic, list(cases.values()), ["t2i"] * len(cases), constrained=False, max_new_tokens=200
+    )
+    for name, one in zip(cases, written, strict=True):
+        assert one.judgement.status != COMPLETE, name
+        assert set(scores(one.judgement)) == {MISSING}, name
