@@ -4,7 +4,8 @@
 
 The built-in Shapes critic judges held-out cases, half of them text-to-image, half edits: with int8 weights
 that are dequantized, and with each packed kernel that runs here. comfy-kitchen's is its plain-torch form on
-the CPU; its compiled kernels round in the same places. The critic in fp32 shows what int8 changes anyway.
+the CPU; its compiled kernels round alike, if not to the last bit. The critic in fp32 shows what int8 changes
+anyway.
 
 same_scores_KERNEL       share of critiques in which all written scores equal those with dequantized weights
 same_text_KERNEL         share with the same text, from the first character to the last score

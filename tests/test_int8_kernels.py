@@ -164,27 +164,24 @@ def test_a_torch_without_the_kernel_dequantizes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("registered", "fast"), [({"cuda"}, True), ({"hip"}, True), ({"triton", "eager"}, False), (set(), False)]
+    ("backend", "fast"), [("cuda", True), ("hip", True), ("triton", False), ("eager", False), ("", False)]
 )
-def test_comfy_kitchen_is_chosen_where_it_has_a_compiled_kernel(monkeypatch, registered, fast):
-    kitchen = pytest.importorskip("comfy_kitchen")
-    monkeypatch.setattr(kitchen.registry, "is_available", lambda name: name in registered)
-    monkeypatch.setattr(kitchen.registry, "get_constraints", lambda name, function: object())
+def test_comfy_kitchen_is_chosen_where_it_has_a_compiled_kernel(monkeypatch, backend, fast):
+    monkeypatch.setattr(kernels, "_kitchen_backend", lambda device, dtype: backend)
     monkeypatch.setattr(kernels, "_fault", lambda *_: "")
     chosen = kernels.COMFY_KITCHEN if fast else kernels.DEQUANTIZING
     assert choose_anew(CARD, torch.bfloat16) == chosen
     assert choose_anew(torch.device("mps"), torch.float16) == kernels.DEQUANTIZING
 
 
-def test_a_comfy_kitchen_without_int8_dequantizes(monkeypatch):
-    """As 0.2.7 to 0.2.10 are."""
+def test_comfy_kitchen_says_by_which_backend_it_multiplies(monkeypatch):
     kitchen = pytest.importorskip("comfy_kitchen")
-    monkeypatch.setattr(kitchen.registry, "is_available", lambda name: True)
-    monkeypatch.setattr(kitchen.registry, "get_constraints", lambda name, function: None)
-    assert choose_anew(CARD, torch.bfloat16) == kernels.DEQUANTIZING
-    monkeypatch.delattr(kitchen, "int8_linear")
-    monkeypatch.setattr(kitchen.registry, "get_constraints", lambda name, function: object())
-    assert choose_anew(CARD, torch.bfloat16) == kernels.DEQUANTIZING
+    assert kernels._kitchen_backend(CPU, torch.float32) == "eager"
+    assert kernels._kitchen_backend(CPU, torch.float64) == ""  # none takes that
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert kernels._kitchen_backend(CARD, torch.bfloat16) == ""
+    monkeypatch.delattr(kitchen, "int8_linear")  # as 0.2.7 to 0.2.10 are
+    assert kernels._kitchen_backend(CPU, torch.float32) == ""
 
 
 def raising(x, weight, scale):

@@ -120,7 +120,7 @@ def _expected_kernel(device: torch.device, dtype: torch.dtype) -> Kernel:
     """The kernel that should be the fastest, by what device and packages say of themselves."""
     if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and _has_fast_int8pack():
         return INT8PACK
-    if device.type == "cuda" and _has_fast_kitchen():
+    if device.type == "cuda" and _kitchen_backend(device, dtype) in ("cuda", "hip"):
         return COMFY_KITCHEN
     return DEQUANTIZING
 
@@ -131,17 +131,21 @@ def _has_fast_int8pack() -> bool:
     return vectorized and sys.platform != "win32" and hasattr(torch, "_weight_int8pack_mm")
 
 
-def _has_fast_kitchen() -> bool:
-    """Whether comfy-kitchen, from 0.2.11 on, would multiply by a compiled kernel. Its plain torch copies all
-    weights for every product; its triton kernel tunes itself at each new shape."""
-    try:
-        from comfy_kitchen import int8_linear, registry  # noqa: F401 - an older one lacks the first
+def _kitchen_backend(device: torch.device, dtype: torch.dtype) -> str:
+    """The backend by which comfy-kitchen would multiply, "" for none. Only "cuda" and "hip" are compiled:
+    "eager" copies all weights for every product, and "triton" tunes itself at each new shape."""
+    try:  # before 0.2.11 it has no int8_linear
+        from comfy_kitchen import int8_linear, registry  # noqa: F401
     except ImportError:
-        return False
-    backends = ("cuda", "hip")
-    return any(
-        registry.is_available(name) and registry.get_constraints(name, "int8_linear") for name in backends
-    )
+        return ""
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return ""
+    some = torch.zeros(1, 256, dtype=dtype, device=device)
+    try:  # it checks what it is given: the device and its generation, and the dtype
+        return registry.get_capable_backend("int8_linear", {"x": some})
+    except RuntimeError as error:
+        log.info("comfy-kitchen cannot multiply int8 weights on %s: %s", device, first_line(error))
+        return ""
 
 
 def _fault(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> str:
