@@ -57,8 +57,8 @@ def inputs(critic: LocalCritic, questions: Sequence[Question], see=pixel_values)
     for question in questions:
         before, *pieces = tokenizer.segments(question.task, question.request, len(question.sources) or 1)
         prompt = list(before)
-        for picture, piece in zip(question.all_images, pieces, strict=True):
-            values, grid = see(picture.pixels, preprocessing)
+        for image, piece in zip(question.all_images, pieces, strict=True):
+            values, grid = see(image.pixels, preprocessing)
             prompt += [tokenizer.image_token] * (grid[1] * grid[2] // merge) + piece
             patches.append(values)
             grids.append(grid)

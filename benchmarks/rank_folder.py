@@ -79,10 +79,10 @@ def draw(folder: Path, n: int) -> None:
     folder.mkdir()
     seen, seed = set(), 0
     while len(seen) < n:
-        picture = generate(REQUEST, seed=seed).resize((96, 96))
-        if (content := hashlib.sha256(picture.tobytes()).digest()) not in seen:
+        image = generate(REQUEST, seed=seed).resize((96, 96))
+        if (content := hashlib.sha256(image.tobytes()).digest()) not in seen:
             seen.add(content)
-            picture.save(folder / f"{seed:05}.png")
+            image.save(folder / f"{seed:05}.png")
         seed += 1
 
 

@@ -15,7 +15,7 @@ from ..rr_models.critics.pairwise import break_ties
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.critique import Critique
-from ..rr_models.judgement.ranking import DUEL, EARLIER, TIE_BREAKS, Picked, RankBy, pick, rank
+from ..rr_models.judgement.ranking import COMPARISON, EARLIER, TIE_BREAKS, Picked, RankBy, pick, rank
 from .common import display
 from .common.critique_cache import cached
 from .common.image_items import (
@@ -75,8 +75,8 @@ class RationalRewardsPickBest(io.ComfyNode):
                     default=EARLIER,
                     optional=True,
                     tooltip="How to break ties. earlier first: the earlier image wins. expected score: the "
-                    "mean of all possible scores, weighted by the critic's probabilities, decides. duel: the "
-                    "critic compares the images; connect critic.",
+                    "mean of all possible scores, weighted by the critic's probabilities, decides. "
+                    "comparison: the critic compares the images; connect critic.",
                 ),
                 io.Combo.Input(
                     "scope",
@@ -96,11 +96,11 @@ class RationalRewardsPickBest(io.ComfyNode):
                     advanced=True,
                 ),
                 *provenance_inputs(),
-                critic_input("For tie_break duel: from Load Critic.", optional=True),
+                critic_input("For tie_break comparison: from Load Critic.", optional=True),
                 io.Image.Input(
                     "source_image",
                     optional=True,
-                    tooltip="For tie_break duel between edits: the image before the edit.",
+                    tooltip="For tie_break comparison between edits: the image before the edit.",
                 ),
             ],
             outputs=[
@@ -154,8 +154,8 @@ class RationalRewardsPickBest(io.ComfyNode):
         critic: Critic | None = None,
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        if tie_break == DUEL and critic is None:
-            raise ValueError("tie_break: a duel needs a critic; connect critic.")
+        if tie_break == COMPARISON and critic is None:
+            raise ValueError("tie_break: a comparison needs a critic; connect critic.")
         ranking = RankBy(rank_by, aspect_numbers.weights(weights), tie_break)
         items = collect(image, critiques, latent, mask, prompts, seeds)
         singly = as_list or (scope == ALL_IMAGES and len(image) > 1)
@@ -200,7 +200,7 @@ def _select(
 ) -> _Selection:
     critiques = [item.judged for item in items]
     ranked, notes = rank(critiques, order), []
-    if order.tie_break == DUEL:
+    if order.tie_break == COMPARISON:
         ranked, notes = referee.break_ties(items, ranked, count, order)
     return _Selection(items, pick(critiques, count, order, threshold, ranked), order, threshold, notes)
 

@@ -41,7 +41,15 @@ class RationalRewardsTournament(io.ComfyNode):
             description="Finds the best of many images by showing the critic two at a time, which separates "
             "images that would get the same score alone. The node shows the cost before it starts. Each "
             "image keeps its latent, mask, prompt and seed.",
-            search_aliases=["reward", "tournament", "knockout", "duel", "pairwise", "best of n", "rank"],
+            search_aliases=[
+                "reward",
+                "tournament",
+                "knockout",
+                "comparison",
+                "pairwise",
+                "best of n",
+                "rank",
+            ],
             # All images of a list compete with each other, and may differ in size.
             is_input_list=True,
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],

@@ -1,4 +1,4 @@
-"""A free answer in which a score is missing is asked for once more, guided; none more often than that."""
+"""A free answer that lacks a score is asked for once more, constrained; none more often than that."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def critic(tmp_path_factory) -> LocalCritic:
     return load(tiny.make(tmp_path_factory.mktemp("models") / "tiny"))
 
 
-def pictures(count: int) -> list[torch.Tensor]:
+def some_images(count: int) -> list[torch.Tensor]:
     return [torch.full((32, 32, 3), 0.1 * number) for number in range(count)]
 
 
 @pytest.mark.slow
 def test_the_second_answer_is_whole_and_says_that_it_is_the_second(critic, caplog):
-    (found,) = critique(critic, pictures(1), "a cat", **SHORT)
+    (found,) = critique(critic, some_images(1), "a cat", **SHORT)
     assert found.status == COMPLETE and found.source["attempts"] == 2 and found.source["constrained"]
     assert "asked twice: the first answer, not constrained, was" in report(found)
     assert "(no Text Faithfulness" in found.notes[-1] and "1 of 1 answers lack a score" in caplog.text
-    alone = critique(critic, pictures(1), "a cat", **SHORT | {"constrained": True})
+    alone = critique(critic, some_images(1), "a cat", **SHORT | {"constrained": True})
     assert found.text == alone[0].text and "attempts" not in alone[0].source
 
 
 def test_it_can_be_switched_off_and_judge_has_it_off(critic):
-    (found,) = critique(critic, pictures(1), "a cat", ask_again=False, **SHORT)
+    (found,) = critique(critic, some_images(1), "a cat", ask_again=False, **SHORT)
     assert found.status in (INCOMPLETE, TRUNCATED) and "attempts" not in found.source
 
 
 @pytest.mark.slow
 def test_scores_of_all_and_one_in_full(critic):
-    found = critique(critic, pictures(2), "a cat", detail="best", **SHORT | {"max_new_tokens": 400})
+    found = critique(critic, some_images(2), "a cat", detail="best", **SHORT | {"max_new_tokens": 400})
     assert [one.status for one in found] == [COMPLETE] * 2 and all(
         one.source["attempts"] == 2 for one in found
     )
@@ -54,10 +54,10 @@ def test_scores_of_all_and_one_in_full(critic):
 @pytest.mark.slow
 def test_it_is_remembered_apart(critic, tmp_path):
     memory = CachedCritic(critic, DiskCache(tmp_path))
-    critique(memory, pictures(1), "a cat", **SHORT)
-    (again,) = critique(memory, pictures(1), "a cat", **SHORT)
+    critique(memory, some_images(1), "a cat", **SHORT)
+    (again,) = critique(memory, some_images(1), "a cat", **SHORT)
     assert memory.cache_hits == 2 and again.source["attempts"] == 2
-    (once,) = critique(memory, pictures(1), "a cat", ask_again=False, **SHORT)
+    (once,) = critique(memory, some_images(1), "a cat", ask_again=False, **SHORT)
     assert memory.cache_hits == 2 and once.overall is None
 
 
@@ -78,7 +78,7 @@ STATUSES = st.lists(st.sampled_from([COMPLETE, INCOMPLETE, TRUNCATED, REFUSED]),
 
 @given(STATUSES, STATUSES, st.booleans(), st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_no_question_is_asked_more_than_twice(critic, first, second, guided, ask_again):
+def test_no_question_is_asked_more_than_twice(critic, first, second, constrained, ask_again):
     """What the critic answers is given here; what is asked, in which form and how often is not."""
     asked = []
 
@@ -87,13 +87,13 @@ def test_no_question_is_asked_more_than_twice(critic, first, second, guided, ask
         answers = first if len(asked) == 1 else second
         return [_answer(answers[index % len(answers)]) for index in range(len(questions))]
 
-    images = pictures(len(first))
+    images = some_images(len(first))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(critic, "judge", judge)
-        found = critique(critic, images, "a cat", constrained=guided, ask_again=ask_again)
+        found = critique(critic, images, "a cat", constrained=constrained, ask_again=ask_again)
     lacking = [at for at, status in enumerate(first) if status in (INCOMPLETE, TRUNCATED)]
-    again = lacking if ask_again and not guided else []
-    assert asked[0] == ([id(image) for image in images], guided)
+    again = lacking if ask_again and not constrained else []
+    assert asked[0] == ([id(image) for image in images], constrained)
     assert asked[1:] == ([([id(images[at]) for at in again], True)] if again else [])
     for at, one in enumerate(found):
         assert ("attempts" in one.source) == (at in again)

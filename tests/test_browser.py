@@ -13,7 +13,7 @@ from dev_browser import LITEGRAPH, RENDERINGS, VUE, Frontend
 from dev_comfyui import PACK_FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = ROOT / ".cache" / "browser"
+SCREENSHOTS = ROOT / ".cache" / "browser"
 NAMES = sorted(file.stem for file in (ROOT / "workflows").glob("*.json"))
 DEMO = "refine_shapes_demo"
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
@@ -47,7 +47,7 @@ def no_complaints(frontend):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_opens_whole(frontend, name, rendering):
     frontend.open(load(name), rendering)
-    frontend.screenshot(PICTURES / f"{name}_{rendering}.png")
+    frontend.screenshot(SCREENSHOTS / f"{name}_{rendering}.png")
     assert not frontend.unknown()
     assert frontend.ask("app.graph.links.size") == len(load(name)["links"])
     assert frontend.prompt() == load(name, "api")
@@ -81,7 +81,7 @@ def test_run_runs_the_demo_and_the_nodes_show_their_scores(frontend, rendering):
     assert frontend.press_run() == "execution_success"
     shown = frontend.wait("() => app.graph.nodes.find(n => n.type === 'PreviewAny').widgets[0].value")
     assert re.search(r"Round 2 .*overall 4\.00", shown) and "Round 2 reaches the thresholds" in shown
-    frontend.screenshot(PICTURES / f"run_{rendering}.png")
+    frontend.screenshot(SCREENSHOTS / f"run_{rendering}.png")
     assert "after a run" in before
     end = faces(frontend, "RationalRewardsRefineEnd")
     assert re.search(r"Round 1\s+2\.20\s+Round 2 · best\s+4\.00", end)
@@ -100,7 +100,7 @@ def test_faces_come_back_from_the_cache_and_from_the_history(running_browser, se
         frontend.open(load(DEMO), VUE)
         assert "评分" in faces(frontend, "RationalRewardsRefineEnd")
         assert frontend.press_run() == "execution_success"
-        frontend.screenshot(PICTURES / "cached_zh.png")
+        frontend.screenshot(SCREENSHOTS / "cached_zh.png")
         for kind in ("RationalRewardsRefineEnd", "RationalRewardsCritique"):
             assert "文本忠实度" in faces(frontend, kind)
         frontend.open(load(DEMO), LITEGRAPH)
@@ -163,7 +163,7 @@ def test_the_template_browser_shows_ours(frontend):
     page.get_by_text("ComfyUI-RationalRewards").first.click()
     for name in NAMES:
         page.get_by_test_id(f"template-workflow-{name}").wait_for()
-    frontend.screenshot(PICTURES / "templates.png")
+    frontend.screenshot(SCREENSHOTS / "templates.png")
     page.get_by_test_id(f"template-workflow-{DEMO}").click()
     frontend.wait("count => app.graph.nodes.length === count", len(load(DEMO)["nodes"]))
     assert not frontend.unknown()
@@ -177,7 +177,7 @@ def test_the_help_panel_shows_ours(frontend):
     page.wait_for()
     assert page.locator("h1").inner_text() == "Refine End"
     frontend.wait("() => document.querySelector('.node-help-content img')?.naturalWidth > 100")
-    frontend.screenshot(PICTURES / "help.png")
+    frontend.screenshot(SCREENSHOTS / "help.png")
 
 
 def test_core_offers_the_blueprints(server):
@@ -198,7 +198,7 @@ def test_a_blueprint_opens_whole(frontend, file, rendering):
     assert sorted(node["class_type"] for node in frontend.prompt().values()) == sorted(
         node["type"] for node in inside
     )
-    frontend.screenshot(PICTURES / f"{file.stem}_{rendering}.png")
+    frontend.screenshot(SCREENSHOTS / f"{file.stem}_{rendering}.png")
 
 
 @pytest.mark.parametrize("file", BLUEPRINTS, ids=[file.stem for file in BLUEPRINTS])

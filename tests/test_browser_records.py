@@ -11,7 +11,7 @@ import pytest
 from dev_browser import RENDERINGS, Frontend
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = ROOT / ".cache" / "browser"
+SCREENSHOTS = ROOT / ".cache" / "browser"
 NAME = "save_with_critique"
 
 OPEN = """async ([place, type]) => {
@@ -79,7 +79,7 @@ def test_an_image_dropped_on_load_critique_is_read(frontend):
     assert frontend.press_run() == "execution_success"
     shown = frontend.wait("() => app.graph.nodes.find(n => n.type === 'PreviewAny').widgets[0].value")
     assert "Text Faithfulness" in shown and "overall" in shown
-    frontend.screenshot(PICTURES / "load_critique.png")
+    frontend.screenshot(SCREENSHOTS / "load_critique.png")
     assert not frontend.complaints
 
 
@@ -92,5 +92,5 @@ def test_the_scorecard_is_seen_on_its_node(frontend, rendering):
         f"() => {card}.imgs?.[0]?.naturalWidth === 1200 || app.nodeOutputs[{card}.id]?.images?.length"
     )
     frontend.page.wait_for_timeout(500)
-    frontend.screenshot(PICTURES / f"scorecard_{rendering}.png")
+    frontend.screenshot(SCREENSHOTS / f"scorecard_{rendering}.png")
     assert not frontend.complaints

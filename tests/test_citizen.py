@@ -190,7 +190,7 @@ def asked_several_times(kind: str, folder: Path) -> dict:
         measured = {"request": "a cat", "prompt": "a cat", "blind_above": 1.0}
         prompt["measure"] = node("RRTestMeasure", image=["same", 0], **measured)
         asking = {"image": ["same", 0], "critiques": ["measure", 0], "count": 1, "rank_by": "overall"}
-        ties = {"tie_break": "duel", "scope": "each batch"}
+        ties = {"tie_break": "comparison", "scope": "each batch"}
         prompt["ask"] = node("RationalRewardsPickBest", **critic, **asking, **ties)
     prompt["show"] = node("PreviewAny", source=["ask", 4 if kind == "folder" else 7])
     return prompt

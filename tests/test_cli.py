@@ -23,7 +23,7 @@ REQUEST = "a large red circle on the left and a small blue star on the right"
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> list[str]:
+def images(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("bilder mit Ümläuten")
     files = []
     for name, prompt in (("right", REQUEST), ("wrong", "a small green square in the middle")):
@@ -43,19 +43,19 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return status, said.out, said.err
 
 
-def test_critique_of_two_pictures(capsys, pictures):
-    status, out, err = run(capsys, "critique", *pictures, "--request", REQUEST, "--json")
+def test_critique_of_two_images(capsys, images):
+    status, out, err = run(capsys, "critique", *images, "--request", REQUEST, "--json")
     assert status == 0
     told = json.loads(out)
-    assert [one["image"] for one in told["images"]] == pictures and told["ranking"] == pictures
+    assert [one["image"] for one in told["images"]] == images and told["ranking"] == images
     right, wrong = told["images"]
     assert right["status"] == wrong["status"] == "complete"
     assert 1 <= wrong["overall"] < right["overall"] <= 4
     assert right["source"]["critic"] == "Shapes critic" and "coloured shapes only" in err
 
 
-def test_flash_attention_that_cannot_be_had_is_bad_input(capsys, pictures):
-    asked = ("critique", *pictures, "--request", REQUEST, "--device", "cpu")
+def test_flash_attention_that_cannot_be_had_is_bad_input(capsys, images):
+    asked = ("critique", *images, "--request", REQUEST, "--device", "cpu")
     status, out, err = run(capsys, *asked, "--attention", "flash_attention_2")
     assert (status, out) == (2, "") and "attention flash_attention_2 runs on CUDA and ROCm GPUs" in err
     with pytest.raises(SystemExit):
@@ -63,42 +63,42 @@ def test_flash_attention_that_cannot_be_had_is_bad_input(capsys, pictures):
     assert ATTENTIONS == hf_config.ATTENTIONS
 
 
-def test_critique_for_people_has_the_best_first(capsys, pictures):
+def test_critique_for_people_has_the_best_first(capsys, images):
     status, out, _ = run(
-        capsys, "critique", *reversed(pictures), "--request", REQUEST, "--weight", "text_rendering=0.5"
+        capsys, "critique", *reversed(images), "--request", REQUEST, "--weight", "text_rendering=0.5"
     )
     assert status == 0
-    assert out.index(pictures[0]) < out.index(pictures[1])
+    assert out.index(images[0]) < out.index(images[1])
     assert "Text Faithfulness" in out and "## Justification:" in out
 
 
-def test_compare(capsys, pictures):
-    status, out, _ = run(capsys, "compare", *reversed(pictures), "--request", REQUEST, "--json")
+def test_compare(capsys, images):
+    status, out, _ = run(capsys, "compare", *reversed(images), "--request", REQUEST, "--json")
     told = json.loads(out)
-    assert status == 0 and told["winner"] == "B" and told["b"] == pictures[0]
+    assert status == 0 and told["winner"] == "B" and told["b"] == images[0]
     assert told["aspects"][0]["score_a"] < told["aspects"][0]["score_b"]
 
 
-def test_a_critic_that_writes_nonsense_has_not_judged(capsys, pictures, tiny_critic):
+def test_a_critic_that_writes_nonsense_has_not_judged(capsys, images, tiny_critic):
     asked = ["--request", REQUEST, "--critic", tiny_critic, "--max-new-tokens", "8", "--json"]
-    status, out, _ = run(capsys, "critique", pictures[0], *asked)
+    status, out, _ = run(capsys, "critique", images[0], *asked)
     assert status == 1 and json.loads(out)["images"][0]["overall"] is None
-    status, out, _ = run(capsys, "compare", *pictures, *asked)
+    status, out, _ = run(capsys, "compare", *images, *asked)
     assert status == 1 and json.loads(out)["winner"] is None
 
 
-def test_a_critic_may_be_named(capsys, pictures, tiny_critic):
+def test_a_critic_may_be_named(capsys, images, tiny_critic):
     models = ["--models", str(Path(tiny_critic).parent)]
-    asked = [pictures[0], "--request", REQUEST, "--max-new-tokens", "2", *models]
+    asked = [images[0], "--request", REQUEST, "--max-new-tokens", "2", *models]
     status, out, _ = run(capsys, "critique", *asked, "--critic", "tiny", "--json")
     assert status == 1 and json.loads(out)["images"][0]["source"]["critic"] == "tiny"
     status, _, err = run(capsys, "critique", *asked, "--critic", "other")
     assert status == 2 and "'other'" in err and "available: tiny" in err
 
 
-def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, pictures):
+def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, images):
     for options in (["--style", "single"], ["--comparison", "both-orders"]):
-        command = ["compare", *pictures] if "--comparison" in options else ["critique", pictures[0]]
+        command = ["compare", *images] if "--comparison" in options else ["critique", images[0]]
         status, _, err = run(capsys, *command, "--request", REQUEST, *options)
         assert status == 2 and "nor use another style or other aspects" in err
 
@@ -108,28 +108,28 @@ def test_what_the_built_in_critic_was_not_taught_is_refused_at_once(capsys, pict
     [
         (["critique", "{}/none.png", "--request", "x"], "none.png cannot be read as an image"),
         (["critique", __file__, "--request", "x"], "test_cli.py cannot be read as an image"),
-        (["critique", "{picture}", "--request", " "], "request is empty"),
+        (["critique", "{image}", "--request", " "], "request is empty"),
         (
-            ["critique", "{picture}", "--request", "x", "--weight", "mood"],
+            ["critique", "{image}", "--request", "x", "--weight", "mood"],
             "'mood' is not an aspect and a number",
         ),
-        (["critique", "{picture}", "--request", "x", "--weight", "mood=1"], "'mood' is not judged here"),
-        (["critique", "{picture}", "--request", "x", "--device", "abacus"], "'abacus' is not available"),
-        (["critique", "{picture}", "--request", "x", "--aspects", "{}/no.json"], "no.json cannot be read"),
-        (["critique", "{picture}", "--request", "x", "--template", "{}/no.json"], "no.json"),
+        (["critique", "{image}", "--request", "x", "--weight", "mood=1"], "'mood' is not judged here"),
+        (["critique", "{image}", "--request", "x", "--device", "abacus"], "'abacus' is not available"),
+        (["critique", "{image}", "--request", "x", "--aspects", "{}/no.json"], "no.json cannot be read"),
+        (["critique", "{image}", "--request", "x", "--template", "{}/no.json"], "no.json"),
         (
-            ["compare", "{picture}", "{picture}", "--request", "x", "--tie-margin", "-1"],
+            ["compare", "{image}", "{image}", "--request", "x", "--tie-margin", "-1"],
             "tie_margin must be 0 or more",
         ),
         (["parse", "{}/none.txt"], "none.txt cannot be read"),
-        (["parse", "{picture}"], "is not UTF-8 text"),
+        (["parse", "{image}"], "is not UTF-8 text"),
         (["messages", "--request", " "], "request is empty"),
         (["messages", "--request", "x", "--model-dir", "{}/none"], "there is no folder"),
         (["messages", "--request", "x", "--task", "edit", "--sources", "0"], "sources must be 1 or more"),
     ],
 )
-def test_bad_input_is_named(capsys, tmp_path, pictures, arguments, said):
-    filled = [a.replace("{picture}", pictures[0]).replace("{}", str(tmp_path)) for a in arguments]
+def test_bad_input_is_named(capsys, tmp_path, images, arguments, said):
+    filled = [a.replace("{image}", images[0]).replace("{}", str(tmp_path)) for a in arguments]
     status, out, err = run(capsys, *filled)
     assert status == 2 and said in err and out == "" and "Traceback" not in err
 

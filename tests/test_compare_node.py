@@ -89,7 +89,7 @@ def test_what_cannot_be_told_stops_what_hangs_on_it(core):
 
 
 def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
-    """The tiny critic writes nonsense: guided it is whole all the same, and free it is not."""
+    """The tiny critic writes nonsense: constrained it is whole all the same, and free it is not."""
     pair = {"comparison": "both orders", "max_new_tokens": 700}
     full = core.run(compared("tiny", **pair))
     brief = core.run(compared("tiny", detail="scores", **pair))

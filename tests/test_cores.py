@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dev_comfyui import PACK_FOLDER
 
-PICTURE = {
+EMPTY_IMAGE = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 16, "batch_size": 2, "color": 255}},
     "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
 }
@@ -16,15 +16,18 @@ PICTURE = {
 
 def test_a_prompt_runs_in_process(comfy_core):
     executor = comfy_core.executor()
-    run = comfy_core.run(PICTURE, executor)
+    run = comfy_core.run(EMPTY_IMAGE, executor)
     assert run.success and run.executed == ["1", "2"], run.complaint
     assert tuple(run.value("1").shape) == (2, 16, 32, 3)
     assert len(run.outputs["2"]["images"]) == 2
-    assert set(comfy_core.run(PICTURE, executor).cached) == {"1", "2"}
+    assert set(comfy_core.run(EMPTY_IMAGE, executor).cached) == {"1", "2"}
 
 
 def test_a_bad_prompt_says_why(comfy_core):
-    prompt = {**PICTURE, "1": {"class_type": "EmptyImage", "inputs": {**PICTURE["1"]["inputs"], "width": -1}}}
+    prompt = {
+        **EMPTY_IMAGE,
+        "1": {"class_type": "EmptyImage", "inputs": {**EMPTY_IMAGE["1"]["inputs"], "width": -1}},
+    }
     run = comfy_core.run(prompt)
     assert not run.success and "width" in run.complaint
 
@@ -41,5 +44,5 @@ def test_the_pack_loads_without_a_warning(core: str, serve, request: pytest.Fixt
 
 
 def test_a_prompt_runs_on_a_server(core_folder: Path, serve):
-    entry = serve(core_folder).run(PICTURE, timeout=120)
+    entry = serve(core_folder).run(EMPTY_IMAGE, timeout=120)
     assert entry["status"]["completed"] and len(entry["outputs"]["2"]["images"]) == 2

@@ -116,9 +116,9 @@ def test_a_critic_that_keeps_the_format_writes_the_same_with_and_without_constra
             Question(case.task, case.request, (from_pil(draw(case.rendering, 96, number)),), sources)
         )
     own = critic.judge(questions, JudgeOptions(constrained=False, batch_invariant=invariant))
-    guided = critic.judge(questions, JudgeOptions(batch_invariant=invariant, batch_size=4))
+    constrained = critic.judge(questions, JudgeOptions(batch_invariant=invariant, batch_size=4))
     assert all(critique.status == COMPLETE for critique in own)
-    assert [critique.text for critique in guided] == [critique.text for critique in own]
+    assert [critique.text for critique in constrained] == [critique.text for critique in own]
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def shipped() -> list[str]:
 
 
 def text(name: str) -> str | None:
-    """The content of a text file; None for pictures and weights."""
+    """The content of a text file; None for images and weights."""
     data = (ROOT / name).read_bytes()
     return None if b"\0" in data else data.decode("utf-8")
 

@@ -89,7 +89,7 @@ def test_a_batch_says_what_each_says_alone(critic, images, task: str, temperatur
     together = texts(critique(critic, images, REQUEST, **options))
     assert together == texts(critique(critic, images, REQUEST, batch_size=2, **options))
     assert together == [texts(critique(critic, [image], REQUEST, **options))[0] for image in images]
-    assert len(set(together)) > 1  # it looks at the pictures
+    assert len(set(together)) > 1  # it looks at the images
 
 
 def test_questions_of_all_kinds_go_together_in_one_batch(critic, images):
@@ -153,15 +153,15 @@ def test_greedy_means_the_likeliest_token_of_the_bare_model(critic, images):
     """Against plain forwards over the whole sequence: no cache, no padding, no settings of the folder."""
     pieces = prompt(critic, REQUEST)
     patches, grid = pixel_values(images[2], critic.preprocessing)
-    picture = critic.model.config.image_token_id
-    ids = [*pieces[0], *[picture] * (grid[1] * grid[2] // 4), *pieces[1]]
+    image_token = critic.model.config.image_token_id
+    ids = [*pieces[0], *[image_token] * (grid[1] * grid[2] // 4), *pieces[1]]
     written: list[int] = []
     ends = critic.model.generation_config.eos_token_id
     for _ in range(16):
         tokens = torch.tensor([ids + written])
         inputs = {"input_ids": tokens, "pixel_values": patches, "image_grid_thw": torch.tensor([grid])}
         if "mm_token_type_ids" in inspect.signature(type(critic.model).forward).parameters:
-            inputs["mm_token_type_ids"] = (tokens == picture).int()
+            inputs["mm_token_type_ids"] = (tokens == image_token).int()
         with torch.no_grad():
             token = int(critic.model(**inputs).logits[0, -1].argmax())
         if token in ends:
@@ -198,11 +198,11 @@ def test_a_prompt_has_the_tokens_of_the_plain_template(critic):
             rubric.messages(task, REQUEST), tokenize=False, add_generation_prompt=True
         )
         plain = critic.tokenizer(said, add_special_tokens=False).input_ids
-        picture = critic.model.config.image_token_id
+        image_token = critic.model.config.image_token_id
         pieces = prompt(critic, REQUEST, task)
         joined = list(pieces[0])
         for piece in pieces[1:]:
-            joined += [picture, *piece]
+            joined += [image_token, *piece]
         assert joined == plain
 
 
@@ -327,7 +327,7 @@ def test_running_out_of_memory_names_the_remedies(critic, images, error):
         critique(critic, images, REQUEST, max_new_tokens=2)
 
 
-def test_fewer_pictures_at_once_where_memory_is_short(critic, images, caplog):
+def test_fewer_images_at_once_where_memory_is_short(critic, images, caplog):
     expected = texts(critique(critic, images, REQUEST, max_new_tokens=12, **FREE))
     tried = []
 
@@ -383,7 +383,7 @@ def test_bad_input_is_refused_before_any_work(critic, images, changes: dict, wor
         critique(critic, **arguments, on_progress=lambda done, total: pytest.fail("work began"))
 
 
-def test_a_bad_picture_late_in_the_batch_is_found_first(critic, images):
+def test_a_bad_image_late_in_the_batch_is_found_first(critic, images):
     with pytest.raises(ValueError, match="NaN"):
         critique(
             critic,

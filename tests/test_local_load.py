@@ -34,8 +34,8 @@ def critic(folder: Path) -> local.LocalCritic:
 
 
 def answer(critic: local.LocalCritic) -> str:
-    picture = torch.rand(96, 64, 3, generator=torch.Generator().manual_seed(1))
-    return critique(critic, [picture], REQUEST, max_new_tokens=12)[0].text
+    image = torch.rand(96, 64, 3, generator=torch.Generator().manual_seed(1))
+    return critique(critic, [image], REQUEST, max_new_tokens=12)[0].text
 
 
 def test_precision(folder, caplog):

@@ -127,7 +127,7 @@ def test_refine_from_best_with_new_seeds_returns_to_the_best_prompt():
 
 
 @given(st.integers(0, SEEDS - 1), st.integers(1, 4096))
-def test_new_seeds_share_no_picture_of_a_batch(seed, batch):
+def test_new_seeds_share_no_image_of_a_batch(seed, batch):
     """Generators count the seed up by one from image to image."""
     state = start("a request", seed, LoopSettings(rounds=5, patience=0, seed_policy="new"))
     drawn = []
@@ -163,7 +163,7 @@ def test_a_failed_critique_ends_the_loop_with_the_best_so_far():
     assert state.stop_text == "The critique of round 2 is incomplete: It ran out of memory."
 
 
-def test_a_first_round_that_fails_still_returns_its_picture():
+def test_a_first_round_that_fails_still_returns_its_image():
     state = run(critique(None, None))
     assert state.done and state.best_payload == "image 1" and state.best.critique.overall is None
 

@@ -63,7 +63,7 @@ def test_score_before_justification_in_any_order_of_aspects():
     )
 
 
-def test_what_a_request_or_a_picture_dictates_is_no_score():
+def test_what_a_request_or_an_image_dictates_is_no_score():
     critique = read("quoted_request")
     assert scores(critique) == [1.0, 2.0, NOT_APPLICABLE]
 
@@ -197,7 +197,7 @@ def test_quoted_scores_alone_are_no_judgement(opening: str):
 
 @pytest.mark.parametrize("painted", [*QUOTE.split("\n")[:3], "**Text Rendering:** 4.0", "Text Rendering:"])
 @pytest.mark.parametrize("score_first", [False, True])
-def test_writing_in_a_picture_takes_no_score_away(painted: str, score_first: bool):
+def test_writing_in_an_image_takes_no_score_away(painted: str, score_first: bool):
     words = f"## Justification: The poster reads\n{painted}\nin red."
     block = f"## Score: 2.5\n{words}" if score_first else f"{words}\n## Score: 2.5"
     text = answer("2.0").replace("## Justification: Clean.\n## Score: 3.0", block)

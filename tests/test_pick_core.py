@@ -178,7 +178,7 @@ def test_an_output_whose_input_is_open_says_which(core):
         ({"prompts": ["two", 0]}, "prompts holds 2 items for 3 images"),
         ({"weights": "mood=1"}, "'mood' is not judged here"),
         ({"weights": "text_rendering=1", "rank_by": "text_rendering"}, "weights are for the overall score"),
-        ({"tie_break": "duel"}, "connect critic"),
+        ({"tie_break": "comparison"}, "connect critic"),
         ({"count": ["counts", 0]}, "count must be one value"),
         ({"rank_by": "image_faithfulness"}, "has no aspect 'image_faithfulness'"),
     ],
@@ -237,7 +237,7 @@ def shaped(**pick) -> dict:
                 "critiques": ["judge", 0],
                 "count": 1,
                 "rank_by": "overall",
-                "tie_break": "duel",
+                "tie_break": "comparison",
                 "critic": ["critic", 0],
             }
             | pick,
@@ -260,7 +260,7 @@ def test_a_tie_is_settled_by_the_critic_and_its_cost_told_beforehand(core):
     assert not math.isnan(run.value("pick", SCORES))
 
 
-def test_a_tie_between_images_of_different_requests_is_no_duel(core):
+def test_a_tie_between_images_of_different_requests_is_not_compared(core):
     prompt = shaped()
     prompt["wishes"] = node("RRTestList", text=f"{SHAPES}\n{SHAPES}\n{SHAPES}.")
     prompt["judge"]["inputs"]["request"] = ["wishes", 0]

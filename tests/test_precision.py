@@ -24,7 +24,7 @@ GB = 1_000_000_000
 ROOT = Path(__file__).resolve().parents[1]
 PEAKS = [(0, "bf16", 1), (0, "bf16", 4), (0, "int8", 1), (0, "int8", 4), (0, "4-bit", 1), (0, "4-bit", 4)]
 PEAKS += [(1, "int8", 1), (1, "int8", 2)]
-"""Of the README's table: 8B or 4B, precision, pictures at once."""
+"""Of the README's table: 8B or 4B, precision, images at once."""
 
 
 def needs(name: str) -> None:
@@ -161,7 +161,7 @@ def test_sizes_in_the_readme(eight, tmp_path):
     ]
     assert sizes[0] == {"bf16": 17.5, "fp16": 17.5, "fp32": 35.1, "fp8": 10.6, "int8": 10.6, "4-bit": 7.2}
     assert (sizes[1]["bf16"], sizes[1]["int8"], sizes[1]["4-bit"]) == (8.9, 5.2, 3.5)
-    # a question about one picture of 784 tokens, and the longest answer, in 16 bit
+    # a question about one image of 784 tokens, and the longest answer, in 16 bit
     question = {
         "prompt_tokens": 1754,
         "largest_image_tokens": 784,
@@ -172,7 +172,7 @@ def test_sizes_in_the_readme(eight, tmp_path):
         estimate_memory(random_model.make(name, "meta", torch.bfloat16).model, **question)
         for name in ("8b", "4b")
     ]
-    peaks = [sizes[model][name] + rooms[model].total(pictures) / GB for model, name, pictures in PEAKS]
+    peaks = [sizes[model][name] + rooms[model].total(images) / GB for model, name, images in PEAKS]
     rows = re.findall(r"^\| \d+ GB \| .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     told = [float(cell.split()[0]) for row in rows for cell in row.split("|")[5:7]]
     assert told == [round(peak, 1) for peak in peaks]

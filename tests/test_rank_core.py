@@ -15,7 +15,7 @@ def node(class_type: str, **inputs) -> dict:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for seed in range(9):
         generate(REQUEST, seed=14 + seed).resize((96, 96)).save(folder / f"{seed}.png")
     return folder

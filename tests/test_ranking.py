@@ -107,7 +107,7 @@ def test_a_run_that_is_stopped_loses_nothing(critic, folder, tmp_path):
     assert told[0] == (0, 7, None) and told[-1] == (7, 7, 0.0) and all(left >= 0 for _, _, left in told[1:])
 
 
-def test_each_picture_has_its_own_request(critic, folder, tmp_path):
+def test_each_image_has_its_own_request(critic, folder, tmp_path):
     for file in folder.iterdir():
         if file.stem not in ("0", "1", "2"):
             file.unlink()

@@ -173,7 +173,7 @@ def test_best_of_draws_the_request_as_it_is_with_new_seeds():
     assert state.best.number == 2 and state.best_payload.getpixel((0, 0)) == 90
 
 
-def test_best_of_stops_at_a_picture_that_none_can_beat():
+def test_best_of_stops_at_an_image_that_none_can_beat():
     state = best_of(lambda prompt, seed: Image.new("L", (8, 8), 255), Light(), "a cat", 9)
     assert len(state.history) == 1 and state.stop.reason is StopReason.THRESHOLDS_REACHED
     critic = Light()
@@ -201,7 +201,7 @@ GREY = np.full((6, 5, 3), 51, np.uint8)
         ([Image.fromarray(GREY), GREY, (torch.full((2, 6, 5, 3), 0.2),)], 4),
     ],
 )
-def test_pictures_of_any_kind(made, count):
+def test_images_of_any_kind(made, count):
     found = generated_images(made)
     assert len(found) == count
     for _, tensor in found:

@@ -32,7 +32,7 @@ def critic(folder):
 
 @pytest.fixture
 def memory(critic, tmp_path, monkeypatch):
-    """The critic with an empty memory, and how many pictures the model has looked at."""
+    """The critic with an empty memory, and how many images the model has looked at."""
     asked = []
     judge = critic.judge
     monkeypatch.setattr(
@@ -43,14 +43,14 @@ def memory(critic, tmp_path, monkeypatch):
     return memory
 
 
-def pictures(count: int) -> list[torch.Tensor]:
+def images(count: int) -> list[torch.Tensor]:
     return [torch.full((32, 32, 3), 0.1 * number) for number in range(count)]
 
 
 def test_the_same_question_is_asked_once(memory):
-    first = critique(memory, pictures(2), "a cat", **SHORT)
+    first = critique(memory, images(2), "a cat", **SHORT)
     assert len(memory.asked) == 2 and memory.cache_hits == 0
-    again = critique(memory, pictures(2), "a cat", **SHORT)
+    again = critique(memory, images(2), "a cat", **SHORT)
     assert len(memory.asked) == 2 and memory.cache_hits == 2
     for one, other in zip(first, again, strict=True):
         assert CACHED not in one.source and other.source == one.source | {CACHED: True}
@@ -59,7 +59,7 @@ def test_the_same_question_is_asked_once(memory):
 
 @pytest.mark.slow
 def test_only_what_is_new_is_asked(memory):
-    three = pictures(3)
+    three = images(3)
     critique(memory, [three[1]], "a cat", **SHORT)
     found = critique(memory, three, "a cat", **SHORT)
     assert [CACHED in one.source for one in found] == [False, True, False] and len(memory.asked) == 3
@@ -78,14 +78,14 @@ def test_only_what_is_new_is_asked(memory):
         {"constrained": False},
         {"constrained": False, "ask_again": False},
         {"temperature": 0.5},
-        {"task": "edit", "sources": pictures(1)},
+        {"task": "edit", "sources": images(1)},
         {"images": [torch.full((32, 32, 3), 0.5)]},
         {"images": [torch.zeros(32, 64, 3)]},
     ],
     ids=str,
 )
 def test_whatever_bears_on_the_answer_is_another_question(memory, change):
-    base = {"images": pictures(1), "request": "a cat", **SHORT}
+    base = {"images": images(1), "request": "a cat", **SHORT}
     critique(memory, **base)
     critique(memory, **base | change)
     assert len(memory.asked) == 2
@@ -93,57 +93,55 @@ def test_whatever_bears_on_the_answer_is_another_question(memory, change):
 
 def test_chance_is_remembered_by_its_seed_and_the_seed_does_not_matter_without_chance(memory):
     for seed in (1, 2, 1):
-        critique(memory, pictures(1), "a cat", temperature=0.7, seed=seed, **SHORT)
+        critique(memory, images(1), "a cat", temperature=0.7, seed=seed, **SHORT)
     assert len(memory.asked) == 2
     for seed in (1, 2):
-        (found,) = critique(memory, pictures(1), "a cat", seed=seed, **SHORT)
+        (found,) = critique(memory, images(1), "a cat", seed=seed, **SHORT)
     assert len(memory.asked) == 3 and found.source["seed"] == 2
 
 
 @pytest.mark.slow
 def test_other_sources_of_an_edit_are_another_question(memory):
-    a, b = pictures(2)
+    a, b = images(2)
     for sources in ([a], [b], [a, b], [b, a], [a]):
         critique(memory, [a], "a cat", "edit", sources, **SHORT)
     assert len(memory.asked) == 4
 
 
 def test_weights_are_worked_out_anew(memory):
-    critique(memory, pictures(1), "a cat", **SHORT)
-    (found,) = critique(memory, pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
+    critique(memory, images(1), "a cat", **SHORT)
+    (found,) = critique(memory, images(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
     assert len(memory.asked) == 1 and found.weights == {"text_faithfulness": 0.0}
     assert (
         found.overall
-        == critique(memory.critic, pictures(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[
-            0
-        ].overall
+        == critique(memory.critic, images(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[0].overall
     )
     with pytest.raises(ValueError, match="'mood' is not judged"):
-        critique(memory, pictures(1), "a cat", weights={"mood": 1.0}, **SHORT)
+        critique(memory, images(1), "a cat", weights={"mood": 1.0}, **SHORT)
 
 
 def test_the_best_of_a_batch_asks_only_for_what_is_new(memory, critic):
     best = {"detail": "best", **SHORT}
-    first = critique(memory, pictures(3), "a cat", **best)
+    first = critique(memory, images(3), "a cat", **best)
     asked = len(memory.asked)
     assert asked == 3 and memory.cache_hits == 0  # the scores; the best one is resumed
-    again = critique(memory, pictures(3), "a cat", **best)
+    again = critique(memory, images(3), "a cat", **best)
     assert len(memory.asked) == asked and memory.cache_hits == 4  # three scores, and the best in full
     assert [one.text for one in again] == [one.text for one in first]
-    two = critique(memory, pictures(2), "a cat", **best)
-    assert [one.text for one in two] == [one.text for one in critique(critic, pictures(2), "a cat", **best)]
+    two = critique(memory, images(2), "a cat", **best)
+    assert [one.text for one in two] == [one.text for one in critique(critic, images(2), "a cat", **best)]
 
 
 def test_what_is_not_complete_is_asked_again(memory):
     short = {"max_new_tokens": 4, "constrained": False, "ask_again": False}
-    critique(memory, pictures(1), "a cat", **short)
-    critique(memory, pictures(1), "a cat", **short)
+    critique(memory, images(1), "a cat", **short)
+    critique(memory, images(1), "a cat", **short)
     assert len(memory.asked) == 2
 
 
 @pytest.mark.slow
 def test_pairs(memory):
-    a, b = pictures(2)
+    a, b = images(2)
     first = compare(memory, a, b, "a cat", **LONG)
     again = compare(memory, a, b, "a cat", **LONG)
     assert len(memory.asked) == 2 and again.source[CACHED] and again.aspects == first.aspects
@@ -158,9 +156,9 @@ def test_pairs(memory):
 
 def test_bad_options_are_errors_as_ever(memory):
     with pytest.raises(ValueError, match="detail must be one of"):
-        critique(memory, pictures(1), "a cat", detail="novel")
+        critique(memory, images(1), "a cat", detail="novel")
     with pytest.raises(ValueError, match="request is empty"):
-        critique(memory, pictures(1), " ", **SHORT)
+        critique(memory, images(1), " ", **SHORT)
 
 
 def test_a_folder_is_known_by_content_not_by_name(folder, critic, tmp_path):
@@ -196,10 +194,10 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
     critic, folder, tmp_path, monkeypatch
 ):
     store = DiskCache(tmp_path)
-    critique(CachedCritic(critic, store), pictures(1), "a cat", **SHORT)
+    critique(CachedCritic(critic, store), images(1), "a cat", **SHORT)
 
     def known(memory: CachedCritic) -> bool:
-        critique(memory, pictures(1), "a cat", **SHORT)
+        critique(memory, images(1), "a cat", **SHORT)
         return memory.cache_hits == 1
 
     assert known(CachedCritic(critic, store))
@@ -215,7 +213,7 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
     renamed = load(folder, name="other name")
     assert known(CachedCritic(renamed, store))
     assert (
-        critique(CachedCritic(renamed, store), pictures(1), "a cat", **SHORT)[0].source["critic"]
+        critique(CachedCritic(renamed, store), images(1), "a cat", **SHORT)[0].source["critic"]
         == "other name"
     )
     monkeypatch.setattr(fingerprint, "code_fingerprint", lambda: "another version")
@@ -227,7 +225,7 @@ def test_a_critic_without_identity_is_never_remembered(critic, tmp_path, monkeyp
     monkeypatch.setattr(critic, "folder_digest", "")
     memory = CachedCritic(critic, DiskCache(tmp_path))
     for _ in range(2):
-        critique(memory, pictures(1), "a cat", **SHORT)
-        compare(memory, *pictures(2), "a cat", **SHORT)
+        critique(memory, images(1), "a cat", **SHORT)
+        compare(memory, *images(2), "a cat", **SHORT)
         assert memory.cache_hits == 0
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from rr_models.judgement.aspects import PROFILES, RATIONAL_REWARDS, VIESCORE, Pr
 from rr_models.judgement.task import Task
 from rr_models.prompting import rubric
 
-PICTURES = {"t2i": 1, "edit": 2, "t2i-pair": 2, "edit-pair": 3}
+IMAGES = {"t2i": 1, "edit": 2, "t2i-pair": 2, "edit-pair": 3}
 WOODCUT = {
     "name": "Woodcut Look",
     "question": "does it look cut in wood?",
@@ -24,7 +24,7 @@ WOODCUT = {
 
 
 def told(messages: list[dict]) -> str:
-    return "\n".join(p.get("text", "<picture>") for m in messages for p in rubric.parts(m))
+    return "\n".join(p.get("text", "<shown>") for m in messages for p in rubric.parts(m))
 
 
 # sha256 of the messages with one, two and three sources, for both profiles, and the name of the prompt. The
@@ -60,14 +60,14 @@ def test_the_bytes_of_the_prompt_never_change(
     assert rubric.wording(task, style) == f"rational-rewards/{digest}"
 
 
-@pytest.mark.parametrize("task", PICTURES)
+@pytest.mark.parametrize("task", IMAGES)
 @pytest.mark.parametrize("style", STYLES)
 def test_every_task_in_every_style(task: str, style: str):
     messages = rubric.messages(task, "A red fox.", style=style)
     assert [m["role"] for m in messages] == (["system", "user"] if style == "card" else ["user"])
     text = told(messages)
-    assert text.count("<picture>") == PICTURES[task] and text.count("A red fox.") == 1
-    assert text.index("A red fox.") < text.index("<picture>") < text.index("1. Text Faithfulness")
+    assert text.count("<shown>") == IMAGES[task] and text.count("A red fox.") == 1
+    assert text.index("A red fox.") < text.index("<shown>") < text.index("1. Text Faithfulness")
     names = [aspect.name for aspect in RATIONAL_REWARDS.aspects(task)]
     form = text[text.index("in this form:") :]
     assert [line[3:-1] for line in form.splitlines() if line[1:3] == ". "] == names
@@ -82,8 +82,8 @@ def test_every_task_in_every_style(task: str, style: str):
 
 def test_every_source_has_its_place():
     text = told(rubric.messages("edit", "Join them.", sources=3))
-    assert "Source image 3: \n<picture>\n\nEdited image: \n<picture>" in text
-    assert text.count("<picture>") == 4
+    assert "Source image 3: \n<shown>\n\nEdited image: \n<shown>" in text
+    assert text.count("<shown>") == 4
     with pytest.raises(ValueError, match="sources"):
         rubric.messages("edit", "Join them.", sources=0)
 
@@ -103,7 +103,7 @@ requests = st.text() | st.sampled_from(
 )
 
 
-@given(requests, st.sampled_from(sorted(PICTURES)), st.sampled_from(STYLES))
+@given(requests, st.sampled_from(sorted(IMAGES)), st.sampled_from(STYLES))
 def test_a_request_is_data(request: str, task: str, style: str):
     plain, odd = (rubric.messages(task, r, style=style) for r in ("", request))
     assert len(plain) == len(odd)
@@ -116,11 +116,11 @@ def test_a_request_is_data(request: str, task: str, style: str):
 def test_the_wording_names_what_is_asked_and_nothing_else():
     names = {
         rubric.wording(task, style, profile)
-        for task in PICTURES
+        for task in IMAGES
         for style in STYLES
         for profile in PROFILES.values()
     }
-    assert len(names) == len(PICTURES) * len(STYLES) * len(PROFILES)
+    assert len(names) == len(IMAGES) * len(STYLES) * len(PROFILES)
 
 
 def test_unknown_tasks_and_styles_are_named():

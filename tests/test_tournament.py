@@ -1,4 +1,4 @@
-"""Tournaments: who is placed where, how many duels it takes, and that no order of results can break them."""
+"""Tournaments: who is placed where, how many comparisons it takes, and that any order of results works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_models.judgement.tournament import FORMATS, KNOCKOUT, ROUND_ROBIN, Tournament, duels, play
+from rr_models.judgement.tournament import FORMATS, KNOCKOUT, ROUND_ROBIN, Tournament, max_comparisons, play
 
 SIZES = st.integers(1, 10)
 FORMS = st.sampled_from(FORMATS)
@@ -24,17 +24,19 @@ def test_a_judge_who_knows_true_worth_gets_the_true_order(worth, places, form):
 
     end = play(Tournament(len(worth), places, form), meet)
     best = sorted(range(len(worth)), key=lambda i: (-worth[i], i))
-    if form == ROUND_ROBIN:  # points of many duels may round to the same sum; worth decides wins
+    if form == ROUND_ROBIN:  # points of many comparisons may round to the same sum; worth decides wins
         assert [worth[i] for i in end.ranking] == [worth[i] for i in best]
     else:
         assert end.ranking[:places] == tuple(best[:places])
-    assert len(fought) == len({frozenset(pair) for pair in fought}) <= duels(len(worth), places, form)
+    assert (
+        len(fought) == len({frozenset(pair) for pair in fought}) <= max_comparisons(len(worth), places, form)
+    )
     assert sorted(end.ranking) == list(range(len(worth))) and end.done
 
 
 @given(SIZES, st.integers(1, 10), FORMS, st.data())
 def test_any_results_in_any_order_come_to_an_end(count, places, form, data):
-    """Judges contradict themselves (a beats b, b beats c, c beats a) and leave duels undecided."""
+    """Judges contradict themselves (a beats b, b beats c, c beats a) and leave comparisons undecided."""
     state, fought = Tournament(count, places, form), 0
     while state.due:
         pair = data.draw(st.sampled_from(state.due))
@@ -43,7 +45,7 @@ def test_any_results_in_any_order_come_to_an_end(count, places, form, data):
         else:
             state = state.observe(pair, data.draw(st.sampled_from([-1.0, 0.0, 0.5])))
         fought += 1
-        assert fought <= duels(count, places, form)
+        assert fought <= max_comparisons(count, places, form)
     assert sorted(state.ranking) == list(range(count))
     if form == KNOCKOUT and count > 1:  # the winner has lost to nobody
         best = state.ranking[0]
@@ -62,7 +64,7 @@ def test_the_first_round_of_a_knockout_pairs_everyone_it_can(count):
     assert len(due) >= count // 4
 
 
-def test_undecided_duels_leave_the_order_as_it_was():
+def test_undecided_comparisons_leave_the_order_as_it_was():
     for form in FORMATS:
         assert play(Tournament(6, 6, form), lambda a, b: 0.0).ranking == (0, 1, 2, 3, 4, 5)
 
@@ -74,9 +76,9 @@ def test_favourites_meet_late():
 
 
 def test_cost():
-    assert [duels(n) for n in (1, 2, 3, 4, 8)] == [0, 1, 2, 3, 7]
-    assert duels(8, 2) == 9 and duels(8, 8) < duels(8, 1, ROUND_ROBIN) == 28
-    assert duels(64, 64) < 64 * 6, "about N log N for the whole order"
+    assert [max_comparisons(n) for n in (1, 2, 3, 4, 8)] == [0, 1, 2, 3, 7]
+    assert max_comparisons(8, 2) == 9 and max_comparisons(8, 8) < max_comparisons(8, 1, ROUND_ROBIN) == 28
+    assert max_comparisons(64, 64) < 64 * 6, "about N log N for the whole order"
 
 
 @pytest.mark.parametrize(

@@ -98,13 +98,13 @@ def test_a_critic_that_knows_pairs_sees_both_orders(core):
     assert run.value("meet", REPORT).count(" against ") == 3
 
 
-def test_one_image_wins_without_a_duel(core):
+def test_one_image_wins_without_a_comparison(core):
     run = core.run(met(prompts=SHAPES, seeds="3"))
     assert run.success, run.complaint
     assert run.slot("meet", INDEX) == [0] and not run.errors
 
 
-def test_stop_ends_it_between_and_within_duels(core):
+def test_stop_ends_it_between_and_within_comparisons(core):
     def press(name, data):
         if name == "progress" and data.get("node") == "meet":
             core.interrupt()

@@ -166,7 +166,7 @@ NODES = {
                 critiques=["judge", 0],
                 count=1,
                 rank_by="overall",
-                tie_break="duel",
+                tie_break="comparison",
                 critic=["critic", 0],
             ),
         ),

@@ -198,7 +198,7 @@ def test_an_odd_request_is_left_whole(refined: str):
     assert parse(answer(refined=refined), "t2i", "r").refined_request == refined
 
 
-def test_a_refined_request_in_a_picture_is_none():
+def test_a_refined_request_in_an_image_is_none():
     text = answer("2.0").replace("Clean.", "It reads\nRefined Request: A dog.\n## Refined Request: A dog.")
     critique = parse(text, "t2i", "r")
     assert scores(critique) == [2.0, 3.0, NOT_APPLICABLE] and critique.refined_request == "A fox."

@@ -11,7 +11,7 @@ from ..errors import CriticError
 from ..judgement.answer_format import SCORES
 from ..judgement.critique import Critique
 from ..judgement.ranking import RankBy, tied
-from ..judgement.tournament import KNOCKOUT, Tournament, duels, play
+from ..judgement.tournament import KNOCKOUT, Tournament, max_comparisons, play
 from ..judgement.verdict import TIE, Verdict, of_critiques
 from .base import Critic, Image, ProgressCallback
 from .from_trace import EXPECTED
@@ -51,7 +51,7 @@ class PairwiseJudge:
         """What ranking `count` images takes, as a sentence."""
         if self.comparison == INDEPENDENT:
             return f"{count} images, judged independently: {count} answers of the critic"
-        comparisons = duels(count, places, format)
+        comparisons = max_comparisons(count, places, format)
         answers = comparisons * (2 if self.comparison == BOTH_ORDERS else 1)
         return f"{count} images: at most {comparisons} comparison(s), {answers} answer(s) of the critic"
 
@@ -75,7 +75,7 @@ class PairwiseJudge:
         log.info("%s", cost)
         if announce:
             announce(cost)
-        steps = 1 if self._independent else duels(len(images), places, format)
+        steps = 1 if self._independent else max_comparisons(len(images), places, format)
         lines: list[str] = []
 
         def margin(a: int, b: int) -> float:

@@ -10,8 +10,8 @@ from .critique import COMPLETE, SCORED, Critique, check_weights, weighted_mean
 from .thresholds import Thresholds
 
 OVERALL = "overall"
-EARLIER, EXPECTED, DUEL = "earlier first", "expected score", "duel"
-TIE_BREAKS = (EARLIER, EXPECTED, DUEL)
+EARLIER, EXPECTED, COMPARISON = "earlier first", "expected score", "comparison"
+TIE_BREAKS = (EARLIER, EXPECTED, COMPARISON)
 """Which of two images with equal scores is the better: the earlier one, the one with the higher expected
 score, or the one that wins a comparison by the critic."""
 
@@ -24,7 +24,7 @@ class RankBy:
 
     The overall score has the critiques' own weights unless `weights` are given. Of equal scores the earlier
     one comes first; with `tie_break` "expected score", the one with the higher expected score, if all equal
-    ones have one. Duels need a critic, so they are not decided here; see tournament.py.
+    ones have one. Comparisons need a critic, so they are not decided here; see tournament.py.
     """
 
     rank_by: str = OVERALL

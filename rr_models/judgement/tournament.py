@@ -19,7 +19,7 @@ all pairs are compared."""
 Pair = tuple[int, int]
 
 
-def duels(count: int, places: int = 1, form: str = KNOCKOUT) -> int:
+def max_comparisons(count: int, places: int = 1, form: str = KNOCKOUT) -> int:
     """The most comparisons that the first `places` of `count` take: for a knockout count - 1, and about
     log2(count) more for every further place; for a round robin count * (count - 1) / 2."""
     _check(count, places, form)

@@ -1,14 +1,14 @@
-"""Is every guided answer whole, and does guidance leave good answers alone?
+"""Is every constrained answer complete, and do constraints leave good answers alone?
 
-    python benchmarks/guided.py [--quick] [--n 1000] [--shapes 200]
+    python benchmarks/constrained.py [--quick] [--n 1000] [--shapes 200]
 
-complete          share of guided answers of a random-weight model that are complete, each on its own image,
-                  half of them at temperature 0 and half at 1, text-to-image and edits
+complete          share of constrained answers of a random-weight model that are complete, each on its own
+                  image, half of them at temperature 0 and half at 1, text-to-image and edits
 within_budget     share of them within the token limit
-shapes_equal      share of the Shapes critic's guided answers whose text equals the unguided one, of those
-                  that were complete without guidance (shapes_complete, of all)
-forwards_share_*  forward passes of the Shapes critic's guided answers, divided by their tokens without
-                  guidance
+shapes_equal      share of the Shapes critic's constrained answers whose text equals the free one, of those
+                  that were complete without constraints (shapes_complete, of all)
+forwards_share_*  forward passes of the Shapes critic's constrained answers, divided by their tokens without
+                  constraints
 text_share_*      tokens of its free texts, divided by the same: the minimum with one forward pass for each
 """
 
@@ -52,13 +52,13 @@ def main() -> None:
 
 def whole(critic: LocalCritic, n: int) -> dict:
     generator = torch.Generator().manual_seed(1)
-    picture = lambda: torch.rand(64, 64, 3, generator=generator)  # noqa: E731
-    source, found = picture(), []
+    image = lambda: torch.rand(64, 64, 3, generator=generator)  # noqa: E731
+    source, found = image(), []
     for temperature in (0.0, 1.0):
         questions = [
-            Question("edit", "Make it red.", (picture(),), (source,))
+            Question("edit", "Make it red.", (image(),), (source,))
             if number % 2
-            else Question("t2i", "A red fox.", (picture(),))
+            else Question("t2i", "A red fox.", (image(),))
             for number in range(n // 2)
         ]
         watch = progress("random critiques", len(questions))
@@ -72,12 +72,12 @@ def whole(critic: LocalCritic, n: int) -> dict:
 
 
 def equal(critic: LocalCritic, n: int) -> dict:
-    figures, own, guided = {}, [], []
-    rng = random.Random("guided")
+    figures, own, constrained = {}, [], []
+    rng = random.Random("constrained")
     for task in cases.TASKS:
         questions = [question(cases.random_case(rng, task, test=True), rng) for _ in range(n // 2)]
         free = critic.judge(questions, JudgeOptions(constrained=False))
-        own, guided = own + free, guided + critic.judge(questions)
+        own, constrained = own + free, constrained + critic.judge(questions)
         tokens = sum(critique.source["tokens"] + 1 for critique in free)  # the end token too
         for detail in (FULL, SCORES):
             generator = critic.generator
@@ -89,7 +89,7 @@ def equal(critic: LocalCritic, n: int) -> dict:
             words = sum(len(generator.tokens.encode(text)) for text in texts)
             figures[f"forwards_share_{task}_{detail}"] = forwards / tokens
             figures[f"text_share_{task}_{detail}"] = words / tokens
-    good = [(a.text, b.text) for a, b in zip(own, guided, strict=True) if a.status == COMPLETE]
+    good = [(a.text, b.text) for a, b in zip(own, constrained, strict=True) if a.status == COMPLETE]
     return figures | {
         "shapes_complete": len(good) / len(own),
         "shapes_equal": sum(a == b for a, b in good) / len(good),
