@@ -119,7 +119,8 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
         if detail not in args.ways:
             continue
         graphs = {"cuda_graphs": False} if args.eager else {}
-        judge = partial(critic.judge, questions, detail=detail, batch_size=candidates, **graphs)
+        options = JudgeOptions(detail=detail, batch_size=candidates, **graphs)
+        judge = partial(critic.judge, questions, options)
         lead(critic)  # start again with an empty encoder cache
         found: list = []
         seconds, peak = timed(critic, lambda into=found, judge=judge: into.extend(judge()))
@@ -128,7 +129,7 @@ def ours(critic: LocalCritic, task: str, candidates: int, args, alone: float, to
             assert critics == [tokens - 1] * candidates, critics
         work = critic.generator.stats
         share = sum(job.completion.forwards for job in critic.generator.jobs) / candidates
-        say(row(detail, seconds, alone / seconds, peak, work.forwards, work.tokens, work.said))
+        say(row(detail, seconds, alone / seconds, peak, work.forwards, work.tokens, work.forced_tokens))
         figures[f"ratio_{task}_{candidates}_{detail}"] = alone / seconds
         figures[f"forwards_share_{task}_{detail}"] = share / tokens
         figures[f"peak_{task}_{candidates}_{detail}"] = peak
