@@ -52,13 +52,13 @@ def test_scores_of_all_and_one_in_full(critic):
 
 
 @pytest.mark.slow
-def test_it_is_remembered_apart(critic, tmp_path):
-    memory = CachedCritic(critic, DiskCache(tmp_path))
-    critique(memory, some_images(1), "a cat", **SHORT)
-    (again,) = critique(memory, some_images(1), "a cat", **SHORT)
-    assert memory.cache_hits == 2 and again.source["attempts"] == 2
-    (once,) = critique(memory, some_images(1), "a cat", ask_again=False, **SHORT)
-    assert memory.cache_hits == 2 and once.overall is None
+def test_it_is_cached_apart(critic, tmp_path):
+    cached = CachedCritic(critic, DiskCache(tmp_path))
+    critique(cached, some_images(1), "a cat", **SHORT)
+    (again,) = critique(cached, some_images(1), "a cat", **SHORT)
+    assert cached.cache_hits == 2 and again.source["attempts"] == 2
+    (once,) = critique(cached, some_images(1), "a cat", ask_again=False, **SHORT)
+    assert cached.cache_hits == 2 and once.overall is None
 
 
 @pytest.mark.slow

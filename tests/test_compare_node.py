@@ -88,7 +88,7 @@ def test_what_cannot_be_told_stops_what_hangs_on_it(core):
     assert run.value("compare", 1) == "none" and math.isnan(run.value("compare", 2))
 
 
-def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
+def test_less_can_be_asked_for_and_what_was_judged_is_cached(core):
     """The tiny critic writes nonsense: constrained it is whole all the same, and free it is not."""
     pair = {"comparison": "both orders", "max_new_tokens": 700}
     full = core.run(compared("tiny", **pair))
@@ -100,7 +100,7 @@ def test_less_can_be_asked_for_and_what_was_said_is_remembered(core):
     assert "From the cache" in again.value("compare", 5)
     assert again.value("compare", 2) == brief.value("compare", 2)
     anew = core.run(compared("tiny", detail="scores", use_cache=False, **pair), keep_cache=True)
-    assert "Remembered" not in anew.value("compare", 5)
+    assert "From the cache" not in anew.value("compare", 5)
     free = core.run(compared("tiny", constrained=False, **pair))
     assert free.value("compare", 1) == "none"
 

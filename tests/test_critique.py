@@ -27,7 +27,7 @@ def test_a_missing_aspect_never_counts_as_a_number():
     assert not cut.reaches(1.0)
 
 
-def test_the_bar_holds_for_every_aspect():
+def test_the_threshold_holds_for_every_aspect():
     assert critique(3.0, 3.0).reaches(3.0)
     assert not critique(4.0, 2.9).reaches(3.0)
 

@@ -59,7 +59,7 @@ def paint(prompt: str, seed: int) -> Image.Image:
     return Image.new("L", (8, 8), min(250, 50 * len(prompt.split())))
 
 
-def test_refines_until_the_bar():
+def test_refines_until_the_threshold():
     state = refine(paint, Light(), "a cat", settings=LoopSettings(threshold=2.7))
     assert [past.prompt for past in state.history] == ["a cat", "a cat 1"]
     assert state.best_payload.getpixel((0, 0)) == 150 and state.best.number == 2

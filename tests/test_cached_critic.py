@@ -1,4 +1,4 @@
-"""A critic with a memory: what it asks the model, and that nothing which matters is taken for the same."""
+"""A critic with a cache: what it asks the model, and that nothing which matters is taken for the same."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ def critic(folder):
 
 
 @pytest.fixture
-def memory(critic, tmp_path, monkeypatch):
-    """The critic with an empty memory, and how many images the model has looked at."""
+def cached(critic, tmp_path, monkeypatch):
+    """The critic with an empty cache, and how many images the model has looked at."""
     asked = []
     judge = critic.judge
     monkeypatch.setattr(
         critic, "judge", lambda questions, *rest: asked.extend(questions) or judge(questions, *rest)
     )
-    memory = CachedCritic(critic, DiskCache(tmp_path))
-    memory.asked = asked
-    return memory
+    cached = CachedCritic(critic, DiskCache(tmp_path))
+    cached.asked = asked
+    return cached
 
 
 def images(count: int) -> list[torch.Tensor]:
     return [torch.full((32, 32, 3), 0.1 * number) for number in range(count)]
 
 
-def test_the_same_question_is_asked_once(memory):
-    first = critique(memory, images(2), "a cat", **SHORT)
-    assert len(memory.asked) == 2 and memory.cache_hits == 0
-    again = critique(memory, images(2), "a cat", **SHORT)
-    assert len(memory.asked) == 2 and memory.cache_hits == 2
+def test_the_same_question_is_asked_once(cached):
+    first = critique(cached, images(2), "a cat", **SHORT)
+    assert len(cached.asked) == 2 and cached.cache_hits == 0
+    again = critique(cached, images(2), "a cat", **SHORT)
+    assert len(cached.asked) == 2 and cached.cache_hits == 2
     for one, other in zip(first, again, strict=True):
         assert CACHED not in one.source and other.source == one.source | {CACHED: True}
         assert other.to_dict() | {"source": 0} == one.to_dict() | {"source": 0}
 
 
 @pytest.mark.slow
-def test_only_what_is_new_is_asked(memory):
+def test_only_what_is_new_is_asked(cached):
     three = images(3)
-    critique(memory, [three[1]], "a cat", **SHORT)
-    found = critique(memory, three, "a cat", **SHORT)
-    assert [CACHED in one.source for one in found] == [False, True, False] and len(memory.asked) == 3
-    alone = critique(memory.critic, three, "a cat", **SHORT)
+    critique(cached, [three[1]], "a cat", **SHORT)
+    found = critique(cached, three, "a cat", **SHORT)
+    assert [CACHED in one.source for one in found] == [False, True, False] and len(cached.asked) == 3
+    alone = critique(cached.critic, three, "a cat", **SHORT)
     assert [one.text for one in found] == [one.text for one in alone]
 
 
@@ -84,81 +84,81 @@ def test_only_what_is_new_is_asked(memory):
     ],
     ids=str,
 )
-def test_whatever_bears_on_the_answer_is_another_question(memory, change):
+def test_whatever_bears_on_the_answer_is_another_question(cached, change):
     base = {"images": images(1), "request": "a cat", **SHORT}
-    critique(memory, **base)
-    critique(memory, **base | change)
-    assert len(memory.asked) == 2
+    critique(cached, **base)
+    critique(cached, **base | change)
+    assert len(cached.asked) == 2
 
 
-def test_chance_is_remembered_by_its_seed_and_the_seed_does_not_matter_without_chance(memory):
+def test_chance_is_cached_by_its_seed_and_the_seed_does_not_matter_without_chance(cached):
     for seed in (1, 2, 1):
-        critique(memory, images(1), "a cat", temperature=0.7, seed=seed, **SHORT)
-    assert len(memory.asked) == 2
+        critique(cached, images(1), "a cat", temperature=0.7, seed=seed, **SHORT)
+    assert len(cached.asked) == 2
     for seed in (1, 2):
-        (found,) = critique(memory, images(1), "a cat", seed=seed, **SHORT)
-    assert len(memory.asked) == 3 and found.source["seed"] == 2
+        (found,) = critique(cached, images(1), "a cat", seed=seed, **SHORT)
+    assert len(cached.asked) == 3 and found.source["seed"] == 2
 
 
 @pytest.mark.slow
-def test_other_sources_of_an_edit_are_another_question(memory):
+def test_other_sources_of_an_edit_are_another_question(cached):
     a, b = images(2)
     for sources in ([a], [b], [a, b], [b, a], [a]):
-        critique(memory, [a], "a cat", "edit", sources, **SHORT)
-    assert len(memory.asked) == 4
+        critique(cached, [a], "a cat", "edit", sources, **SHORT)
+    assert len(cached.asked) == 4
 
 
-def test_weights_are_worked_out_anew(memory):
-    critique(memory, images(1), "a cat", **SHORT)
-    (found,) = critique(memory, images(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
-    assert len(memory.asked) == 1 and found.weights == {"text_faithfulness": 0.0}
+def test_weights_are_worked_out_anew(cached):
+    critique(cached, images(1), "a cat", **SHORT)
+    (found,) = critique(cached, images(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)
+    assert len(cached.asked) == 1 and found.weights == {"text_faithfulness": 0.0}
     assert (
         found.overall
-        == critique(memory.critic, images(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[0].overall
+        == critique(cached.critic, images(1), "a cat", weights={"text_faithfulness": 0.0}, **SHORT)[0].overall
     )
     with pytest.raises(ValueError, match="'mood' is not judged"):
-        critique(memory, images(1), "a cat", weights={"mood": 1.0}, **SHORT)
+        critique(cached, images(1), "a cat", weights={"mood": 1.0}, **SHORT)
 
 
-def test_the_best_of_a_batch_asks_only_for_what_is_new(memory, critic):
+def test_the_best_of_a_batch_asks_only_for_what_is_new(cached, critic):
     best = {"detail": "best", **SHORT}
-    first = critique(memory, images(3), "a cat", **best)
-    asked = len(memory.asked)
-    assert asked == 3 and memory.cache_hits == 0  # the scores; the best one is resumed
-    again = critique(memory, images(3), "a cat", **best)
-    assert len(memory.asked) == asked and memory.cache_hits == 4  # three scores, and the best in full
+    first = critique(cached, images(3), "a cat", **best)
+    asked = len(cached.asked)
+    assert asked == 3 and cached.cache_hits == 0  # the scores; the best one is resumed
+    again = critique(cached, images(3), "a cat", **best)
+    assert len(cached.asked) == asked and cached.cache_hits == 4  # three scores, and the best in full
     assert [one.text for one in again] == [one.text for one in first]
-    two = critique(memory, images(2), "a cat", **best)
+    two = critique(cached, images(2), "a cat", **best)
     assert [one.text for one in two] == [one.text for one in critique(critic, images(2), "a cat", **best)]
 
 
-def test_what_is_not_complete_is_asked_again(memory):
+def test_what_is_not_complete_is_asked_again(cached):
     short = {"max_new_tokens": 4, "constrained": False, "ask_again": False}
-    critique(memory, images(1), "a cat", **short)
-    critique(memory, images(1), "a cat", **short)
-    assert len(memory.asked) == 2
+    critique(cached, images(1), "a cat", **short)
+    critique(cached, images(1), "a cat", **short)
+    assert len(cached.asked) == 2
 
 
 @pytest.mark.slow
-def test_pairs(memory):
+def test_pairs(cached):
     a, b = images(2)
-    first = compare(memory, a, b, "a cat", **LONG)
-    again = compare(memory, a, b, "a cat", **LONG)
-    assert len(memory.asked) == 2 and again.source[CACHED] and again.aspects == first.aspects
+    first = compare(cached, a, b, "a cat", **LONG)
+    again = compare(cached, a, b, "a cat", **LONG)
+    assert len(cached.asked) == 2 and again.source[CACHED] and again.aspects == first.aspects
     assert [o.text for o in again.orders] == [o.text for o in first.orders]
-    compare(memory, b, a, "a cat", **LONG)
-    compare(memory, a, b, "a cat", comparison="single order", **LONG)
-    assert len(memory.asked) == 2  # the same two questions
-    one = compare(memory, a, b, "a cat", comparison="independent", **LONG)
-    assert compare(memory, a, b, "a cat", comparison="independent", **LONG).aspects == one.aspects
-    assert len(memory.asked) == 4
+    compare(cached, b, a, "a cat", **LONG)
+    compare(cached, a, b, "a cat", comparison="single order", **LONG)
+    assert len(cached.asked) == 2  # the same two questions
+    one = compare(cached, a, b, "a cat", comparison="independent", **LONG)
+    assert compare(cached, a, b, "a cat", comparison="independent", **LONG).aspects == one.aspects
+    assert len(cached.asked) == 4
 
 
-def test_bad_options_are_errors_as_ever(memory):
+def test_bad_options_are_errors_as_ever(cached):
     with pytest.raises(ValueError, match="detail must be one of"):
-        critique(memory, images(1), "a cat", detail="novel")
+        critique(cached, images(1), "a cat", detail="novel")
     with pytest.raises(ValueError, match="request is empty"):
-        critique(memory, images(1), " ", **SHORT)
+        critique(cached, images(1), " ", **SHORT)
 
 
 def test_a_folder_is_known_by_content_not_by_name(folder, critic, tmp_path):
@@ -196,9 +196,9 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
     store = DiskCache(tmp_path)
     critique(CachedCritic(critic, store), images(1), "a cat", **SHORT)
 
-    def known(memory: CachedCritic) -> bool:
-        critique(memory, images(1), "a cat", **SHORT)
-        return memory.cache_hits == 1
+    def known(cached: CachedCritic) -> bool:
+        critique(cached, images(1), "a cat", **SHORT)
+        return cached.cache_hits == 1
 
     assert known(CachedCritic(critic, store))
     elsewhere = copy.copy(critic)
@@ -221,11 +221,11 @@ def test_other_code_precision_device_aspects_or_wording_is_another_question(
 
 
 @pytest.mark.slow
-def test_a_critic_without_identity_is_never_remembered(critic, tmp_path, monkeypatch):
+def test_a_critic_without_identity_is_never_cached(critic, tmp_path, monkeypatch):
     monkeypatch.setattr(critic, "folder_digest", "")
-    memory = CachedCritic(critic, DiskCache(tmp_path))
+    cached = CachedCritic(critic, DiskCache(tmp_path))
     for _ in range(2):
-        critique(memory, images(1), "a cat", **SHORT)
-        compare(memory, *images(2), "a cat", **SHORT)
-        assert memory.cache_hits == 0
+        critique(cached, images(1), "a cat", **SHORT)
+        compare(cached, *images(2), "a cat", **SHORT)
+        assert cached.cache_hits == 0
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Remembered critiques in the real core: an unchanged graph costs no inference, and one can do without."""
+"""Cached critiques in the real core: an unchanged graph costs no inference, and one can do without."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):
     assert list((core.base / "user" / "__rational_rewards" / "critiques").glob("??/*.json"))
 
 
-def test_a_remembered_critic_is_not_even_loaded(core):
+def test_a_critic_with_cached_critiques_is_not_even_loaded(core):
     import comfy.model_management as management
 
     ran(core, judged(), keep_cache=False)
