@@ -10,11 +10,11 @@ from rr_tests.natural_answers import NA, NaturalAnswer
 from rr_tests.natural_parts import EDIT_ASPECTS, T2I_ASPECTS, Dress, Texts
 
 LINES = (
-    "The fox is red and asleep, the chair is green instead of blue.",
-    "Fur and light look natural; one leg of the chair bends.",
-    'The sign reads "OPEN 24/7", in letters that can be read.',
-    "Most is right. A perfect match would be a 4.0, the colour costs half a point.",
-    "画面清晰，光线自然，但椅子是绿色的。",
+    "The fox is red, the chair is green.",
+    "Fur and light look natural; one leg bends.",
+    'The sign reads "OPEN 24/7".',
+    "A perfect match would be a 4.0. Half a point is lost.",
+    "画面清晰，但椅子是绿色的。",
     "“Quoted”, with a dash – and an ellipsis…",
     "3 of 4 things are there.",
     "1. the fox is red",
@@ -29,11 +29,12 @@ LINES = (
 ANY_TEXT = st.text("ab Z019.,:;\"'“”#*-|/()[]\n狐椅：。🦊", max_size=40)
 """What no critic would write."""
 
+line = st.sampled_from(LINES)
 texts = st.one_of(
-    st.sampled_from(LINES),
-    st.lists(st.sampled_from(LINES), min_size=2, max_size=4).map("\n".join),
-    st.lists(st.sampled_from(LINES), min_size=2, max_size=3).map(" ".join),
-    st.lists(st.sampled_from(LINES), min_size=2, max_size=3).map("\n\n".join),
+    line,
+    line,
+    st.lists(line, min_size=2, max_size=3).map("\n".join),
+    st.lists(line, min_size=2, max_size=2).map("\n\n".join),
     ANY_TEXT,
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from unittest import mock
 
@@ -154,15 +155,19 @@ class Writes:
         self.tokenizer, self.text = tokenizer, text
         self.end = tokenizer.eos_token_id if end_token is None else end_token
         self.ids = [*self._tokens(text), self.end]
+        self.plans: deque[list[int]] = deque(maxlen=8)  # where something else was written in its place
 
     def __call__(self, ids: list[int]) -> dict[int, float]:
         return {self.next(ids): 1.0}
 
     def next(self, ids: list[int]) -> int:
         """The next token after these."""
-        if ids == self.ids[: len(ids)]:
-            return self.ids[len(ids)] if len(ids) < len(self.ids) else self.end
-        return next(iter(self._tokens(self.rest(self.tokenizer.decode(ids)))), self.end)
+        for plan in (self.ids, *self.plans):
+            if ids == plan[: len(ids)]:
+                return plan[len(ids)] if len(ids) < len(plan) else self.end
+        plan = [*ids, *self._tokens(self.rest(self.tokenizer.decode(ids))), self.end]
+        self.plans.appendleft(plan)
+        return plan[len(ids)]
 
     def rest(self, written: str) -> str:
         """What is still to be written of the text."""
