@@ -1,16 +1,16 @@
 """Do the packed int8 kernels judge as dequantizing does, and how fast do they multiply?
 
-    python benchmarks/int8_kernels.py [--quick] [--n 500] [--seed 1] [--kernels int8pack comfy-kitchen]
+    python benchmarks/int8_kernels.py [--quick] [--n 500] [--seed 1] [--compare fp32 int8pack comfy-kitchen]
 
 The built-in Shapes critic judges held-out cases, half of them text-to-image, half edits: with int8 weights
 that are dequantized, and with each packed kernel that runs here. comfy-kitchen's is its plain-torch form on
 the CPU; its compiled kernels round alike, if not to the last bit. The critic in fp32 shows what int8 changes
 anyway.
 
-same_scores_KERNEL       share of critiques in which all written scores equal those with dequantized weights
-same_text_KERNEL         share with the same text, from the first character to the last score
-expected_mean_KERNEL     how far the expected scores moved, on average
-expected_most_KERNEL     and at most
+same_scores_OTHER        share of critiques in which all written scores equal those with dequantized weights
+same_text_OTHER          share with the same text, from the first character to the last score
+expected_mean_OTHER      how far the expected scores moved, on average
+expected_most_OTHER      and at most
 ms_WAY_ROWS              milliseconds of so many rows in the seven matrix products of a layer of the 8B shape,
                          which has 36: by int8pack, by dequantizing, and with weights in fp32
 """
@@ -48,12 +48,14 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="20 critiques, a layer of the 0.4b shape")
     options.add_argument("--n", type=int, default=500, help="critiques (default: 500)")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--kernels", nargs="+", choices=PACKED, default=available())
+    options.add_argument("--compare", nargs="+", choices=["fp32", *PACKED], default=["fp32", *available()])
+    options.add_argument("--products", action=argparse.BooleanOptionalAction, default=True)
     args = options.parse_args()
     n, shape = (20, "0.4b") if args.quick else (args.n, "8b")
     figures: dict = {"n": n, "torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
-    figures |= products(shape)
-    figures |= critiques(args.kernels, held_out(n, args.seed))
+    if args.products:
+        figures |= products(shape)
+    figures |= critiques(args.compare, held_out(n, args.seed))
     close(figures)
 
 
@@ -72,9 +74,12 @@ def held_out(n: int, seed: int) -> list[Question]:
 
 def critiques(names: list[str], questions: list[Question]) -> dict:
     dequantized = judged(Precision(INT8, torch.float32), questions)
-    figures = compared("fp32", dequantized, judged(Precision("fp32", torch.float32), questions))
+    figures = {}
     for name in names:
-        precision = Precision(INT8, torch.float32, kernel=PACKED[name])
+        kernel = PACKED.get(name)
+        precision = (
+            Precision(INT8, torch.float32, kernel=kernel) if kernel else Precision(name, torch.float32)
+        )
         figures |= compared(name, dequantized, judged(precision, questions))
     return figures
 
@@ -85,7 +90,7 @@ def judged(precision: Precision, questions: list[Question]) -> list:
     began = time.process_time()
     judgements = critic.judge(
         questions,
-        JudgeOptions(batch_size=8, detail="scores"),
+        JudgeOptions(batch_size=32, detail="scores"),
         on_progress=progress(precision.label, len(questions)),
     )
     print(file=sys.stderr)
