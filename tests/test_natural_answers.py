@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,8 +51,8 @@ def test_no_other_scores_are_read_than_were_written():
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
-def critic(request: pytest.FixtureRequest):
-    """With the whole vocabulary, or with its beginning."""
+def critic(request: pytest.FixtureRequest, core_folder: Path):
+    """With the whole vocabulary, or with its beginning. Both come from the core, which marks the tests."""
     return request.getfixturevalue(f"{request.param}_vocabulary_critic")
 
 
