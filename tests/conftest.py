@@ -197,7 +197,7 @@ def core(comfy_core):
 
 @pytest.fixture(scope="session")
 def tiny_model(comfy_core) -> Path:
-    """A critic with random weights in the core's model folders, where its name is "tiny"."""
+    """A tiny critic in the core's model folders, where its name is "tiny"."""
     from rr_tests.tiny import make
 
     return make(comfy_core.base / "models" / "LLM" / "tiny")

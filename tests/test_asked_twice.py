@@ -21,7 +21,7 @@ SHORT = {"constrained": False, "max_new_tokens": 200}
 
 @pytest.fixture(scope="module")
 def critic(tmp_path_factory) -> LocalCritic:
-    return load(tiny.make(tmp_path_factory.mktemp("models") / "tiny"))
+    return load(tiny.make_random(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 def some_images(count: int) -> list[torch.Tensor]:

@@ -79,7 +79,7 @@ def test_compare(capsys, images):
     assert told["aspects"][0]["score_a"] < told["aspects"][0]["score_b"]
 
 
-def test_a_critic_that_writes_nonsense_has_not_judged(capsys, images, tiny_critic):
+def test_a_critic_that_is_cut_off_has_not_judged(capsys, images, tiny_critic):
     asked = ["--request", REQUEST, "--critic", tiny_critic, "--max-new-tokens", "8", "--json"]
     status, out, _ = run(capsys, "critique", images[0], *asked)
     assert status == 1 and json.loads(out)["images"][0]["overall"] is None

@@ -14,7 +14,7 @@ def node(class_type: str, **inputs) -> dict:
 
 @pytest.fixture(scope="module")
 def core(core, tiny_model):
-    """With a model of random weights in its folders."""
+    """With a tiny model in its folders."""
     return core
 
 
@@ -89,7 +89,6 @@ def test_what_cannot_be_told_stops_what_hangs_on_it(core):
 
 
 def test_less_can_be_asked_for_and_what_was_judged_is_cached(core):
-    """The tiny critic writes nonsense: constrained it is whole all the same, and free it is not."""
     pair = {"comparison": "both orders", "max_new_tokens": 700}
     full = core.run(compared("tiny", **pair))
     brief = core.run(compared("tiny", detail="scores", **pair))
@@ -102,7 +101,9 @@ def test_less_can_be_asked_for_and_what_was_judged_is_cached(core):
     anew = core.run(compared("tiny", detail="scores", use_cache=False, **pair), keep_cache=True)
     assert "From the cache" not in anew.value("compare", 5)
     free = core.run(compared("tiny", constrained=False, **pair))
-    assert free.value("compare", 1) == "none"
+    assert [free.value("compare", place) for place in (1, 2, 3)] == [
+        full.value("compare", place) for place in (1, 2, 3)
+    ]
 
 
 @pytest.mark.parametrize(

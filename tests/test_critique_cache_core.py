@@ -11,7 +11,7 @@ def node(class_type: str, **inputs) -> dict:
 
 @pytest.fixture(scope="module")
 def core(core, tiny_model):
-    """With a model of random weights in its folders."""
+    """With a tiny model in its folders."""
     return core
 
 

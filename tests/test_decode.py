@@ -29,7 +29,7 @@ MOVED = [
 def model(tmp_path_factory):
     from rr_models.critics import local
 
-    return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny")).model
+    return local.load(tiny.make_random(tmp_path_factory.mktemp("models") / "tiny")).model
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ SHARED = Case((11, 12, 13, 14), (("sample", 3), ("words", None)), prefix=2)
 
 @pytest.fixture(scope="module")
 def critic(tmp_path_factory) -> local.LocalCritic:
-    return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny"))
+    return local.load(tiny.make_random(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def node(class_type: str, **inputs) -> dict:
 
 @pytest.fixture(scope="module")
 def core(core, tiny_model):
-    """With a model of random weights in its folders."""
+    """With a tiny model in its folders."""
     return core
 
 
@@ -34,7 +34,7 @@ def classes(core):
 
 
 def judged(tokens: int = 64, batch: int = 1, **inputs) -> dict:
-    """The tiny random critic on painted images: what it writes is nonsense."""
+    """The tiny critic on painted images, by default cut off before its last score."""
     return {
         "critic": node(
             "RationalRewardsLoadCritic", model="tiny", precision="auto", device="auto", max_pixels=65536
@@ -124,7 +124,7 @@ def test_models_are_offered_by_folder_and_the_built_in_one_always(classes):
     assert "RationalRewards-8B-T2I (17.5 GB, not downloaded)" in absent
 
 
-def test_nonsense_is_an_incomplete_critique_with_no_number(core):
+def test_half_an_answer_is_an_incomplete_critique_with_no_number(core):
     run = core.run(judged(batch=2))
     assert run.success, run.complaint
     assert [one.status in ("incomplete", "truncated") for one in run.value("judge")] == [True, True]
@@ -132,7 +132,7 @@ def test_nonsense_is_an_incomplete_critique_with_no_number(core):
     assert "Image 1:" in run.value("judge", 7) and "Image 2:" in run.value("judge", 7)
 
 
-def test_the_loop_around_nonsense_still_returns_the_image(core):
+def test_a_loop_around_half_an_answer_still_returns_the_image(core):
     prompt = judged(request=["start", 4])
     prompt["start"] = node(
         "RationalRewardsRefineStart",

@@ -15,7 +15,7 @@ LOADED = {"precision": "auto", "device": "auto", "max_pixels": 65536}
 
 @pytest.fixture(scope="module")
 def core(core, tiny_model):
-    """With a model of random weights in its folders."""
+    """With a tiny model in its folders."""
     return core
 
 

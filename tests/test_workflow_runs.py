@@ -79,7 +79,7 @@ def test_a_folder_is_ranked_by_what_its_images_were_asked_for(ran):
 
 @pytest.mark.parametrize("name", ["best_of_8", "refine_z_image"])
 def test_sampling_workflows_run_with_any_model_and_critic(core, tiny_model, name):
-    """Core's own sampling and a real critic, both tiny and random."""
+    """Core's own sampling and a real critic, both tiny."""
     prompt, loaders = load(name), {}
     outputs = {"UNETLoader": 0, "CLIPLoader": 1, "VAELoader": 2}
     for key, node in prompt.items():

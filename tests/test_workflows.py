@@ -153,7 +153,7 @@ def test_core_takes_all_values(comfy_core, name):
 
 
 def test_text_to_image_runs_with_any_checkpoint_and_critic(core, tiny_model):
-    """Core's own sampling and a real critic, both tiny and random: the first image comes out with its
+    """Core's own sampling and a real critic, both tiny: the first image comes out with its
     critique.
     """
     prompt = load("refine_text_to_image", "api")

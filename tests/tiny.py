@@ -1,15 +1,19 @@
-"""A tiny Qwen3-VL folder with random weights: real classes and files, nothing downloaded."""
+"""Folders of a tiny Qwen3-VL: real classes and files, nothing downloaded. `make` writes one that answers in
+the critic's form, `make_random` one of random weights.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CONTROLS += ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 THINK = ["<think>", "</think>"]
-VOCABULARY = 512
+VOCABULARY = 768
+DATA = Path(__file__).with_name("data") / "tiny"
+SPECIAL = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "clean_up_tokenization_spaces": False}
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
     <|im_start|>{{ message.role }}{{ '\\n' }}
@@ -38,25 +42,76 @@ PREPROCESSING = {
 
 
 def make(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
-    """Write a whole model folder; `shard`, a size such as "100KB", splits the weights into several files."""
+    """Write a whole model folder whose critic writes short, complete answers in all tasks and styles.
+
+    It is trained (scripts/train_tiny_critic.py), but for the matrices of its vision tower. They are random:
+    with another `seed` it sees something else, and scores differ. `shard`, a size such as "100KB", splits the
+    weights into several files.
+    """
+    from safetensors.torch import load_file
+
+    model = random_model(seed)
+    trained = {name: weight.float() for name, weight in load_file(DATA / "model.safetensors").items()}
+    unknown = model.load_state_dict(trained, strict=False).unexpected_keys
+    assert not unknown, unknown
+    return save(model, folder, shard)
+
+
+def make_random(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
+    """As `make`, but all weights are random, and so is every answer."""
+    return save(random_model(seed), folder, shard)
+
+
+def random_model(seed: int):
     import torch
 
-    tokenizer = make_tokenizer()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = make_model(tokenizer)
-        for parameter in model.parameters():
-            # the default start is so small that every prompt gets the same answer
-            parameter.data.normal_(0, 0.08) if parameter.dim() > 1 else None
+        model = make_model(load_tokenizer())
+    randomize(model, seed)
+    return model
+
+
+def randomize(module, seed: int) -> None:
+    """Other random weights for all layers of a module. Those that it starts with are so small that every
+    prompt gets the same answer."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.08, generator=generator)
+
+
+def save(model, folder: Path, shard: str | None) -> Path:
     # as published checkpoints do: the settings of a chat model, which a critic must not inherit
     model.generation_config.do_sample = True
     model.generation_config.temperature = 0.7
     model.generation_config.top_k = 20
     model.generation_config.repetition_penalty = 1.3
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
-    tokenizer.save_pretrained(folder)
+    load_tokenizer().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING), "utf-8")
     return folder
+
+
+def load_tokenizer():
+    """The tiny critic's tokenizer, from its file: trained anew, it could differ between versions."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(DATA / "tokenizer.json"), **SPECIAL)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def save_trained(folder: Path, tokenizer, trained: Mapping) -> None:
+    """Write what `make` reads, the `trained` parameters by name."""
+    import torch
+    from safetensors.torch import save_file
+
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    weights = {name: weight.detach().to(torch.bfloat16) for name, weight in trained.items()}
+    save_file(weights, folder / "model.safetensors")
 
 
 def make_tokenizer(vocabulary: int = VOCABULARY, texts: Sequence[str] = ()):
@@ -82,12 +137,7 @@ def make_tokenizer(vocabulary: int = VOCABULARY, texts: Sequence[str] = ()):
     )
     told = [part.get("text", "") for m in rubric.messages("edit", "") for part in m["content"]]
     words.train_from_iterator([*told, *texts], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        clean_up_tokenization_spaces=False,
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **SPECIAL)
     tokenizer.add_special_tokens({"additional_special_tokens": CONTROLS})
     tokenizer.add_tokens(THINK)  # as in Qwen: added tokens, but not special ones
     tokenizer.chat_template = CHAT_TEMPLATE
