@@ -54,6 +54,7 @@ def make(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
     trained = {name: weight.float() for name, weight in load_file(DATA / "model.safetensors").items()}
     unknown = model.load_state_dict(trained, strict=False).unexpected_keys
     assert not unknown, unknown
+    center(model.model.visual, seed)
     return save(model, folder, shard)
 
 
@@ -81,6 +82,23 @@ def randomize(module, seed: int) -> None:
         for parameter in module.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, 0.08, generator=generator)
+
+
+def center(visual, seed: int) -> None:
+    """Let what a random tower makes of images vary around the trained bias, so that scores differ more between
+    images than between towers."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    plain = torch.rand(8, 1, 3, 1, generator=generator).expand(8, 4, 3, 512)
+    noise = torch.rand(8, 4, 3, 512, generator=generator)
+    patches = 2 * torch.cat([plain, noise]).reshape(64, 1536) - 1  # of 16 images of one token each
+    with torch.no_grad():
+        features = visual(patches, grid_thw=torch.tensor([[1, 2, 2]] * 16))
+        # transformers 4.57 returns a pair
+        tokens = features[0] if isinstance(features, tuple) else features.pooler_output
+        bias = visual.merger.linear_fc2.bias
+        bias.copy_(2 * bias - tokens.mean(0))
 
 
 def save(model, folder: Path, shard: str | None) -> Path:
