@@ -85,8 +85,8 @@ def randomize(module, seed: int) -> None:
 
 
 def center(visual, seed: int) -> None:
-    """Let what a random tower makes of images vary around the trained bias, so that scores differ more between
-    images than between towers."""
+    """Let what a random tower makes of images vary around the trained bias: then scores differ between images
+    more than between towers."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
