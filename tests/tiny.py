@@ -44,7 +44,7 @@ PREPROCESSING = {
 def make(folder: Path, seed: int = 0, shard: str | None = None) -> Path:
     """Write a whole model folder whose critic writes short, complete answers in all tasks and styles.
 
-    It is trained (scripts/train_tiny_critic.py), but for the matrices of its vision tower. They are random:
+    It is trained (train_tiny.py), but for the matrices of its vision tower. They are random:
     with another `seed` it sees something else, and scores differ. `shard`, a size such as "100KB", splits the
     weights into several files.
     """

@@ -1,6 +1,6 @@
-"""Train the tests' tiny critic, so that it writes answers in the critic's form by itself.
+"""Train the tiny critic of tiny.py, so that it writes answers in the critic's form by itself.
 
-    python scripts/train_tiny_critic.py [--steps 600] [--out tests/data/tiny]
+    python tests/train_tiny.py [--steps 1500] [--out tests/data/tiny]
 
 The matrices of its vision tower are random, others in every step: whatever tower the critic gets, it keeps to
 the form, and its scores follow from what the tower makes of the images. So scores have no meaning, and most
@@ -22,8 +22,9 @@ import torch
 import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+import tiny  # noqa: E402
 from shapes_optimizer import Muon  # noqa: E402
 
 from rr_models.critics.tokenization import PromptTokenizer  # noqa: E402
@@ -39,7 +40,6 @@ from rr_models.judgement.task import Task  # noqa: E402
 from rr_models.judgement.verdict import winner_of  # noqa: E402
 from rr_models.prompting import rubric  # noqa: E402
 from rr_models.prompting.wording import Wording  # noqa: E402
-from tests import tiny  # noqa: E402
 
 QUESTIONS, WARMUP = 8, 50  # of each step; steps until the learning rate is reached
 SHORTEST = 4  # tokens that stay of every text of a prompt, in the beginning
@@ -181,7 +181,7 @@ class Examples:
 def main() -> None:
     options = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     options.add_argument("--out", type=Path, default=tiny.DATA, help="folder to write")
-    options.add_argument("--steps", type=int, default=600)
+    options.add_argument("--steps", type=int, default=1500)
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -226,10 +226,9 @@ def main() -> None:
             optimizer.step()
         if (step + 1) % 20 == 0:
             recent = losses[-20 * QUESTIONS :]
-            print(
-                f"step {step + 1}: {sum(recent) / len(recent):.4f}, {time.time() - began:.0f} s", flush=True
-            )
-        if (step + 1) % 100 == 0:
+            mean = sum(recent) / len(recent)
+            print(f"step {step + 1}: {mean:.4f}, {time.time() - began:.0f} s", flush=True)
+        if (step + 1) % 100 == 0 or step + 1 == args.steps:
             tiny.save_trained(args.out, tokenizer, trained)
 
 
