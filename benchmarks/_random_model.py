@@ -14,10 +14,11 @@ import torch
 from _common import ROOT, load_test_helper
 from _reference import generate
 
-from rr_models.critics import answer_program
 from rr_models.critics.base import Question
 from rr_models.critics.generation import CritiqueGenerator
 from rr_models.critics.local import LocalCritic
+from rr_models.engine.sampler import Sampler
+from rr_models.engine.sequence import Request
 from rr_models.images import Preprocessing, pixel_values
 from rr_models.judgement.answer_format import AnswerFormat, Kind
 
@@ -112,12 +113,12 @@ def answer(generator: CritiqueGenerator, question: Question) -> list[int]:
     rng, tokens, ids = random.Random(0), generator.tokens, []
     for part in AnswerFormat.of(question.task, generator.wording.profile, generator.wording.style).fields:
         if part.kind is not Kind.TEXT:
-            ids += [*tokens.encode(part.heading), *tokens.encode(" 1.0"), tokens.newline]
+            ids += [*tokens.encode(part.heading), *tokens.encode(" 1.0"), *tokens.newline]
             continue
         text, wanted = [], LENGTHS[part.key[-1]]
         while len(text) < wanted - 2:
             text += tokens.encode(" " + rng.choice(words))
-        ids += [*tokens.encode(part.heading), *text[: wanted - 2], *tokens.encode("."), tokens.newline]
+        ids += [*tokens.encode(part.heading), *text[: wanted - 2], *tokens.encode("."), *tokens.newline]
     return [*ids, min(tokens.eos)]
 
 
@@ -152,16 +153,21 @@ class Typical(CritiqueGenerator):
 
     def _start(self, question: Question, *rest):
         generation = super()._start(question, *rest)
-        job, ids = generation.request, answer(self, question)
-
-        def draw(scores: torch.Tensor) -> int:
-            # among the words of a choice, the first: 1.0
-            return (
-                ids[len(job.completion.token_ids)]
-                if len(scores) > len(answer_program.score_words((1, 4)))
-                else 0
-            )
-
-        job.sampler = draw
-        self.jobs.append(job)
+        generation.request.sampler = Given(generation.request, answer(self, question))
+        self.jobs.append(generation.request)
         return generation
+
+
+class Given(Sampler):
+    """Draws the tokens of a given answer."""
+
+    def __init__(self, request: Request, ids: list[int]):
+        super().__init__(1.0, "")
+        self.request, self.ids = request, ids
+
+    def prepare(self, logits: torch.Tensor) -> torch.Tensor:
+        token = self.ids[len(self.request.completion.token_ids)]
+        return torch.full_like(logits, -torch.inf).index_fill(0, torch.tensor(token, device=logits.device), 0)
+
+    def __call__(self, logits: torch.Tensor) -> int:
+        return 0  # of the words of a measured trie; none of them is written

@@ -8,20 +8,20 @@ import torch
 from hypothesis import strategies as st
 
 from rr_models.engine.engine import Engine
-from rr_models.engine.program import Draft, Force, Sample, Select, Trie
+from rr_models.engine.program import Draft, Force, Measure, Rollback, Sample, Trie
 from rr_models.engine.sequence import Prompt, Request
 
 STOP = 7
 SAMPLE = Sample(stop=frozenset({STOP}))
-WORDS = Select(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,)}))
-SHORT = Select(Trie({"x": (30,), "y": (31,)}))
-SELECTS = {"words": WORDS, "short": SHORT}
+WORDS = Measure(Trie({"a": (20, 21, 22), "b": (20, 23), "c": (24, 25), "d": (26,), "ab": (20, 21)}, [27]))
+SHORT = Measure(Trie({"x": (30,), "y": (31,)}))
+MEASURES = {"words": WORDS, "short": SHORT}
 
 
 @dataclass(frozen=True)
 class Case:
     """A prompt, of which `prefix` tokens may be shared; what the program does; and its drafts: the length of
-    each, whether it is right, and the Select after it."""
+    each, whether it is right, and the Measure after it."""
 
     prompt: tuple[int, ...]
     actions: tuple[tuple[str, object], ...]
@@ -34,9 +34,10 @@ token = st.integers(10, 60)
 action = st.one_of(
     st.tuples(st.just("force"), st.lists(token, min_size=1, max_size=60).map(tuple)),
     st.tuples(st.just("sample"), st.integers(1, 5)),
-    st.tuples(st.sampled_from(sorted(SELECTS)), st.none()),
+    st.tuples(st.just("rollback"), st.integers(0, 30)),
+    st.tuples(st.sampled_from(sorted(MEASURES)), st.sampled_from(["select", "follow"])),
 )
-draft = st.tuples(st.integers(0, 12), st.booleans(), st.sampled_from([None, *sorted(SELECTS)]))
+draft = st.tuples(st.integers(0, 12), st.booleans(), st.sampled_from([None, *sorted(MEASURES)]))
 
 
 def cases(prefixes=(0,), limits=(200,), max_size: int = 4):
@@ -62,7 +63,7 @@ def prompt_of(model, token_ids, prefix: int = 0) -> Prompt:
 
 
 def run(engine: Engine, cases, rows: int = 1, padded_batch_size: int = 0, drafts_from=None, **options):
-    """What each program writes, and the words and probabilities of its Selects.
+    """What each program writes, and the words and probabilities of its Measures.
 
     With `drafts_from`, the results of an earlier run, the programs draft those tokens, some of them wrongly.
     """
@@ -77,15 +78,15 @@ def run(engine: Engine, cases, rows: int = 1, padded_batch_size: int = 0, drafts
             def guess():
                 if drafts_from is None or not drafts:
                     return
-                length, right, select = drafts.pop()
+                length, right, measure = drafts.pop()
                 done = len(requests[number].completion.token_ids)
                 token_ids = drafts_from[number][0][done : done + length]
                 if not right and token_ids:
                     token_ids = [*token_ids[:-1], 9]
-                yield Draft(tuple(token_ids), SELECTS.get(select))
+                yield Draft(tuple(token_ids), MEASURES.get(measure))
 
-            # a last Select's probabilities show all that is in the cache; the first program may end earlier
-            for name, argument in [*case.actions, *[("words", None)] * (number > 0)]:
+            # a last Measure's probabilities show all that is in the cache; the first program may end earlier
+            for name, argument in [*case.actions, *[("words", "select")] * (number > 0)]:
                 yield from guess()
                 if name == "force":
                     yield Force(argument)
@@ -94,9 +95,16 @@ def run(engine: Engine, cases, rows: int = 1, padded_batch_size: int = 0, drafts
                         yield from guess()
                         if (yield SAMPLE) == STOP:
                             break
+                elif name == "rollback":
+                    yield Rollback(max(0, len(requests[number].completion.token_ids) - argument))
                 else:
-                    choice = yield SELECTS[name]
+                    choice = yield MEASURES[name]
                     table += [choice.word, *choice.table.values()]
+                    if argument == "select":
+                        yield Force(choice.ids)
+                    else:  # the sampled tokens may be the words' or others
+                        yield SAMPLE
+                        yield SAMPLE
 
         def prompt(case=case):
             return prompt_of(engine.model, case.prompt, case.prefix)

@@ -196,6 +196,39 @@ class Writes:
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
 
+class Cooperates:
+    """Writes `begun`, then ends. Under every heading that it is given after that, it writes what stands there
+    in `whole`, an answer of three aspects."""
+
+    def __init__(self, tokenizer, begun: str, whole: str):
+        self.tokenizer, self.begun, self.whole = tokenizer, begun, whole
+        self.first = Writes(tokenizer, begun)
+
+    def __call__(self, ids: list[int]) -> dict[int, float]:
+        text = self.tokenizer.decode(ids)
+        if self.begun.startswith(text):
+            return self.first(ids)
+        place = 0
+        for mark in (
+            "# User Request Analysis",
+            "1. ",
+            "2. ",
+            "3. ",
+            "# Summary:",
+            "# User Request Refinement:",
+        ):
+            if f"\n{mark}" in f"\n{text}":
+                text = text[text.rindex(mark) + len(mark) :]
+                place = self.whole.index(mark) + len(mark)
+        for mark in ("## Justification:", "## Score:", "## Refinement Comments:", "## Refined Request:"):
+            if mark in text:
+                text = text[text.rindex(mark) + len(mark) :]
+                place = self.whole.index(mark, place) + len(mark)
+        rest = self.whole[place:]
+        rest = rest[len(text) :] if rest.startswith(text) else rest
+        return {next(iter(self.tokenizer(rest, add_special_tokens=False).input_ids), self.first.end): 1.0}
+
+
 class Loops:
     """Writes a text over and over, never ending."""
 

@@ -1,109 +1,272 @@
-"""Constrained decoding: what may be selected, how much is written, and the note if a limit cuts it off."""
+"""Constrained decoding: what the critic writes stays; what is missing is asked for where it belongs; and no
+score is made up."""
 
 from __future__ import annotations
 
-import re
+import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from rr_tests import tiny
+from rr_tests.answers import answer, scores
+from rr_tests.scripted import HEADER, Cooperates, Writes, scripted
 
-from rr_models.critics import answer_program, local
 from rr_models.critics.base import Question
 from rr_models.critics.judging import critique
+from rr_models.critics.measured_scores import MIN_FORM_MASS, expected_score, form_mass
 from rr_models.critics.options import JudgeOptions
-from rr_models.engine.kv_cache import SCRATCH_COLUMNS
-from rr_models.engine.program import Trie
-from rr_models.engine.sequence import select, tree
-from rr_models.judgement.answer_format import DETAILS, NOT_APPLICABLE_TEXT, STYLES, AnswerFormat
-from rr_models.judgement.critique import COMPLETE, SCORED, TRUNCATED
-from rr_models.judgement.task import Task
-from rr_models.prompting.wording import Wording
+from rr_models.critics.token_sets import score_words
+from rr_models.engine.engine import Engine
+from rr_models.engine.program import Force, Trie
+from rr_models.engine.sequence import Prompt, Request
+from rr_models.engine.trie_step import measure, tree
+from rr_models.judgement.critique import COMPLETE, INCOMPLETE, REFUSED, TRUNCATED
 
 REQUEST = "A red fox asleep on a blue chair."
+IMAGE = torch.zeros(64, 96, 3)
+NOT_APPLICABLE = "not_applicable"
 
 
 @pytest.fixture(scope="module")
-def critic(tmp_path_factory) -> local.LocalCritic:
-    return local.load(tiny.make(tmp_path_factory.mktemp("models") / "tiny"))
+def critic(real_vocabulary_critic):
+    return real_vocabulary_critic
 
 
-@pytest.fixture(scope="module")
-def images() -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.rand(64, 64, 3, generator=generator) for _ in range(4)]
+def encode(critic, text: str) -> list[int]:
+    return critic.tokenizer(text, add_special_tokens=False).input_ids
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("detail", DETAILS)
-def test_no_more_is_written_than_was_asked_for_and_within_the_limit(critic, images, detail: str):
-    (found,) = critique(critic, images[:1], REQUEST, detail=detail, max_new_tokens=400)
-    assert found.status == COMPLETE and found.source["tokens"] <= 400
-    assert ("# Summary:" in found.text) == (detail != "scores")
-    assert ("## Refined Request:" in found.text) == (detail == "full")
-    for aspect in found.aspects:
-        if aspect.status == SCORED:
-            assert 1 <= aspect.expected <= 4 and aspect.std >= 0
+class Likely:
+    """Writes a text; after `place` in it, the continuations of `after` are as likely as they say. What is not
+    listed there, the model would rather write than the rest of the text."""
+
+    def __init__(self, critic, text: str, place: str, after: dict[str, float]):
+        self.writes, self.tokenizer = Writes(critic.tokenizer, text), critic.tokenizer
+        self.place, self.after = place, {tuple(encode(critic, told)): p for told, p in after.items()}
+
+    def __call__(self, ids: list[int]) -> dict[int, float]:
+        text = self.tokenizer.decode(ids)
+        if self.place in text:
+            start = next(n for n in range(len(ids) + 1) if self.place in self.tokenizer.decode(ids[:n]))
+            since = tuple(ids[start:])
+            table: dict[int, float] = {}
+            for told, p in self.after.items():
+                if told[: len(since)] == since and len(told) > len(since):
+                    table[told[len(since)]] = table.get(told[len(since)], 0.0) + p
+            if table:
+                total = sum(table.values())
+                return {token: p / total for token, p in table.items()}
+        return self.writes(ids)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("style", STYLES)
-def test_a_constrained_answer_has_the_form_that_servers_are_given(tmp_path, images, style: str):
-    wording = Wording(style=style)
-    critic = local.load(tiny.make(tmp_path / "tiny"), wording=wording)
-    questions = [
-        Question(
-            task, REQUEST, tuple(images[: 2 if task.is_pair else 1]), tuple(images[3:] * task.has_source)
-        )
-        for task in Task
-    ]
-    options = {"temperature": 1.0, "max_new_tokens": 500}
-    for detail in DETAILS:
-        for judgement in critic.judge(questions, JudgeOptions(detail=detail, **options)):
-            form = AnswerFormat.of(judgement.task, critic.profile, style, detail)
-            assert judgement.status == COMPLETE
-            # before it may stand an empty thought, and a last score may have ended its line
-            answer = judgement.text.removeprefix("<think>\n\n</think>\n\n").removesuffix("\n")
-            assert re.fullmatch(form.regex(), answer), answer
+def judged(critic, script, **options):
+    with scripted(critic, script):
+        return critique(critic, [IMAGE], REQUEST, **options)[0]
 
 
-def test_a_limit_below_the_headings_cuts_off_and_says_so(critic, images):
-    (found,) = critique(critic, images[:1], REQUEST, max_new_tokens=20)
-    assert found.status == TRUNCATED and found.overall is None and "token limit" in found.notes[-1]
+# what the critic writes counts, and the other scores it might have written
 
 
-@pytest.mark.slow
-def test_the_best_alone_is_written_whole(critic, images):
-    scores = critique(critic, images, REQUEST, detail="scores", max_new_tokens=400)
-    found = critique(critic, images, REQUEST, detail="best", max_new_tokens=400)
-    assert [c.overall for c in found] == [c.overall for c in scores]
-    assert [c.source["detail"] for c in found].count("full") == 1
-    best = max(found, key=lambda critique: critique.overall)
-    assert best.source["detail"] == "full" and best.text.startswith(scores[found.index(best)].text)
+@pytest.mark.parametrize(
+    ("after", "score", "expected"),
+    [
+        ({" 3\n": 0.60, " 3.5\n": 0.25, " 2.5\n": 0.10, " 4\n": 0.05}, 3.0, 3.125),
+        ({" 2\n": 0.80, " 1\n": 0.10, " 3\n": 0.05, " 2.5\n": 0.05}, 2.0, 1.975),
+        ({" 4\n": 0.97, " 3.5\n": 0.02, " 3.8\n": 0.01}, 4.0, 3.988),
+        ({" 3/4\n": 0.7, " 3.5/4\n": 0.3}, 3.0, 3.15),
+        ({" 3.5\n\n": 0.90, " 3.55\n": 0.06, " 3.5\n": 0.04}, 3.5, 3.503),
+        ({" 3.5 \n": 0.80, " 3.5\n\n": 0.17, " 3.56\n": 0.02, " 3.5\n": 0.01}, 3.5, 3.5012),
+        ({" 3.75\n": 0.5, " 3.25\n": 0.3, " 3.5\n": 0.2}, 3.75, 3.55),
+        ({" **3.5**\n": 0.6, " **3**\n": 0.4}, 3.5, 3.3),
+        ({"\n3.5\n": 0.6, "\n3\n": 0.4}, 3.5, 3.3),
+        ({" N/A\n": 0.1, " 3.0\n": 0.6, " 2.0\n": 0.3}, 3.0, 2.6667),
+    ],
+)
+def test_a_score_in_any_form_stays_and_the_expected_one_knows_all_forms(critic, after, score, expected):
+    text = answer("4.0", "4.0").replace("Text Rendering", "Text Rendering", 1)
+    place = text[: text.rindex("## Score:")][-40:] + "## Score:"
+    found = judged(critic, Likely(critic, text, place, after)).aspects[2]
+    assert (found.score, found.expected) == (score, pytest.approx(expected, abs=2e-4))
+    assert found.form_mass == pytest.approx(1.0, abs=1e-3)
 
 
-def test_samples_are_averaged(critic, images):
-    options = {"temperature": 1.0, "detail": "scores", "max_new_tokens": 200}
-    (found,) = critique(critic, images[:1], REQUEST, samples=3, **options)
-    assert found.status == COMPLETE and "mean of 3 samples" in found.notes[-1]
-    with pytest.raises(ValueError, match="temperature"):
-        critique(critic, images[:1], REQUEST, samples=3)
-    with pytest.raises(ValueError, match="samples"):
-        critic.judge(
-            [Question("t2i-pair", REQUEST, tuple(images[:2]))], JudgeOptions(samples=2, temperature=1.0)
-        )
+@pytest.mark.parametrize("optional", [False, True])
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=8)
+def test_measured_probabilities_are_those_of_writing_token_by_token(critic, optional: bool, seed: int):
+    """Against brute force over whole numbers, tenths, hundredths and N/A, on the real vocabulary."""
+    vocabulary = critic.model.config.get_text_config().vocab_size
+    likely = encode(critic, " 0123456789. N n Not/A/a applicable/\n\n\n")
+
+    def logits(ids) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(hash((seed, tuple(ids))) % 2**31)
+        drawn = torch.randn(vocabulary, generator=generator)
+        drawn[likely] += 12
+        return drawn
+
+    begun = [5, 6]
+    told: list = []
+
+    def program():
+        yield Force(tuple(begun))
+        told.append((yield critic.generator.tokens.measure((1.0, 4.0), optional, True)))
+
+    ids = encode(critic, HEADER)
+    positions, is_image = torch.arange(len(ids)).expand(3, -1), torch.zeros(len(ids), dtype=torch.bool)
+    prompt = Prompt(ids, positions, is_image, [torch.zeros(0, 1, dtype=torch.long)])
+    with scripted(critic, logits):
+        Engine(critic.model).run([Request(lambda: prompt, program, len(ids), 50)], 1)
+    (choice,) = told
+
+    def p(text: str, *, ends: bool = False) -> float:
+        """Of writing these characters here; if it `ends`, without a digit or a point behind."""
+        chance, written = 1.0, list(begun)
+        for token in encode(critic, text):
+            chance *= torch.softmax(logits(written).double(), -1)[token].item()
+            written.append(token)
+        if ends:
+            after = torch.softmax(logits(written).double(), -1)
+            more = encode(critic, "0123456789") + ([] if "." in text else encode(critic, "."))
+            chance *= 1 - sum(after[token].item() for token in more)
+        return chance
+
+    table: dict[float, float] = {}
+    for whole in range(1, 5):
+        table[whole] = p(f" {whole}", ends=True) + p(f" {whole}.", ends=True)
+    for tenth in range(10, 41):
+        table[tenth / 10] = table.get(tenth / 10, 0.0) + p(f" {tenth / 10:.1f}", ends=True)
+    for hundredth in range(100, 401):
+        table[hundredth / 100] = table.get(hundredth / 100, 0.0) + p(f" {hundredth / 100:.2f}")
+    total = sum(table.values())
+    mean = sum(score * chance for score, chance in table.items()) / total
+    std = math.sqrt(sum(chance * (score - mean) ** 2 for score, chance in table.items()) / total)
+    assert expected_score(choice.table) == pytest.approx((mean, std), abs=1e-6)
+    if optional:
+        total += p(" N/A") + p(" n/a") + p(" Not applicable")
+    assert form_mass(choice.table) == pytest.approx(total, abs=1e-6)
 
 
-def test_expected_scores_need_guidance(critic, images):
-    options = {"score_mode": "expected", "detail": "scores", "max_new_tokens": 200}
-    (found,) = critique(critic, images[:1], REQUEST, **options)
-    scored = [aspect for aspect in found.aspects if aspect.status == SCORED]
-    assert scored and all(a.score == a.expected and a.written is not None for a in scored)
-    with pytest.raises(ValueError, match="constrained"):
-        critique(critic, images[:1], REQUEST, constrained=False, **options)
+# no score is made up
 
+
+def test_a_score_that_the_critic_hardly_gave_does_not_count(critic):
+    text = answer("4.0", "4.0")
+    place = text[: text.rindex("## Score:")][-40:] + "## Score:"
+    for mass, status in ((0.4, COMPLETE), (MIN_FORM_MASS / 2, INCOMPLETE)):
+        after = {" unclear, I would say\n": 1 - mass, " 3.5\n": mass}
+        found = judged(critic, Likely(critic, text, place, after))
+        assert found.status == status, found.notes
+        if status == COMPLETE:
+            assert found.aspects[2].score == 3.5 and found.aspects[2].form_mass == pytest.approx(mass)
+            assert any("under given headings" in note for note in found.notes)
+        else:
+            assert found.aspects[2].score is None and "0.5% of its probability" in found.notes[-1]
+            assert found.text == text.replace(text[text.rindex("## Score:") :], "") or found.text
+
+
+def test_an_aspect_that_always_applies_gets_no_score_instead_of_not_applicable(critic):
+    text = answer("4.0", "N/A").replace("## Score: 4.0", "## Score: N/A", 1)
+    found = judged(critic, Writes(critic.tokenizer, text))
+    assert found.status == INCOMPLETE and found.text == text
+    assert found.aspects[0].score is None and found.overall is None
+
+
+@pytest.mark.parametrize("text", ["I'm sorry, but I can't judge this image.", "抱歉，我无法评价这张图片。"])
+def test_a_refusal_stays_one(critic, text: str):
+    found = judged(critic, Writes(critic.tokenizer, text))
+    assert (found.status, found.text) == (REFUSED, text)
+
+
+# what is missing is asked for where it belongs
+
+
+def test_a_missing_score_is_asked_for_in_its_place(critic):
+    whole = answer("3.5", "N/A")
+    lines = whole.split("\n")
+    number = next(n for n, line in enumerate(lines) if line.startswith("## Score"))
+    without = "\n".join(lines[:number] + lines[number + 1 :])
+    found = judged(critic, Cooperates(critic.tokenizer, without, whole))
+    assert found.status == COMPLETE and found.text.strip() == whole.strip()
+    assert scores(found)[0] == 3.5
+    assert found.notes == ("the answer goes on under given headings from: text faithfulness score",)
+    free = judged(critic, Writes(critic.tokenizer, without), constrained=False, ask_again=False)
+    assert free.status == INCOMPLETE
+
+
+def test_an_answer_that_ends_early_goes_on(critic):
+    """At every line end: what stands there stays, and the critic writes the rest."""
+    whole = answer("3.5", "N/A")
+    lines = whole.split("\n")
+    for count in range(1, len(lines)):
+        begun = "\n".join(lines[:count])
+        found = judged(critic, Cooperates(critic.tokenizer, begun, whole))
+        assert scores(found) == [3.5, 3.0, NOT_APPLICABLE], (count, found.text, found.notes)
+        assert found.text.startswith(begun)
+        # nobody asks for an analysis or for comments whose heading stands there
+        assert count in (1, 14) or found.text.strip() == whole.strip()
+
+
+def test_a_refined_request_that_the_critic_left_out_is_asked_for(critic):
+    whole = answer("3.5", "N/A")
+    begun = whole[: whole.index("# User Request Refinement")].rstrip("\n")
+    script = Cooperates(critic.tokenizer, begun, whole)
+    found = judged(critic, script)
+    assert found.text.startswith(begun) and found.refined_request
+    assert scores(found) == [3.5, 3.0, NOT_APPLICABLE]
+    for detail in ("scores", "critique"):
+        short = judged(critic, script, detail=detail)
+        assert not short.notes and "Refinement" not in short.text and scores(short) == scores(found)
+        assert ("# Summary" in short.text) == (detail == "critique")
+
+
+def test_a_text_that_repeats_itself_is_closed_and_the_answer_goes_on(critic):
+    whole = answer("3.5", "N/A")
+    start = whole.index("## Justification: ") + len("## Justification: ")
+    phrase = encode(critic, " The chair is green.")
+    begun = encode(critic, whole[: start - 1])
+
+    def script(ids):
+        if ids[: len(begun)] == begun and "## Score" not in critic.tokenizer.decode(ids):
+            return {phrase[(len(ids) - len(begun)) % len(phrase)]: 1.0}
+        return Cooperates(critic.tokenizer, "", whole)(ids)
+
+    found = judged(critic, script)
+    assert found.status == COMPLETE and found.text.count("The chair is green.") <= 4, found.notes
+    assert scores(found)[0] == 3.5
+
+
+# one pool of tokens
+
+
+def test_an_answer_that_fits_is_untouched_and_one_token_less_goes_back(critic):
+    whole = answer("3.5", "N/A")
+    count = len(encode(critic, whole))
+    for limit in (count, count + 1, 2048):
+        found = judged(critic, Writes(critic.tokenizer, whole), max_new_tokens=limit)
+        assert (found.status, found.text, found.notes) == (COMPLETE, whole, ()), limit
+
+
+def test_a_long_text_is_cut_at_a_sentence_where_the_scores_still_fit(critic):
+    """Never within a number, and the note tells what was closed."""
+    whole = answer("3.5", "N/A")
+    start = whole.index("## Justification: ") + len("## Justification: ")
+    endless = "".join(f" An anchor of {n % 4}.0 is met, and {n}.5 is not." for n in range(400))
+    long = whole[:start] + endless + whole[start:]
+    for limit in (300, 500, 1000):
+        found = judged(critic, Cooperates(critic.tokenizer, long, whole), max_new_tokens=limit)
+        assert found.status == COMPLETE and found.source["tokens"] <= limit, (limit, found.notes)
+        justification = found.aspects[0].justification
+        assert justification.endswith("is not.") and len(encode(critic, justification)) > limit // 4
+
+
+def test_a_limit_below_the_headings_cuts_off_and_says_so(critic):
+    found = judged(critic, Writes(critic.tokenizer, answer("3.5", "N/A")), max_new_tokens=20)
+    assert found.status in (TRUNCATED, INCOMPLETE) and found.overall is None
+    assert any("limit" in note for note in found.notes)
+
+
+# what the engine measures
 
 WORDS = st.dictionaries(
     st.text("abcdefgh", min_size=1), st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple)
@@ -112,24 +275,44 @@ WORDS = st.dictionaries(
 
 @given(WORDS, st.integers(0, 2**31))
 def test_a_choice_is_one_of_the_words_with_its_share(told: dict, seed: int):
-    several = list(told.values())
-    begun = any(b[: len(a)] == a for i, a in enumerate(several) for j, b in enumerate(several) if i != j)
-    if begun or not told:
-        with pytest.raises(ValueError, match="prefix of another|same tokens"):
+    if len(set(told.values())) < len(told) or not told:
+        with pytest.raises(ValueError, match="The tokens of|at least one word"):
             Trie(told)
         return
     trie = Trie(told)
     ids, depths, seen = tree(trie)
     assert len(ids) == len(trie.fed) and [int(row.sum()) - 1 for row in seen] == depths
     logits = torch.randn(len(trie.fed) + 1, 10, generator=torch.Generator().manual_seed(seed))
-    choice, written = select(trie, logits[0], logits[1:], None)
-    assert tuple(written) == told[choice.word] and set(choice.table) == set(told)
+    choice = measure(trie, logits[0], logits[1:], None)
+    assert choice.ids == told[choice.word] and set(choice.table) == set(told)
     assert 0 < sum(choice.table.values()) <= 1 + 1e-5
 
 
-@pytest.mark.parametrize("scale", [(1.0, 4.0), (0.0, 10.0), (0.0, 100.0), (-5.0, 5.0), (1.0, 1000.0)])
-def test_any_scale_can_be_chosen_from(critic, scale):
-    told = answer_program.score_words(scale)
-    assert len(told) <= 101 and all(scale[0] <= float(word) <= scale[1] for word in told)
-    # what is looked at must fit behind the last column
-    assert len(critic.generator.tokens.select((*told, NOT_APPLICABLE_TEXT)).trie.fed) <= SCRATCH_COLUMNS
+@pytest.mark.parametrize("scale", [(1.0, 4.0), (0.0, 10.0), (0.0, 100.0), (-5.0, 5.0), (0.5, 2.5)])
+def test_the_scores_of_any_usual_scale_can_be_measured(critic, scale):
+    for optional in (False, True):
+        trie = critic.generator.tokens.measure(scale, optional, True).trie
+        numbers = [float(word) for word in trie.words if word[-1].isdigit() or word[-1] == "."]
+        assert min(numbers) >= scale[0] and max(numbers) <= scale[1]
+        assert {number for number in range(math.ceil(scale[0]), int(scale[1]) + 1)} <= set(numbers)
+    assert critic.generator.tokens.measure((1.0, 1000.0), False, True) is None
+
+
+def test_score_words_are_all_ways_to_write_a_score():
+    assert score_words((1.0, 2.0), 1) == ["1", "1.", "2", "2.", *(f"{n / 10:.1f}" for n in range(10, 21))]
+    assert score_words((1.0, 2.0), 0) == ["1", "2"]
+    assert len(score_words((1.0, 4.0), 2)) == 8 + 31 + 301
+
+
+def test_questions_of_all_tasks_keep_their_form(critic):
+    pair = Question("t2i-pair", REQUEST, (IMAGE, IMAGE))
+    from rr_models.judgement.answer_format import AnswerFormat
+
+    form = AnswerFormat.of("t2i-pair", critic.profile)
+    values = {section.key: "3.5" if "score" in section.key[-1] else "Fine." for section in form.fields}
+    values |= {section.key: "Image A" for section in form.fields if section.key[-1] == "winner"}
+    text = form.text(values).replace("## Score B: 3.5", "## Score B: 2.5")
+    with scripted(critic, Writes(critic.tokenizer, text)):
+        (verdict,) = critic.judge([pair], JudgeOptions(score_mode="expected"))
+    assert verdict.text == text and verdict.status == COMPLETE
+    assert {(a.score_a, a.score_b, a.winner) for a in verdict.aspects} == {(3.5, 2.5, "A")}

@@ -6,22 +6,25 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rr_tests import tiny
+from rr_tests.answers import answer
+from rr_tests.scripted import Cooperates, scripted
 
 from rr_models import LoopSettings, refine
 from rr_models.critics.cached import CachedCritic
 from rr_models.critics.disk_cache import DiskCache
 from rr_models.critics.judging import critique
-from rr_models.critics.local import LocalCritic, load
 from rr_models.judgement.critique import COMPLETE, INCOMPLETE, REFUSED, TRUNCATED, report
 
-SHORT = {"constrained": False, "max_new_tokens": 200}
-"""Of random weights, a free answer holds no score."""
+SHORT = {"constrained": False}
+WHOLE = answer("3.5", "N/A")
 
 
 @pytest.fixture(scope="module")
-def critic(tmp_path_factory) -> LocalCritic:
-    return load(tiny.make_random(tmp_path_factory.mktemp("models") / "tiny"))
+def critic(small_vocabulary_critic):
+    """By itself it ends its answers before the first score; asked for the rest, it gives it."""
+    begun = WHOLE[: WHOLE.index("## Score")]
+    with scripted(small_vocabulary_critic, Cooperates(small_vocabulary_critic.tokenizer, begun, WHOLE)):
+        yield small_vocabulary_critic
 
 
 def some_images(count: int) -> list[torch.Tensor]:
@@ -45,7 +48,7 @@ def test_it_can_be_switched_off_and_judge_has_it_off(critic):
 
 @pytest.mark.slow
 def test_scores_of_all_and_one_in_full(critic):
-    found = critique(critic, some_images(2), "a cat", detail="best", **SHORT | {"max_new_tokens": 400})
+    found = critique(critic, some_images(2), "a cat", detail="best", **SHORT)
     assert [one.status for one in found] == [COMPLETE] * 2 and all(
         one.source["attempts"] == 2 for one in found
     )

@@ -15,7 +15,7 @@ from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
 from rr_models.engine.engine import Engine
 from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
-from rr_models.engine.program import Draft, Force
+from rr_models.engine.program import Draft, Force, Rollback
 from rr_models.engine.sequence import Request
 
 # the first sequence ends while the second one has drafted tokens in the cache, and moves to its row
@@ -57,7 +57,7 @@ def test_a_right_draft_saves_forwards_a_wrong_one_costs_none(model):
                 yield Draft(draft, WORDS)
             yield SAMPLE
             yield Force(tuple(forced))
-            yield WORDS
+            yield Force((yield WORDS).ids)
 
         request = Request(lambda: prompt_of(model, [11, 12, 13]), program, 3, 50)
         Engine(model).run([request], 1)
@@ -74,11 +74,40 @@ def test_a_right_draft_saves_forwards_a_wrong_one_costs_none(model):
 def test_a_long_run_of_tokens_before_a_select_is_fed_in_pieces(model):
     def program():
         yield Force(tuple(range(10, 60)) * 2)
-        yield WORDS
+        yield Force((yield WORDS).ids)
 
     request = Request(lambda: prompt_of(model, [11, 12, 13]), program, 3, 150)
     Engine(model).run([request], 1)
     assert len(request.completion.token_ids) > 100 and not request.completion.truncated
+
+
+def test_what_is_taken_back_leaves_no_trace(model):
+    """After a rollback, into what was fed, into what was not, or to the prompt, everything goes on as if the
+    tokens had never been written."""
+
+    def tables(detours):
+        written = []
+
+        def program():
+            for detour in detours:
+                if detour:
+                    yield Force(detour[:3])
+                    yield SAMPLE
+                    yield Force(detour)
+                    yield Rollback(len(written) and 5)
+                if not written:
+                    yield Force((40, 41, 42, 43, 44))
+                written.append((yield WORDS).table)
+
+        request = Request(lambda: prompt_of(model, [11, 12, 13]), program, 3, 150)
+        Engine(model).run([request], 1)
+        return written, request.completion
+
+    straight, _ = tables([(), (), ()])
+    bent, completion = tables([tuple(range(10, 20)), (50,), tuple(range(10, 60)) * 2])
+    assert completion.token_ids == [40, 41, 42, 43, 44] and completion.forced == [True] * 5
+    for table, other in zip(straight, bent, strict=True):
+        assert other == pytest.approx(table, rel=1e-4)
 
 
 def test_a_step_is_one_graph(model):

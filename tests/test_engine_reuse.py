@@ -17,7 +17,7 @@ from rr_models.critics.options import JudgeOptions
 from rr_models.engine import cuda_graphs
 from rr_models.engine import engine as engines
 from rr_models.engine.engine import Engine
-from rr_models.engine.sequence import NonFiniteLogits
+from rr_models.engine.trie_step import NonFiniteLogits
 
 CASE = Case((11, 12, 13), (("sample", 5), ("words", None)))
 WIDE = Case((11, 12, 13), (("sample", 5), ("words", None)), max_new_tokens=600)

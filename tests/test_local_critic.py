@@ -259,6 +259,8 @@ def test_every_critique_says_where_it_came_from(critic, images):
         "score_mode": "written",
         "samples": 1,
         "temperature": 0.5,
+        "top_p": 1.0,
+        "top_k": 0,
         "seed": 7,
         "max_new_tokens": 3,
         "max_pixels": 128 * 128,

@@ -17,7 +17,7 @@ from rr_tests.scripted import (
 
 from rr_models.critics.judging import critique
 from rr_models.engine.engine import Engine
-from rr_models.engine.program import Draft, Force, Sample, Select, Trie
+from rr_models.engine.program import Draft, Force, Measure, Sample, Trie
 from rr_models.engine.sequence import Prompt, Request
 from rr_models.errors import CriticError
 
@@ -92,7 +92,7 @@ def test_each_token_sees_what_stands_before_it(critic, padded_batch_size: int, d
     prompt = Prompt(
         ids, positions, is_image, [torch.zeros(0, 1, dtype=torch.long)], prefix_tokens=2, prefix_key="prefix"
     )
-    words, sample = Select(Trie({"x": (20, 21, 22), "y": (20, 23), "z": (24, 25)})), Sample()
+    words, sample = Measure(Trie({"x": (20, 21, 22), "y": (20, 23), "z": (24, 25)})), Sample()
     asked: list[tuple[int, ...]] = []
 
     def follows(written: list[int]) -> dict[int, float]:
@@ -106,6 +106,7 @@ def test_each_token_sees_what_stands_before_it(critic, padded_batch_size: int, d
             yield sample
         choice = yield words
         assert choice.word == "y"
+        yield Force(choice.ids)
         yield sample
 
     counts = (1, 4, 2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from comfy_api.latest import io
 
-from ...rr_models.critics.from_trace import SCORE_MODES, WRITTEN
+from ...rr_models.critics.options import SCORE_MODES, WRITTEN
 from ...rr_models.judgement.answer_format import FULL
 from ...rr_models.judgement.aspects import Aspect
 from ...rr_models.judgement.ranking import OVERALL
@@ -82,8 +82,9 @@ def constrained_input(more_tooltip: str = "") -> io.Input:
     return io.Boolean.Input(
         "constrained",
         default=True,
-        tooltip="Structured output: constrain the answer to the expected format, so that it is always "
-        f"complete. Off: the critic answers freely.{more_tooltip}",
+        tooltip="Structured output. The critic answers in its own words; where an answer lacks a score, it "
+        "is taken back to that place and goes on under given headings. No score is made up: a critic that "
+        f"gives none there stays incomplete. Off: its own words alone.{more_tooltip}",
         optional=True,
         advanced=True,
     )

@@ -95,8 +95,8 @@ def add_critic_options(
         "--constrained",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="constrain each answer to its format, so that it is complete; --no-constrained: the critic's "
-        "own words, asked for again, constrained, if a score is missing",
+        help="the critic's own words; an answer that lacks a score goes on under given headings; "
+        "--no-constrained: its own words alone, asked for again, constrained, if a score is missing",
     )
     command.add_argument(
         "--detail",

@@ -1,264 +1,270 @@
-"""Constrained decoding: the form of an answer as a program, so that every critique is complete.
+"""Constrained decoding: the program of one answer.
 
-The program forces the headings, lets the critic select among the scores and closes a text that has used up
-its budget at the end of a sentence. Everything else is the critic's own: where it keeps to the form by
-itself, a constrained answer is identical to a free one. The trace records each value by its section, so
-nothing in a text can be mistaken for a heading.
+The critic writes freely (free_answer.py). What the parser reads as complete stays as it is, token for token,
+in whatever form. Only an answer that ends, loops or runs out of tokens without all that was asked for is
+taken back to where the first missing part belongs, and goes on from there under given headings. There too the
+critic writes its scores in its own way; only if it writes none, it has to select one, and only if it gave
+scores a real share of its probability. A score that the critic would not have given is not made up.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
-from ..engine.program import Choice, Draft, Force, Instruction, Program, Sample, Select, Trie
-from ..judgement.answer_format import NOT_APPLICABLE_TEXT, Key, Kind, Section, choices
+from ..engine.program import Instruction, Program
+from ..judgement.answer_format import NOT_APPLICABLE_TEXT, Key, Kind, Section
+from ..judgement.critique import COMPLETE, MISSING, REFUSED, Judgement
+from ..parsing.headings import UNKNOWN
+from ..parsing.parse import AnswerReading
+from .answer_text import Steps
+from .free_answer import LOOP_TIMES, LOOP_TOKENS, AnswerPlan, AnswerWriter, Trace
+from .measured_scores import MIN_FORM_MASS, form_mass
+from .token_sets import TokenSets
 
-_OVERRUN = 32  # tokens that a text may take beyond its budget to reach the end of a sentence
-_MIN_BUDGET = 8  # tokens that every text gets, however short the whole answer must be
-_SLOT = 16  # more tokens than any score or winner takes
-_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
-_STEPS = (0.1, 1, 5, 10, 50, 100, 500, 1000)
-_MAX_SCORE_WORDS = 101  # a scale with more scores than this gets a coarser step
-_LONGEST_PHRASE = 32  # tokens of a phrase whose repetition ends a text
-_MIN_REPEATS, _MIN_REPEATED_TOKENS = 4, 24
-
-
-@dataclass
-class Trace:
-    """What was written, by section: texts, choices and scores; in `closed`, why a text had to be closed."""
-
-    texts: dict[Key, str] = field(default_factory=dict)
-    choices: dict[Key, Choice] = field(default_factory=dict)
-    scores: dict[Key, float] = field(default_factory=dict)
-    closed: dict[Key, str] = field(default_factory=dict)
+_MIN_TEXT = 16  # tokens that every text gets, however short the whole answer must be
+_SCORE = 8  # tokens of a score or a winner, as critics usually write them
+_LONGEST_SCORE = 24  # tokens; whatever is longer is none
+_LOOP_TIMES, _LOOP_TOKENS = 4, 24  # a loop, in an answer that has left the form
 
 
-class TokenSets:
-    """The tokens of a tokenizer that constrained decoding must know. `eos` are those that end an answer."""
-
-    def __init__(self, tokenizer, eos: Sequence[int]):
-        self.encode = lru_cache(4096)(lambda text: tuple(tokenizer(text, add_special_tokens=False).input_ids))
-        self.decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
-        self.text = lru_cache(None)(lambda token: self.decode([token]))
-        self.eos = frozenset(eos)
-        added = tokenizer.get_added_vocab()
-        controls = set(added.values()) - self.eos
-        vocabulary = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        self.heading_starts = frozenset(
-            token for token, text in enumerate(vocabulary) if text and text.startswith("#")
-        )
-        self.newline = self.encode("\n")[0]
-        self.digits = tuple(self.encode(str(digit))[0] for digit in range(10))
-        self.think = added.get("<think>")
-        self.empty_thought = self.encode("\n\n</think>\n\n")  # after "<think>"
-        banned = tuple(sorted(controls))
-        self.in_line = Sample(banned, stop=self.eos)
-        self.at_line_start = Sample(banned, stop=self.eos | self.heading_starts)
-        self.at_answer_start = Sample(
-            tuple(sorted(controls - {self.think})),
-            stop=self.eos | self.heading_starts | ({self.think} - {None}),
-        )
-        self.free = Sample(stop=self.eos)
-        self.decimal = Sample(only=(self.newline, *self.digits))
-        self.select = lru_cache(64)(
-            lambda words: Select(Trie({word: self.encode(" " + word) for word in words}))
-        )
+def answer_program(plan: AnswerPlan, tokens: TokenSets, trace: Trace, before: Sequence[int] = ()) -> Program:
+    """The program of one answer; what happens is put into `trace`. `before` are tokens that the answer begins
+    with and that are part of the prompt."""
+    writer = AnswerWriter(plan, tokens, trace, before)
+    yield from writer.write()
+    if plan.constrained:
+        yield from _Repair(writer).run()
+    if trace.token_ids is None:
+        trace.token_ids = tuple(writer.answer.ids)
 
 
-def max_tokens(section: Section) -> int:
-    """The most tokens that the value of a section can take."""
-    return section.budget + min(_OVERRUN, section.budget) if section.kind is Kind.TEXT else _SLOT
+class _Repair:
+    """What becomes of an answer that the critic has ended, or that its limit has."""
 
+    def __init__(self, writer: AnswerWriter):
+        self.writer, self.answer, self.plan = writer, writer.answer, writer.plan
+        self.tokens, self.trace, self.sections = writer.tokens, writer.trace, writer.plan.wanted
+        self.start = 0  # the tokens of the critic's own answer that the repair keeps
+        self.loops = 0  # texts that had to be closed because they repeated themselves
+        self.reasons: list[str] = []  # why a score was not given
 
-def max_answer_tokens(sections: Sequence[Section], tokens: TokenSets) -> int:
-    """The most tokens that an answer of these sections can take."""
-    thought = len(tokens.empty_thought) + 1
-    return thought + sum(len(tokens.encode(s.heading)) + 1 + max_tokens(s) for s in sections)
-
-
-def fit_to_budget(sections: Sequence[Section], tokens: TokenSets, limit: int) -> tuple[Section, ...]:
-    """The sections with all texts shortened by the same share, so that an answer takes at most `limit`
-    tokens. If even the shortest texts do not fit: the shortest."""
-    while (excess := max_answer_tokens(sections, tokens) - limit) > 0:
-        texts = [section for section in sections if section.kind is Kind.TEXT]
-        if all(text.budget <= _MIN_BUDGET for text in texts):
-            break
-        share = max(0.0, min(0.95, 1 - excess / sum(map(max_tokens, texts))))
-        sections = [
-            replace(s, budget=max(_MIN_BUDGET, int(s.budget * share))) if s.kind is Kind.TEXT else s
-            for s in sections
-        ]
-    return tuple(sections)
-
-
-def constrained_program(
-    sections: Sequence[Section], tokens: TokenSets, scale: tuple[float, float], trace: Trace, start: int = 0
-) -> Program:
-    """The program of one answer; what it writes is put into `trace`. With a `start`, the sections before that
-    one are written already, up to a score."""
-    return _AnswerWriter(sections, tokens, scale, trace).program(start)
-
-
-@dataclass(frozen=True)
-class _AnswerWriter:
-    """The steps of one answer's program."""
-
-    sections: Sequence[Section]
-    tokens: TokenSets
-    scale: tuple[float, float]
-    trace: Trace
-
-    def program(self, start: int) -> Program:
-        tokens, sections = self.tokens, self.sections
-        if start:
-            yield Force((tokens.newline, *tokens.encode(sections[start].heading)))
-        else:
-            yield from self._first_heading()
-        for index in range(start, len(sections)):
-            section = sections[index]
-            following = sections[index + 1] if index + 1 < len(sections) else None
-            if section.kind is Kind.TEXT:
-                yield from self._text(section, following)
-                continue
-            line_ended = yield from self._slot(section, following)
-            if following:
-                line_end = () if line_ended else (tokens.newline,)
-                yield Force((*line_end, *tokens.encode(following.heading)))
-
-    def _first_heading(self) -> Program:
-        """The first heading, after an empty think block if the critic was trained to begin with one."""
-        tokens = self.tokens
-        heading = tokens.encode(self.sections[0].heading)
-        if not heading:
-            return  # the text itself comes first; `_text` handles the think block
-        if tokens.think is not None:
-            token = yield _one_of(heading[0], tokens.think)
-            if token == heading[0]:
-                yield Force(heading[1:])
+    def run(self) -> Steps:
+        trace, answer = self.trace, self.answer
+        written, measured, notes = tuple(answer.ids), dict(trace.measured), list(trace.notes)
+        reading = self._read(trace.truncated)
+        index, before = self._lacking(reading), reading.judgement
+        if index is None or before.status == REFUSED:
+            return
+        if period := answer.loop(LOOP_TIMES, LOOP_TOKENS):
+            yield from answer.roll_back(answer.first_copy(period))
+            reading = self._read()
+            index = self._lacking(reading)
+            if index is None:
                 return
-            yield Force(tokens.empty_thought)
-        yield Force(heading)
+        complete = before.status == COMPLETE
+        scored = yield from self._complete(index, reading)
+        after = self._read().judgement
+        if not complete and not (scored and after.status == COMPLETE) and self.start > answer.base:
+            # what the critic wrote first has led it astray: all of it under given headings
+            yield from answer.roll_back(0)
+            trace.measured.clear()
+            self.loops = 0
+            scored = yield from self._write_sections(0, self.sections[0].heading)
+            after = self._read().judgement
+        if scored and after.status == COMPLETE and (not complete or _scores(after) == _scores(before)):
+            trace.truncated = False
+            return
+        # the critic's own answer says more than a repair that failed
+        trace.token_ids, trace.measured = written, measured
+        trace.notes[:] = notes if complete else [*notes, *self.reasons[-1:]]
+        trace.gave_up = not complete
 
-    def _text(self, section: Section, following: Section | None) -> Program:
-        """Free text, up to the heading of `following` or, if None, to the end of the answer.
+    def _read(self, truncated: bool = False) -> AnswerReading:
+        return self.plan.read(self.answer.text, truncated)
 
-        Wherever the critic begins a heading or ends its answer, the text ends and the next heading is forced.
+    def _lacking(self, reading: AnswerReading) -> int | None:
+        """The index of the first section that was asked for and is not there; None if none is.
+
+        Every aspect must have a score, and a full critique a refined request. Other texts may be missing.
         """
-        tokens, trace = self.tokens, self.trace
-        heading = following.heading if following else ""
-        draft = self._draft(following)
-        written: list[int] = []
-        # what stands on the current line; None on the line of the section's own heading
-        line = "" if not section.heading or section.heading.endswith("\n") else None
-        overlap = 0  # characters of the next heading that the text ends with
-        while not (reason := self._reason_to_close(section, written)):
-            if not section.heading and not written:
-                token = yield tokens.at_answer_start
-                if tokens.think is not None and token == tokens.think:
-                    yield Force((tokens.think, *tokens.empty_thought))
-                    continue
+        missing = {aspect.key for aspect in reading.judgement.aspects if aspect.status == MISSING}
+        names = {name for _, name in reading.openings}
+        for index, section in enumerate(self.sections):
+            if section.kind is Kind.SCORE and section.key[0] in missing:
+                return index
+            if section.key == ("refined_request",) and section.key[0] not in names:
+                return None if reading.judgement.refined_request else index
+        return None
+
+    def _complete(self, index: int, reading: AnswerReading) -> Generator[Instruction, object, bool]:
+        """Go back to where section `index` belongs and write it and all after it. Returns whether the critic
+        gave every score."""
+        complete = reading.judgement.status == COMPLETE
+        index, end, heading = self._place(index, reading)
+        while (space := self.plan.limit - self._least(index, heading)) < end:
+            # further back, so that all that is missing fits in
+            end = self.answer.sentence_end(self.answer.base, max(space, self.answer.base))
+            if end <= self.answer.base:
+                index, end, heading = 0, self.answer.base, self.sections[0].heading
+                break
+            reading = self.plan.read(self.tokens.decode(self.answer.ids[:end]))
+            lacking = self._lacking(reading)
+            if lacking is None or (complete and reading.judgement.status != COMPLETE):
+                return False  # no room, unless a score of the critic's went
+            index, place, heading = self._place(lacking, reading)
+            end = min(end, place)
+        section = self.sections[index]
+        self.trace.notes.append(f"the answer goes on under given headings from: {_name(section)}")
+        self.start = end
+        yield from self.answer.roll_back(end)
+        self.trace.measured = {
+            line: choice for line, choice in self.trace.measured.items() if line < self.answer.line_number
+        }
+        return (yield from self._write_sections(index, heading))
+
+    def _place(self, index: int, reading: AnswerReading) -> tuple[int, int, str]:
+        """Where to go on for a missing section: its index (that of the first of its aspect if that has not
+        begun), the tokens before it, and its heading."""
+        key, openings, answer = self.sections[index].key, reading.openings, self.answer
+        names = [name for _, name in openings]
+        starts = [min(answer.line_starts[line], len(answer)) for line, _ in openings]
+        if len(key) == 1:  # a text after the scores, and those before it that are missing too
+            while len(self.sections[index - 1].key) == 1 and self.sections[index - 1].key[0] not in names:
+                index -= 1
+            heading = self.sections[index].heading
+            begun = "refinement_comments" in names
+            return index, len(answer), heading.split("\n")[-1] if begun else heading
+        if not openings:
+            return 0, 0, self.sections[0].heading
+        if key[0] in names:
+            opened = names.index(key[0])
+            line = reading.value_lines.get(key, -1)
+            if line > openings[opened].line:
+                end = answer.line_starts[line]
             else:
-                token = yield tokens.at_line_start if line == "" else tokens.in_line
-            assert isinstance(token, int)
-            if token in tokens.eos or (line == "" and token in tokens.heading_starts):
-                if token in tokens.eos and following:
-                    reason = "it would have ended here"
-                break
-            written.append(token)
-            text = tokens.text(token)
-            if "\n" in text:
-                line = text[text.rindex("\n") + 1 :]
-                if draft and not line:
-                    yield draft
-            elif line is not None:
-                line += text
-            # a heading that does not begin with "#", or that began within a token
-            if heading and line and len(line) >= min(4, len(heading)) and heading.startswith(line):
-                overlap = len(line)
-                break
-        text = tokens.decode(written)
-        trace.texts[section.key] = text[: len(text) - overlap].strip()
-        if reason:
-            trace.closed[section.key] = reason
-        if heading:
-            line_end = () if line == "" or overlap else (tokens.newline,)
-            yield Force((*line_end, *tokens.encode(heading[overlap:])))
+                end = [*starts[opened + 1 :], len(answer)][0]
+                aspect = next(a for a in reading.judgement.aspects if a.key == key[0])
+                if not aspect.justification:
+                    index = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
+            return index, end, self.sections[index].heading.split("\n")[-1]
+        index = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
+        order = [section.key[0] for section in self.plan.sections]
+        later = [
+            start
+            for start, name in zip(starts, names, strict=True)
+            if name in order and order.index(name) > order.index(key[0])
+        ]
+        heading = self.sections[index].heading
+        if "judgement" in names or any(name in order[1:] for name in names):
+            heading = "\n".join(line for line in heading.split("\n") if not line.startswith("# "))
+        return index, [*later, len(answer)][0], heading
 
-    def _reason_to_close(self, section: Section, written: list[int]) -> str:
-        """Why a text must be closed here, or ""."""
-        if len(written) >= section.budget:
-            sentence = self.tokens.decode(written[-4:]).rstrip()
-            if len(written) >= max_tokens(section) or sentence.endswith(_SENTENCE_ENDS):
-                return "its length limit"
-        return "it repeated itself" if repeats(written) else ""
+    def _least(self, index: int, heading: str) -> int:
+        """The fewest tokens that section `index` and all after it take."""
+        headings = [heading, *(section.heading for section in self.sections[index + 1 :])]
+        values = [_MIN_TEXT if s.kind is Kind.TEXT else _SCORE for s in self.sections[index:]]
+        return sum(len(self.tokens.encode(line)) + 2 for line in headings) + sum(values)
 
-    def _slot(
-        self, section: Section, following: Section | None
-    ) -> Generator[Instruction, int | Choice | None, bool]:
-        """A score or a winner. Returns whether its line has been ended."""
-        tokens, trace = self.tokens, self.trace
-        choice = yield self._select(section)
-        assert isinstance(choice, Choice)
-        trace.choices[section.key] = choice
-        if section.kind is Kind.WINNER or choice.word == NOT_APPLICABLE_TEXT:
-            return False
-        word, best = choice.word, self.scale[1]
-        line_ended = word.endswith("\n")
-        trace.scores[section.key] = float(word)
-        if "." in word and float(word) < best:  # a second decimal, if the critic wants one
-            if draft := self._draft(following, after=(tokens.newline,)):
-                yield draft
-            token = yield tokens.decimal
-            line_ended = token == tokens.newline
-            if not line_ended:
-                trace.scores[section.key] = min(float(word + str(tokens.digits.index(token))), best)
-        return line_ended
+    def _write_sections(self, index: int, heading: str) -> Generator[Instruction, object, bool]:
+        """Write section `index` under `heading`, and all after it. Returns whether the critic gave every
+        score."""
+        for number, section in enumerate(self.sections[index:], index):
+            start = len(self.answer)
+            yield from self.answer.force_line(heading if number == index else section.heading)
+            if section.kind is Kind.TEXT:
+                yield from self._write_text(number)
+                if self.loops > 1:
+                    self.reasons.append("the critic repeats itself wherever it is asked, so nothing counts")
+                    return False
+            elif section.kind is Kind.SCORE:
+                if not (yield from self._write_score(section)):
+                    return False
+            else:
+                _, readable = yield from self._write_value(section)
+                if not readable:
+                    yield from self.answer.roll_back(start)  # the scores tell who wins
+        return True
 
-    def _draft(self, section: Section | None, after: tuple[int, ...] = ()) -> Draft | None:
-        """The guess that a section's heading comes next, and the choice under it."""
-        if section is None:
-            return None
-        select = None if section.kind is Kind.TEXT else self._select(section)
-        return Draft(after + self.tokens.encode(section.heading), select)
+    def _write_text(self, number: int) -> Steps:
+        """A text, up to the critic's next heading, its end, or half of the tokens that are left."""
+        answer, section = self.answer, self.sections[number]
+        start, space = len(answer), self.plan.limit - len(answer)
+        if following := self.sections[number + 1 :]:
+            space = max(_MIN_TEXT, (space - self._least(number + 1, following[0].heading)) // 2)
+        while True:
+            if len(answer) - start >= space:
+                self._note_closed(section, "its length limit")
+                yield from answer.roll_back(answer.sentence_end(start, start + space))
+                return
+            lines_ended, line_start = answer.lines_ended, answer.line_starts[-1]
+            allowed = self.tokens.any_text if answer.line else self.tokens.no_heading
+            if (yield from answer.sample(allowed)) is None:
+                return
+            if answer.lines_ended > lines_ended and line_start > start and self._is_heading(answer.last_line):
+                yield from answer.roll_back(line_start)
+                return
+            if period := answer.loop(_LOOP_TIMES, _LOOP_TOKENS):
+                self._note_closed(section, "it repeated itself")
+                self.loops += 1
+                yield from answer.roll_back(max(start, answer.first_copy(period)))
+                return
 
-    def _select(self, section: Section) -> Select:
-        scores = score_words(self.scale) if section.kind is Kind.SCORE else ()
-        return self.tokens.select(scores + choices(section))
+    def _is_heading(self, line: str) -> bool:
+        heading = self.writer.headings.find(line)
+        return heading is not None and heading.name != UNKNOWN and (heading.marked or not heading.rest)
 
-
-@lru_cache(64)
-def _one_of(*tokens: int) -> Sample:
-    return Sample(only=tokens)
-
-
-@lru_cache(64)
-def score_words(scale: tuple[float, float]) -> tuple[str, ...]:
-    """All scores of a scale as they are written: in tenths, or coarser on a long scale. Whole numbers include
-    their line break, because otherwise 1 would be a prefix of 10."""
-    worst, best = scale
-    step = next((s for s in _STEPS if (best - worst) / s < _MAX_SCORE_WORDS), (best - worst) / 100)
-    numbers = [worst + step * n for n in range(math.floor((best - worst) / step + 1e-6) + 1)]
-    return tuple(f"{n:.1f}" if step < 1 else f"{round(n)}\n" for n in numbers)
-
-
-def repeats(ids: list[int]) -> bool:
-    """Whether tokens end in one phrase over and over: four times at least, and over 24 tokens at least."""
-    for period in range(1, _LONGEST_PHRASE + 1):
-        times = max(_MIN_REPEATS, -(-_MIN_REPEATED_TOKENS // period))
-        if len(ids) >= period * times and ids[-period * times :] == ids[-period:] * times:
+    def _write_score(self, section: Section) -> Generator[Instruction, object, bool]:
+        """A score: as the critic writes it, else the likeliest that it could have written. Returns whether it
+        gave one."""
+        answer, start = self.answer, len(self.answer)
+        choice = yield from self.writer.measure(section.optional)
+        mass = form_mass(choice.table) if choice else 0.0
+        line = answer.line_number
+        value, readable = yield from self._write_value(section)
+        began_with_score = max(self.trace.measured, default=-1) >= line
+        if readable and (not began_with_score or mass >= MIN_FORM_MASS):
             return True
-    return False
+        # the first number of "4.0 - 0.5" is not the score; nor is any where the critic says that none applies
+        if value == NOT_APPLICABLE_TEXT or (began_with_score and mass >= MIN_FORM_MASS):
+            self.reasons.append(f"{_name(section)}: asked for a score, the critic wrote {value[:40]!r}")
+            return False
+        if choice is None or mass < MIN_FORM_MASS:
+            self.reasons.append(
+                f"{_name(section)}: asked for a score, the critic gave all scores together only "
+                f"{mass:.1%} of its probability, so none counts"
+            )
+            return False
+        yield from answer.roll_back(start)
+        yield from answer.force(choice.ids)
+        self.trace.measured[answer.line_number] = choice
+        yield from answer.force(self.tokens.newline)
+        return True
+
+    def _write_value(self, section: Section) -> Generator[Instruction, object, tuple[str, bool]]:
+        """What the critic writes in a score's or a winner's place. Returns it, and whether it can be read."""
+        answer, start = self.answer, len(self.answer)
+        value = ""
+        while len(answer) - start < _LONGEST_SCORE and not ("\n" in value and value.strip()):
+            if (token := (yield from answer.sample(self.tokens.any_text))) is None:
+                break
+            self.writer.follow(token)
+            value = self.tokens.decode(answer.ids[start:])
+        part = section.key[-1]
+        side = part.removeprefix("score_") if part.startswith("score_") else ""
+        name = "winner" if section.kind is Kind.WINNER else "score"
+        values = self.writer.headings.values(value.strip(), name, side)
+        if NOT_APPLICABLE_TEXT in values.values() and not section.optional:
+            return NOT_APPLICABLE_TEXT, False
+        return value.strip(), bool(values) and None not in values.values()
+
+    def _note_closed(self, section: Section, why: str) -> None:
+        self.trace.notes.append(f"{_name(section)} was closed: {why}")
 
 
-def expected_score(choice: Choice) -> tuple[float, float]:
-    """Mean and standard deviation of the scores that could have been written, by their probabilities."""
-    chances = {float(word): chance for word, chance in choice.table.items() if word != NOT_APPLICABLE_TEXT}
-    total = math.fsum(chances.values())
-    if not total:  # every score's probability is 0 to the last bit
-        return float(choice.word), 0.0
-    mean = math.fsum(score * chance for score, chance in chances.items()) / total
-    variance = math.fsum(chance * (score - mean) ** 2 for score, chance in chances.items()) / total
-    return mean, math.sqrt(variance)
+def _scores(judgement: Judgement) -> dict[Key, str]:
+    """All values of aspects as they stand in an answer."""
+    return {key: value for key, value in judgement.values().items() if len(key) > 1}
+
+
+def _name(section: Section) -> str:
+    return " ".join(section.key).replace("_", " ")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,21 @@ from ..engine.engine import Engine
 from ..engine.kv_cache import cache_width
 from ..engine.memory import OUT_OF_MEMORY_HINT, MemoryEstimate, estimate_memory
 from ..engine.program import Program
+from ..engine.sampler import Sampler
 from ..engine.scheduler import PADDED_BATCH_SIZE
-from ..engine.sequence import NonFiniteLogits, Prompt, Request
+from ..engine.sequence import Prompt, Request
+from ..engine.trie_step import NonFiniteLogits
 from ..errors import CriticError
-from ..judgement.answer_format import AnswerFormat, Section
-from ..judgement.critique import MISSING, Critique
+from ..judgement.critique import INCOMPLETE, MISSING, TRUNCATED, Critique
 from ..judgement.verdict import PairScore, Verdict
 from ..prompting.wording import Wording
-from . import answer_program, free_program, from_trace
-from .answer_program import Trace
+from .answer_program import answer_program
 from .base import Progress, ProgressCallback, Question
+from .free_answer import AnswerPlan, Trace
 from .inputs import PromptBuilder
+from .measured_scores import with_measured
 from .options import JudgeOptions
-from .sampler import Sampler
+from .token_sets import TokenSets
 from .tokenization import PromptTokenizer
 from .vision import VisionEncoder
 
@@ -49,20 +52,32 @@ class Stats:
 
 @dataclass
 class Generation:
-    """One answer: the question, the engine's request, and for a constrained one its sections and trace."""
+    """One answer: the question, the engine's request, what is to be written and what was."""
 
     question: Question
     request: Request
-    sections: tuple[Section, ...] = ()
+    plan: AnswerPlan
     trace: Trace = field(default_factory=Trace)
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The answer, as far as it is written."""
+        finished = self.trace.token_ids
+        return tuple(self.request.completion.token_ids) if finished is None else finished
+
+    @property
+    def forced_tokens(self) -> int:
+        """How many of its tokens the critic did not choose."""
+        completion = self.request.completion
+        written = self.token_ids[len(self.token_ids) - len(completion.token_ids) :]
+        return completion.forced_tokens if list(written) == completion.token_ids else 0
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a constrained answer has written so far; enough to continue it."""
+    """What an answer has written so far; enough to continue it."""
 
     token_ids: tuple[int, ...]
-    sections: int
     trace: Trace
 
 
@@ -78,7 +93,7 @@ class CritiqueGenerator:
         prompts: PromptTokenizer,
     ):
         self.name, self.model, self.wording = name, model, wording
-        self.tokens = answer_program.TokenSets(tokenizer, model.generation_config.eos_token_id)
+        self.tokens = TokenSets(tokenizer, model.generation_config.eos_token_id)
         self.vision = VisionEncoder(model, prompts)
         self.prompts = prompts
         self.engine = Engine(model)
@@ -95,10 +110,7 @@ class CritiqueGenerator:
         """Memory that these answers take."""
         lengths = [builder.length(question) for question in questions]
         images = [builder.image_tokens(question) for question in questions]
-        columns = max(
-            cache_width(length, self._format(question, options)[1])
-            for length, question in zip(lengths, questions, strict=True)
-        )
+        columns = max(cache_width(length, options.max_new_tokens) for length in lengths)
         return estimate_memory(
             self.model, max(lengths), max(map(max, images)), max(map(sum, images)), columns
         )
@@ -129,46 +141,34 @@ class CritiqueGenerator:
     ) -> Generation:
         """The answer that begins as `written`, up to its last score, with all that `options` asks for."""
         generation = self._start(question, builder, options, 0)
-        request, before = generation.request, list(written.token_ids)
-        if before[-1] == self.tokens.newline:
-            before.pop()  # it is forced with the next heading
+        request, before = generation.request, written.token_ids
 
         def prompt() -> Prompt:
             return builder.prompt(question).extended(before)
 
         def program() -> Program:
-            generation.trace = _copied(written.trace)
-            return answer_program.constrained_program(
-                generation.sections, self.tokens, self._scale, generation.trace, written.sections
-            )
+            generation.trace = copy.deepcopy(written.trace)
+            generation.trace.token_ids = None
+            return answer_program(generation.plan, self.tokens, generation.trace, before)
 
         request.prompt, request.program = prompt, program
         request.prompt_tokens += len(before)
         request.max_new_tokens -= len(before)
         self._run([generation], options, on_progress)
-        request.completion.token_ids[:0] = before
         return generation
 
     def written(self, generation: Generation) -> Written:
-        return Written(
-            tuple(generation.request.completion.token_ids), len(generation.sections), generation.trace
-        )
+        return Written(generation.token_ids, generation.trace)
 
     def judgement(self, generation: Generation, options: JudgeOptions) -> Critique | Verdict:
         """What an answer says."""
-        question, completion = generation.question, generation.request.completion
-        text, profile = self.tokens.decode(completion.token_ids), self.wording.profile
-        if not options.constrained:
-            return free_program.read(question, text, profile, completion.truncated)
-        return from_trace.judgement(
-            generation.trace,
-            question.task,
-            question.request,
-            profile,
-            text,
-            completion.truncated,
-            options.score_mode,
-        )
+        trace = generation.trace
+        cut_off = trace.truncated or generation.request.completion.truncated
+        reading = generation.plan.read(self.tokens.decode(generation.token_ids), cut_off)
+        judgement = with_measured(reading, trace.measured, options.score_mode)
+        if trace.gave_up and judgement.status == TRUNCATED:
+            judgement = replace(judgement, status=INCOMPLETE)  # more tokens would not have helped
+        return replace(judgement, notes=(*judgement.notes, *trace.notes))
 
     def progress(self) -> Progress:
         """How far the current call is; to be called from a progress callback."""
@@ -185,51 +185,39 @@ class CritiqueGenerator:
 
     def _scores_so_far(self, generation: Generation) -> dict[str, list[float | None]]:
         scores: dict[str, list[float | None]] = {}
-        if generation.sections:
-            for key, *slot in generation.trace.choices:
-                if slot and slot[0].startswith("score"):
-                    scores.setdefault(key, []).append(generation.trace.scores.get((key, *slot)))
-            return scores
         text = self.tokens.decode(generation.request.completion.token_ids)
-        question = generation.question
-        for aspect in free_program.read(question, text, self.wording.profile, truncated=True).aspects:
+        for aspect in generation.plan.read(text, truncated=True).judgement.aspects:
             if aspect.status != MISSING:
                 pair = isinstance(aspect, PairScore)
                 scores[aspect.key] = [aspect.score_a, aspect.score_b] if pair else [aspect.score]
         return scores
 
-    @property
-    def _scale(self) -> tuple[float, float]:
-        return self.wording.profile.scale
-
     def _start(
         self, question: Question, builder: PromptBuilder, options: JudgeOptions, sample: int
     ) -> Generation:
         seed = f"{options.seed}.{sample}" if sample else str(options.seed)
-        sections, max_new_tokens = self._format(question, options)
+        plan = AnswerPlan(
+            question.task,
+            question.request,
+            self.wording.profile,
+            self.wording.style,
+            options.detail,
+            options.constrained,
+            options.max_new_tokens,
+        )
 
         def program() -> Program:
             if options.temperature:  # here, so that a retry draws the same tokens
                 digests = [image.digest for image in question.images]
-                request.sampler = Sampler(options.temperature, " ".join([seed, *digests]))
-            if not options.constrained:
-                return free_program.free(question, options.detail, self.wording.profile, self.tokens)
+                seeded = " ".join([seed, *digests])
+                request.sampler = Sampler(options.temperature, seeded, options.top_p, options.top_k)
             generation.trace = Trace()
-            return answer_program.constrained_program(sections, self.tokens, self._scale, generation.trace)
+            return answer_program(plan, self.tokens, generation.trace)
 
-        request = Request(lambda: builder.prompt(question), program, builder.length(question), max_new_tokens)
-        generation = Generation(question, request, sections)
+        length = builder.length(question)
+        request = Request(lambda: builder.prompt(question), program, length, options.max_new_tokens)
+        generation = Generation(question, request, plan)
         return generation
-
-    def _format(self, question: Question, options: JudgeOptions) -> tuple[tuple[Section, ...], int]:
-        """The sections of a constrained answer, and the token limit."""
-        limit = options.max_new_tokens
-        if not options.constrained:
-            return (), limit
-        complete = AnswerFormat.of(question.task, self.wording.profile, self.wording.style)
-        fitting = answer_program.fit_to_budget(complete.fields, self.tokens, limit)
-        sections = fitting[: len(complete.limited(options.detail).fields)]
-        return sections, min(limit, answer_program.max_answer_tokens(sections, self.tokens))
 
     def _run(
         self,
@@ -324,10 +312,3 @@ def _progress_reporter(requests: Sequence[Request], on_progress: ProgressCallbac
 def _tokens_done(request: Request) -> int:
     completion = request.completion
     return request.max_new_tokens if completion.finished else len(completion.token_ids)
-
-
-def _copied(trace: Trace) -> Trace:
-    copies: Mapping[str, dict] = {
-        name: dict(getattr(trace, name)) for name in ("texts", "choices", "scores", "closed")
-    }
-    return replace(trace, **copies)

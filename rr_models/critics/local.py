@@ -265,7 +265,7 @@ class LocalCritic:
             _ = image.digest  # raises for what is not an image
 
     def _judgement(self, generation: Generation, options: JudgeOptions) -> Critique | Verdict:
-        question, completion = generation.question, generation.request.completion
+        question = generation.question
         source = {
             "critic": self.name,
             "precision": self.precision,
@@ -276,11 +276,13 @@ class LocalCritic:
             "score_mode": options.score_mode,
             "samples": options.samples,
             "temperature": options.temperature,
+            "top_p": options.top_p,
+            "top_k": options.top_k,
             "seed": options.seed,
             "max_new_tokens": options.max_new_tokens,
             "max_pixels": self.preprocessing.max_pixels,
-            "tokens": len(completion.token_ids),
-            "forced_tokens": completion.forced_tokens,
+            "tokens": len(generation.token_ids),
+            "forced_tokens": generation.forced_tokens,
             "images": [image.digest for image in question.images],
             "source_images": [image.digest for image in question.sources],
         }

@@ -14,8 +14,8 @@ from ..judgement.ranking import RankBy, tied
 from ..judgement.tournament import KNOCKOUT, Tournament, max_comparisons, play
 from ..judgement.verdict import TIE, Verdict, of_critiques
 from .base import Critic, Image, ProgressCallback
-from .from_trace import EXPECTED
 from .judging import AUTO, BOTH_ORDERS, INDEPENDENT, choose_comparison, compare, critique, held
+from .options import EXPECTED
 
 if TYPE_CHECKING:
     import torch

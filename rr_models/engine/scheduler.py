@@ -10,14 +10,17 @@ the same shapes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 
 from .model_runner import ModelRunner
 from .program import Sample
-from .sequence import NonFiniteLogits, Prompt, Request, Sequence
+from .sampler import Sampler, draw
+from .sequence import Prompt, Request, Sequence
+from .trie_step import NonFiniteLogits
 
-TOKEN_BUCKETS = (1, 16, 48)
+TOKEN_BUCKETS = (1, 16, 64)
 """Tokens per sequence that a step is padded to, so that sequences feeding different numbers share it."""
 PADDED_BATCH_SIZE = 8
 """Batch size of the matrix products in batch-invariant mode, however few sequences there are."""
@@ -78,8 +81,7 @@ class Scheduler:
             cache.copy(cache.prefix_row, row, prompt.prefix_tokens)
             start = prompt.prefix_tokens
         hidden = self._prefill(row, prompt, start, len(prompt.token_ids))
-        position = int(prompt.positions[:, -1].max()) + 1
-        return Sequence(row, request, len(prompt.token_ids), position, runner.logits(hidden)[0])
+        return Sequence(row, request, prompt, runner.logits(hidden)[0])
 
     def _prefill(self, row: int, prompt: Prompt, start: int, end: int) -> torch.Tensor:
         is_image = prompt.is_image[start:end]
@@ -95,27 +97,31 @@ class Scheduler:
         """Carry out every Sample whose logits are known."""
         while True:
             ready = [
-                (sequence, sequence.instruction)
+                (sequence, cast(Sample, sequence.instruction), cast(torch.Tensor, sequence.logits))
                 for sequence in self.sequences
-                if isinstance(sequence.instruction, Sample) and not sequence.pending and not sequence.finished
+                if sequence.samples
             ]
             if not ready:
                 return
-            logits = torch.stack([sequence.logits for sequence, _ in ready])
-            logits += torch.stack([self._mask(sample, logits) for _, sample in ready])
+            logits = torch.stack([known for _, _, known in ready])
+            logits += torch.stack([self._mask(sample, logits) for _, sample, _ in ready])
+            highest, tokens = logits.max(-1)
+            drawn = [row for row, (sequence, *_) in enumerate(ready) if sequence.request.sampler]
+            if drawn:
+                samplers = [cast(Sampler, ready[row][0].request.sampler) for row in drawn]
+                tokens[drawn] = draw(logits[drawn], samplers)
             # one copy from the device per step: every further one would wait for it again
-            highest = torch.stack([x.double() for x in logits.max(-1)]).cpu()  # values, indices
-            if not torch.isfinite(highest).all():
+            known = torch.stack([highest.double(), tokens.double()]).cpu()
+            if not torch.isfinite(known).all():
                 raise NonFiniteLogits
-            for scores, (sequence, _), token in zip(logits, ready, highest[1].tolist(), strict=True):
-                sampler = sequence.request.sampler
-                sequence.sampled(sampler(scores) if sampler else int(token))
+            for (sequence, *_), token in zip(ready, known[1].tolist(), strict=True):
+                sequence.sampled(int(token))
 
     def _mask(self, sample: Sample, like: torch.Tensor) -> torch.Tensor:
         """[vocabulary]: 0 for tokens that `sample` admits, -inf for the others."""
         if sample not in self.masks:
-            mask = torch.full((like.shape[-1],), -torch.inf if sample.only else 0.0)
-            mask[list(sample.only or sample.banned)] = 0.0 if sample.only else -torch.inf
+            mask = torch.zeros(like.shape[-1])
+            mask[list(sample.banned)] = -torch.inf
             self.masks[sample] = mask.to(like)
         return self.masks[sample]
 

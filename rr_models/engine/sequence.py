@@ -10,17 +10,15 @@ from typing import cast
 import torch
 
 from .kv_cache import cache_width
-from .program import Choice, Draft, Force, Instruction, Program, Sample, Select, Trie
+from .program import Choice, Draft, Force, Instruction, Measure, Program, Rollback, Sample, Trie
+from .sampler import Sampler
+from .trie_step import causal, measure, tree
 
-MAX_STEP_TOKENS = 48
+MAX_STEP_TOKENS = 64
 """Tokens that one sequence may feed in one forward pass; longer runs of tokens take several passes."""
 
 
 Tokens = list[int] | tuple[int, ...]
-
-
-class NonFiniteLogits(ArithmeticError):
-    """The model computes NaN or infinity, so none of its tokens mean anything."""
 
 
 @dataclass
@@ -55,30 +53,35 @@ class Prompt:
 class Completion:
     """What a request has produced so far.
 
-    `forced_tokens` counts the tokens that came from Force; `forwards` counts the forward passes after the
+    `forced` says of each token whether it came from Force; `forwards` counts the forward passes after the
     prompt that the sequence took part in; `truncated` says that the token limit cut it off.
     """
 
     token_ids: list[int] = field(default_factory=list)
-    forced_tokens: int = 0
+    forced: list[bool] = field(default_factory=list)
     forwards: int = 0
     truncated: bool = False
     finished: bool = False
+
+    @property
+    def forced_tokens(self) -> int:
+        """How many of the tokens came from Force."""
+        return sum(self.forced)
 
 
 @dataclass
 class Request:
     """One answer to generate: a program to run after a prompt, for at most `max_new_tokens` tokens.
 
-    `prompt_tokens` is the length of the prompt, known before `prompt()` computes it. `sampler` picks an index
-    from logits [n]; the default is the highest.
+    `prompt_tokens` is the length of the prompt, known before `prompt()` computes it. `sampler` draws
+    the tokens; without one the likeliest is taken.
     """
 
     prompt: Callable[[], Prompt]
     program: Callable[[], Program]
     prompt_tokens: int
     max_new_tokens: int
-    sampler: Callable[[torch.Tensor], int] | None = None
+    sampler: Sampler | None = None
     completion: Completion = field(default_factory=Completion)
 
     @property
@@ -97,7 +100,7 @@ class Step:
 
     `depths` are the tokens' positions after the last cached token, `visible` [n, n] says which of the fed
     tokens each one attends to, and `wanted` lists the tokens whose logits are needed. The last tokens may be
-    a draft, followed by the inner nodes of the trie of `select`.
+    a draft, followed by the inner nodes of `trie`.
     """
 
     token_ids: list[int]
@@ -105,34 +108,63 @@ class Step:
     visible: torch.Tensor
     wanted: list[int]
     draft: tuple[int, ...] = ()
-    select: Select | None = None
+    trie: Trie | None = None
 
     @property
     def is_chain(self) -> bool:
         """Whether the tokens simply follow each other and only the last one's logits are needed."""
-        return not self.draft and not self.select
+        return not self.draft and not self.trie
+
+
+@dataclass
+class Lookahead:
+    """The logits of a trie's inner nodes, [nodes, vocabulary], and the node that has been written so far."""
+
+    trie: Trie
+    logits: torch.Tensor
+    node: int = 0
+
+    def follow(self, token: int) -> bool:
+        """Go on to the node of `token`; False if the trie has none here."""
+        child = self.trie.nodes[self.node].children.get(token)
+        if child is None:
+            return False
+        self.node = child
+        return True
+
+    def node_logits(self) -> torch.Tensor | None:
+        """What follows the present node; None for a leaf, and before the first token."""
+        return self.logits[self.trie.fed.index(self.node)] if self.node in self.trie.fed else None
 
 
 class Sequence:
-    """A request that occupies a row of the cache. `logits` follow its last cached token."""
+    """A request that occupies a row of the cache. `logits` follow its last token, None until they are
+    computed."""
 
-    def __init__(self, row: int, request: Request, cached: int, position: int, logits: torch.Tensor):
+    def __init__(self, row: int, request: Request, prompt: Prompt, logits: torch.Tensor):
         self.row, self.request = row, request
-        self.cached, self.position = cached, position  # tokens in the cache; rotary position of the next
+        self.prompt_ids = prompt.token_ids
+        self.cached = len(prompt.token_ids)  # tokens in the cache
+        self.position = int(prompt.positions[:, -1].max()) + 1  # rotary position of the next one
         self.program = request.program()
         request.completion = Completion()  # an earlier attempt may have run out of memory
         self.pending: list[int] = []  # written, but not in the cache yet
-        self.logits = logits
+        self.logits: torch.Tensor | None = logits
         self.instruction: Instruction | None = None
         self.draft: Draft | None = None  # goes into the next step
         self.drafted: list[tuple[int, torch.Tensor]] = []  # draft tokens in the cache, each with its logits
-        self.lookahead: tuple[Select, torch.Tensor] | None = None  # a Select's logits, after all of `drafted`
+        self.lookahead: Lookahead | None = None  # after all of `drafted`
         self._step: Step | None = None
         self.advance()
 
     @property
     def finished(self) -> bool:
         return self.request.completion.finished
+
+    @property
+    def samples(self) -> bool:
+        """Whether a Sample can be carried out now."""
+        return isinstance(self.instruction, Sample) and self.logits is not None and not self.finished
 
     def advance(self, reply: int | Choice | None = None) -> None:
         """Run the program until it needs the model, returns, or is truncated."""
@@ -147,11 +179,12 @@ class Sequence:
             if isinstance(self.instruction, Draft):
                 self.draft = self.instruction
             elif isinstance(self.instruction, Force):
-                self.append(self.instruction.ids)
-                completion.forced_tokens += len(self.instruction.ids)
-            elif not self._select_now():
+                self.append(self.instruction.ids, forced=True)
+            elif isinstance(self.instruction, Rollback):
+                self._roll_back(self.instruction.length)
+            elif isinstance(self.instruction, Sample):
                 break
-            else:
+            elif (reply := self._measured()) is None:
                 return
         if len(completion.token_ids) >= self.request.max_new_tokens:
             completion.finished = completion.truncated = True
@@ -163,11 +196,12 @@ class Sequence:
             self.append([token])
         self.advance(token)
 
-    def append(self, token_ids: Tokens) -> None:
+    def append(self, token_ids: Tokens, forced: bool = False) -> None:
         """Write tokens; those that were drafted rightly are in the cache already."""
         completion = self.request.completion
         space = self.request.max_new_tokens - len(completion.token_ids)
         completion.token_ids += token_ids[:space]
+        completion.forced += [forced] * len(token_ids[:space])
         for token in token_ids[:space]:
             if self.draft:
                 right = self.draft.ids[:1] == (token,)
@@ -175,27 +209,43 @@ class Sequence:
             if self.drafted and self.drafted[0][0] == token:
                 self.logits = self.drafted.pop(0)[1]
                 self.cached, self.position = self.cached + 1, self.position + 1
+                continue
+            self.pending.append(token)
+            if not self.drafted and self.lookahead and self.lookahead.follow(token):
+                self.logits = self.lookahead.node_logits()
             else:
-                self.drafted, self.lookahead = [], None
-                self.pending.append(token)
+                self.drafted, self.lookahead, self.logits = [], None, None
         if len(token_ids) > space:
             completion.finished = completion.truncated = True
 
-    def _select_now(self) -> bool:
-        """Carry out a Select if all its logits are known."""
-        if not isinstance(self.instruction, Select) or self.pending:
-            return False
-        trie = self.instruction.trie
-        if self.lookahead and self.lookahead[0] is self.instruction and not self.drafted:
-            inner_logits = self.lookahead[1]
-        elif not trie.fed:  # words of one token each
+    def _roll_back(self, length: int) -> None:
+        """Take back all tokens after the first `length`. The last one that stays is fed once more, for its
+        logits; what lies behind it in the cache will be overwritten, and until then no mask shows it."""
+        completion = self.request.completion
+        if length >= len(completion.token_ids):
+            return
+        del completion.token_ids[length:], completion.forced[length:]
+        kept = [*self.prompt_ids[-1:], *completion.token_ids]
+        total = len(self.prompt_ids) + length
+        cached = min(self.cached, total - 1)
+        self.pending = kept[cached - total :]
+        self.position -= self.cached - cached
+        self.cached = cached
+        self.draft, self.drafted, self.lookahead, self.logits, self._step = None, [], None, None, None
+
+    def _measured(self) -> Choice | None:
+        """The reply to a Measure, if all its logits are known."""
+        assert isinstance(self.instruction, Measure)
+        trie, lookahead = self.instruction.trie, self.lookahead
+        if self.logits is None:
+            return None
+        if not trie.fed:  # words of one token each
             inner_logits = self.logits[:0]
+        elif lookahead and lookahead.trie is trie and not lookahead.node and not self.drafted:
+            inner_logits = lookahead.logits
         else:
-            return False
-        choice, token_ids = select(trie, self.logits, inner_logits, self.request.sampler)
-        self.append(token_ids)
-        self.advance(choice)
-        return True
+            return None
+        return measure(trie, self.logits, inner_logits, self.request.sampler)
 
     @property
     def step(self) -> Step:
@@ -206,23 +256,24 @@ class Sequence:
 
     def _plan(self) -> Step:
         token_ids = self.pending[:MAX_STEP_TOKENS]
-        if isinstance(self.instruction, Select):  # a word comes next, so a draft of other tokens is wrong
-            self.draft = None
-        draft, upcoming = (self.draft.ids, self.draft.then) if self.draft else ((), self.instruction)
-        upcoming = upcoming if isinstance(upcoming, Select) else None
-        nodes = upcoming.trie.fed if upcoming else ()
+        if isinstance(self.instruction, Measure):  # comes next, so a draft is of no use
+            self.draft = Draft((), self.instruction)
+        draft, trie = self.draft.ids if self.draft else (), None
+        if self.draft and self.draft.then:
+            trie = self.draft.then.trie
+        nodes = trie.fed if trie else ()
         too_long = self.pending and len(self.pending) + len(draft) + len(nodes) > MAX_STEP_TOKENS
         if too_long or not (draft or nodes):
             count = len(token_ids)
             return Step(token_ids, list(range(count)), causal(count), [count - 1])
         chain = [*token_ids, *draft]
-        branches, branch_depths, branch_visible = tree(upcoming.trie) if upcoming else ([], [], causal(0))
+        branches, branch_depths, branch_visible = tree(trie) if trie else ([], [], causal(0))
         visible = causal(len(chain) + len(branches))
         visible[len(chain) :, len(chain) :] = branch_visible
         depths = [*range(len(chain)), *(len(chain) + depth for depth in branch_depths)]
         first_wanted = max(len(token_ids) - 1, 0)
         wanted = list(range(first_wanted, len(depths)))
-        return Step([*chain, *branches], depths, visible, wanted, draft, upcoming)
+        return Step([*chain, *branches], depths, visible, wanted, draft, trie)
 
     def step_done(self, logits: torch.Tensor) -> None:
         """Take the logits that the step wanted, [wanted, vocabulary]."""
@@ -231,60 +282,9 @@ class Sequence:
         self.cached, self.position = self.cached + fed, self.position + fed
         self.pending = self.pending[fed:]
         if fed:
-            self.logits, logits = logits[0], logits[1:]
+            self.logits = None if self.pending else logits[0]
+            logits = logits[1:]
         self.drafted = list(zip(step.draft, logits, strict=False))
-        self.lookahead = (step.select, logits[len(step.draft) :]) if step.select else None
-        self._select_now()
-
-
-def causal(count: int) -> torch.Tensor:
-    """[count, count]: which tokens of a chain each one attends to."""
-    return torch.ones(count, count, dtype=torch.bool).tril()
-
-
-def tree(trie: Trie) -> tuple[list[int], list[int], torch.Tensor]:
-    """Token ids, depths and visibility [n, n] of a trie's inner nodes: each sees itself and its ancestors."""
-    index_of = {node: index for index, node in enumerate(trie.fed)}
-    visible = torch.eye(len(trie.fed), dtype=torch.bool)
-    depths = [0] * len(trie.fed)
-    for index, node in enumerate(trie.fed):
-        parent = trie.nodes[node].parent
-        if parent:
-            visible[index] |= visible[index_of[parent]]
-            depths[index] = depths[index_of[parent]] + 1
-    return [trie.nodes[node].token for node in trie.fed], depths, visible
-
-
-def select(
-    trie: Trie,
-    root_logits: torch.Tensor,
-    inner_logits: torch.Tensor,
-    sampler: Callable[[torch.Tensor], int] | None,
-) -> tuple[Choice, list[int]]:
-    """The word that constrained decoding would write token by token, its ids, and all words' probabilities.
-
-    `root_logits` [vocabulary] precede the words; `inner_logits` [nodes, vocabulary] follow each inner node.
-    Raises NonFiniteLogits.
-    """
-    nodes = [0, *trie.fed]
-    logits = torch.cat([root_logits[None], inner_logits[: len(trie.fed)]])
-    log_probabilities = torch.log_softmax(logits, -1)
-    if not torch.isfinite(log_probabilities).all():
-        raise NonFiniteLogits
-    probability, picked = {0: 1.0}, {}
-    for node, node_logits, node_log_probabilities in zip(nodes, logits, log_probabilities, strict=True):
-        children = trie.nodes[node].children
-        tokens = list(children)
-        conditional = node_log_probabilities[tokens].exp().tolist()
-        probability |= {
-            child: probability[node] * p for child, p in zip(children.values(), conditional, strict=True)
-        }
-        scores = node_logits[tokens]
-        index = sampler(scores) if sampler and len(children) > 1 else int(scores.argmax())
-        picked[node] = list(children.values())[index]
-    table = {node.word: probability[index] for index, node in enumerate(trie.nodes) if node.word is not None}
-    node = picked[0]
-    while node in picked:
-        node = picked[node]
-    word = trie.nodes[node].word
-    return Choice(word, table), list(trie.words[word])
+        self.lookahead = Lookahead(step.trie, logits[len(step.draft) :]) if step.trie else None
+        if isinstance(self.instruction, Measure) and (choice := self._measured()):
+            self.advance(choice)

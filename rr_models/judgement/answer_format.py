@@ -46,14 +46,9 @@ WINNERS = {"Image A": A, "Image B": B, "It's a tie": TIE}
 """How a winner is written, and what it means."""
 NOT_APPLICABLE_TEXT = "N/A"
 """What stands instead of the score of an optional aspect that does not apply."""
+NOT_APPLICABLE_TEXTS = (NOT_APPLICABLE_TEXT, "n/a", "Not applicable")
+"""How a critic may spell that."""
 
-_BUDGETS = {
-    "analysis": 160,
-    "justification": 200,
-    "summary": 100,
-    "refinement_comments": 160,
-    "refined_request": 400,
-}
 _DECIMALS = 20  # of a score; no float of 0.0001 or more has more
 
 
@@ -78,14 +73,12 @@ class Section:
     """One heading, and what belongs under it.
 
     A text without a heading of its own stands on its own lines. An `optional` score or winner may be N/A.
-    `budget` is a text's usual length in tokens.
     """
 
     key: Key
     heading: str
     kind: Kind
     optional: bool = False
-    budget: int = 0
 
     @property
     def level(self) -> int:
@@ -251,7 +244,7 @@ def _heading(heading: str) -> Section:
 
 def _text(level: str, part: str, *aspect: str) -> Section:
     heading = f"{level} {NAMES[part]}:" if level else ""
-    return Section((*aspect, part), heading, Kind.TEXT, budget=_BUDGETS[part])
+    return Section((*aspect, part), heading, Kind.TEXT)
 
 
 def _object_schema(properties: dict) -> dict:

@@ -27,7 +27,8 @@ class AspectScore:
     `score` lies on the critique's scale when `status` is "scored", else it is None. `written` is the number
     in the answer, if the score is another one. `expected` and `std` are mean and standard deviation of the
     scores that the critic might have written, by its own probabilities (constrained answers only): finer than
-    the score, and how sure it was.
+    the score, and how sure it was. `form_mass`, 0 to 1, is the probability that it gave to all scores (and
+    N/A) together where this one stands: near 1, unless it would rather have written something else.
     """
 
     key: Text
@@ -38,6 +39,7 @@ class AspectScore:
     written: Number | None = None
     expected: Number | None = None
     std: Number | None = None
+    form_mass: Number | None = None
 
     def __post_init__(self):
         if (self.status == SCORED) != (self.score is not None):
@@ -204,13 +206,16 @@ def report(judgement: Judgement) -> str:
 
 def uncertainty(judgement: Judgement) -> str:
     """How sure the critic was, as a line for the report: for each aspect the expected score and the standard
-    deviation of all it might have written, or of several passes. Empty if not known."""
+    deviation of all it might have written, or of several passes; and the probability that it gave to scores
+    at all, where that is not nearly all. Empty if not known."""
     expected = []
     for aspect in judgement.aspects:
         std = getattr(aspect, "std", None)  # a verdict's aspects have none
         if std is not None and aspect.score is not None:
             mean = aspect.score if aspect.expected is None else aspect.expected
-            expected.append(f"{aspect.name} {mean:.2f} ± {std:.2f}")
+            mass = getattr(aspect, "form_mass", None)
+            rest = f" (scores got {mass:.0%} of its probability)" if mass is not None and mass < 0.9 else ""
+            expected.append(f"{aspect.name} {mean:.2f} ± {std:.2f}{rest}")
     return "\nExpected: " + ", ".join(expected) if expected else ""
 
 

@@ -9,7 +9,6 @@ request never do. One pass over the lines.
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum
 from typing import NamedTuple
 
 from ..judgement.answer_format import NOT_APPLICABLE_TEXT
@@ -17,23 +16,9 @@ from ..judgement.aspects import Profile
 from ..judgement.task import Task
 from .headings import UNKNOWN, Heading, headings
 from .lines import Line, read_lines
+from .places import Opening, Place
 from .readings import CUT_OFF, AspectReading, Certainty, Readings, ScoreSlot, new_reading
 from .scores import comment, strip_markup
-
-
-class Place(Enum):
-    """Under which heading the walk is. Sections are named as in answer_format.py."""
-
-    PREAMBLE = "preamble"
-    ANALYSIS = "analysis"
-    JUDGEMENT = "judgement"
-    ASPECT = "aspect"
-    SUMMARY = "summary"
-    COMMENTS = "refinement_comments"
-    REFINED = "refined_request"
-    AFTER = "after"  # after the refined request, under a heading of the critic's own
-    REPEAT = "repeat"  # a second answer after the first; nothing in it counts
-
 
 _CLOSING = (Place.SUMMARY, Place.COMMENTS, Place.REFINED)
 _AFTER_JUDGEMENT = (*_CLOSING, Place.AFTER)
@@ -45,6 +30,7 @@ class _Title(NamedTuple):
 
     reading: AspectReading
     kept_in: list[str]
+    index: int  # in `kept_in`
     line: int
 
 
@@ -62,6 +48,8 @@ class AnswerReader:
         self.place = Place.PREAMBLE
         self.reading: AspectReading | None = None  # if the place is an aspect
         self.last_slot: ScoreSlot | None = None  # a value in the very last line
+        self.openings: list[Opening] = []
+        self._line = 0  # the number of the current line
         self._texts: dict[Place, list[str]] = {place: [] for place in _TEXTS}
         self._has_preamble = False  # there was text before the first heading
         self._judgement_seen = False  # there was a heading of the judgement
@@ -71,7 +59,8 @@ class AnswerReader:
 
     def walk(self, lines: list[str]) -> None:
         """Read all lines of an answer."""
-        for line in read_lines(lines, self.headings):
+        for number, line in enumerate(read_lines(lines, self.headings)):
+            self._line = number
             self._read(line)
         if self.truncated and self.reading and not self.reading.score_first:
             self.reading.discard(CUT_OFF)
@@ -137,8 +126,8 @@ class AnswerReader:
         has_value = heading.name != "side" or self.headings.states(heading.rest, "side", heading.side)
         # "It reads:" before "## Score" ends a justification; in the same dress it is a heading
         if title and has_value and (title.reading.aspect or not (heading.marked and self._awaits_score())):
-            del title.kept_in[title.line :]
-            self._open(title.reading)
+            del title.kept_in[title.index :]
+            self._open(title.reading, title.line)
         if self._leaves_refined(heading):
             return True
         if self.reading is None:
@@ -162,7 +151,7 @@ class AnswerReader:
     def _follow_aspect(self, heading: Heading, line: Line) -> bool:
         numbered = heading.hashed or heading.number is not None
         if self.place is Place.REFINED and numbered:
-            self.place = Place.REPEAT
+            self._enter(Place.REPEAT)
             return True
         if self.place in _AFTER_JUDGEMENT:
             return False  # talk about a score, not a place for one
@@ -220,13 +209,14 @@ class AnswerReader:
         else:  # "Summary: profits" may be part of a refined request
             enters = self.place is not Place.REFINED or heading.marked or place is not Place.SUMMARY
         if enters and self.place is not Place.REPEAT:
-            self.place, self.reading = place, None
+            self._enter(place)
+            self.reading = None
             self._keep(heading.rest)
         return enters
 
     def _enters_analysis(self, heading: Heading) -> bool:
         if self.place in _AFTER_JUDGEMENT and self.readings.begun:
-            self.place = Place.REPEAT
+            self._enter(Place.REPEAT)
             return True
         if self.reading and not heading.marked:
             return False
@@ -234,7 +224,8 @@ class AnswerReader:
 
     def _enters_judgement(self, heading: Heading) -> bool:
         if self.place in _AFTER_JUDGEMENT and self.readings.begun:
-            self.place = Place.REPEAT if heading.marked else self.place
+            if heading.marked:
+                self._enter(Place.REPEAT)
             return heading.marked
         if self._judgement_seen and self.readings.current and not self.readings.complete:
             return False  # quoted in a justification
@@ -298,18 +289,24 @@ class AnswerReader:
         """Go past the refined request, if a heading ends it."""
         if self.place is not Place.REFINED or not heading.hashed:
             return False
-        self.place = Place.AFTER
+        self._enter(Place.AFTER)
         return True
 
     def _hold(self, reading: AspectReading, line: Line) -> None:
         """Keep a title as content until the next line shows whether it is a heading."""
         lines = self._lines()
-        self._title = _Title(reading, lines, len(lines))
+        self._title = _Title(reading, lines, len(lines), self._line)
         self._keep(line.text)
 
-    def _open(self, reading: AspectReading) -> None:
+    def _open(self, reading: AspectReading, line: int | None = None) -> None:
         self.readings.current.append(reading)
         self.reading, self.place = reading, Place.ASPECT
+        name = reading.aspect.key if reading.aspect else ""
+        self.openings.append(Opening(self._line if line is None else line, name))
+
+    def _enter(self, place: Place) -> None:
+        self.place = place
+        self.openings.append(Opening(self._line, place.value))
 
     def _lines(self) -> list[str]:
         return self.reading.lines if self.reading else self._texts.get(self.place, [])
@@ -341,6 +338,8 @@ class AnswerReader:
         if set(values.values()) == {NOT_APPLICABLE_TEXT} and heading.name == "aspect":
             values = dict.fromkeys(reading.slots, NOT_APPLICABLE_TEXT)
         slots = reading.take(values, text, self.scale, heading.marked)
+        for slot in slots:
+            slot.line = self._line
         if is_last and slots:
             self.last_slot = slots[-1]
             if self.truncated:

@@ -24,7 +24,8 @@ def plain_lines(text: str) -> str:
 
 
 def without_thinking(text: str) -> str:
-    """The answer without think blocks; "" if the thinking never ends."""
+    """The answer without think blocks, of which the line breaks stay, so that lines keep their numbers; ""
+    if the thinking never ends."""
     kept: list[str] = []
     start, thinking, thought = 0, False, False
     first, closed = len(text) - len(text.lstrip()), text.lower().rfind("</think")
@@ -32,15 +33,19 @@ def without_thinking(text: str) -> str:
         before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
         if thinking:
             if not tag["opens"]:
+                kept.append("\n" * text.count("\n", start, tag.end()))
                 thinking, start = False, tag.end()
         elif tag["opens"]:
             rest_of_line = text[tag.end() : tag.end() + 40].partition("\n")[0]
             if tag.start() > max(first, closed) and rest_of_line.strip():
                 continue  # a text that mentions the tag
             kept.append(text[start : tag.start()])
+            start = tag.start()
             thinking = thought = True
         elif not thought and (before in ("", "\n") or after in ("", "\n")):
-            start, thought = tag.end(), True  # the opening tag was part of the prompt
+            # the opening tag was part of the prompt
+            kept.append("\n" * text.count("\n", start, tag.end()))
+            start, thought = tag.end(), True
     return "".join(kept) + ("" if thinking else text[start:])
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..judgement.aspects import Profile
 from ..judgement.task import Task
-from .answer_reader import AnswerReader, Place
+from .answer_reader import AnswerReader
 from .headings import Heading
+from .places import Place
 
 _WHOLE = re.compile(r"\s*(?:```(?:json)?\s*)?([{\[\"].*[}\]\"])\s*(?:```)?\s*", re.I | re.S)
 _WITHIN = re.compile(r"(?:^|\s)([{\[]\s*[{\"].*[}\]])", re.S)

@@ -7,9 +7,11 @@ scores, a status and notes. No text raises an error, and time is linear in its l
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from ..judgement.answer_format import Key
 from ..judgement.aspects import RATIONAL_REWARDS, Profile
 from ..judgement.critique import (
     COMPLETE,
@@ -24,9 +26,10 @@ from ..judgement.critique import (
 )
 from ..judgement.task import Task
 from ..judgement.verdict import PairScore, Verdict, winner_of
-from .answer_reader import AnswerReader, Place
+from .answer_reader import AnswerReader
 from .cleanup import LINES, plain_lines, without_loop, without_quote_marks, without_thinking
 from .json_answer import json_within, read_json, whole_json
+from .places import Opening, Place
 from .readings import CUT_OFF, AspectReading, ScoreSlot
 from .refined_prompt import prompt, refuses
 
@@ -76,6 +79,31 @@ def parse_answer(
     profile: Profile = RATIONAL_REWARDS,
 ) -> Any:
     """Read one answer: a Critique from `parse` or a Verdict from `parse_pair`, by the task."""
+    return read_answer(text, task, request, truncated=truncated, profile=profile).judgement
+
+
+@dataclass(frozen=True)
+class AnswerReading:
+    """A judgement, and where it stands in the answer. Lines are counted from 0.
+
+    `value_lines`: the line of each score and winner, readable or not. `openings`: the lines that open an
+    aspect or a section, first to last.
+    """
+
+    judgement: Any
+    value_lines: Mapping[Key, int]
+    openings: tuple[Opening, ...]
+
+
+def read_answer(
+    text: str,
+    task: Task | str,
+    request: str,
+    *,
+    truncated: bool = False,
+    profile: Profile = RATIONAL_REWARDS,
+) -> AnswerReading:
+    """As `parse_answer`, with the places of what was read."""
     task = Task.parse(task)
     reader, answer_notes = _read(text, task, truncated, profile)
     readings = [reader.readings.settled(aspect) for aspect in profile.aspects(task)]
@@ -96,12 +124,14 @@ def parse_answer(
         "scale": profile.scale,
     }
     if task.is_pair:
-        return Verdict(**common)
-    return Critique(
-        **common,
-        refinement_comments=reader.text(Place.COMMENTS),
-        refined_request=prompt(reader.text(Place.REFINED)),
-    )
+        judgement: Critique | Verdict = Verdict(**common)
+    else:
+        judgement = Critique(
+            **common,
+            refinement_comments=reader.text(Place.COMMENTS),
+            refined_request=prompt(reader.text(Place.REFINED)),
+        )
+    return AnswerReading(judgement, _value_lines(readings), tuple(reader.openings))
 
 
 def summary_dict(judgement: Critique | Verdict) -> dict[str, Any]:
@@ -167,6 +197,16 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
             notes.append("the unfinished refined request is left out")
         reader.drop_text(Place.REFINED)
     return reader, notes
+
+
+def _value_lines(readings: Sequence[AspectReading]) -> dict[Key, int]:
+    parts = {"a": "score_a", "b": "score_b"}
+    return {
+        (reading.aspect.key, parts.get(name, name)): slot.line
+        for reading in readings
+        for name, slot in reading.slots.items()
+        if reading.aspect and slot.line is not None
+    }
 
 
 def _status(reader: AnswerReader, missing: list[str], notes: list[str]) -> str:

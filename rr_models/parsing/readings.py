@@ -39,6 +39,7 @@ class ScoreSlot:
     notes: list[str] = field(default_factory=list)
     judged: bool = False  # something stood here, readable or not
     marked: bool = False  # its heading had a "#", bold type or a number
+    line: int | None = None  # the number of its line in the answer, from 0
 
     @property
     def score(self) -> float:

@@ -50,6 +50,7 @@ _SCORED_AFTER_ALL = re.compile(
     r"|.*(?:->|=|→|(?<![0-9])[0-9](?:[.,]|\s*/\s*)[0-9]{1,2}\W*$)",
     re.I | re.S,
 )
+_FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
 _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
 _DRESS = re.compile(r"</?(?:b|strong|em|i|u|code)>|[${}★☆⭐]|^\s*<(?=[^<>]*>\s*$)|(?<=[^<])>\s*$", re.I)
 _SHARE = re.compile(r"[(\[]\s*[0-9]{1,3}(?:\.[0-9]{1,3})?\s?%\s*[)\]]?")
@@ -208,7 +209,9 @@ def strip_markup(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """The beginning of a line without full-width forms and invisible characters."""
+    """The beginning of a line without full-width forms, fractions and invisible characters."""
+    for fraction, decimals in _FRACTIONS.items():
+        text = re.sub(rf"(?<=[0-9])\s?{fraction}", decimals, text[:200])
     return unicodedata.normalize("NFKC", text[:200]).translate(_INVISIBLE)
 
 

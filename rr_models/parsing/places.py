@@ -1,0 +1,28 @@
+"""The parts of an answer, as a walk through its lines enters them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Place(Enum):
+    """Under which heading the walk is. Sections are named as in answer_format.py."""
+
+    PREAMBLE = "preamble"
+    ANALYSIS = "analysis"
+    JUDGEMENT = "judgement"
+    ASPECT = "aspect"
+    SUMMARY = "summary"
+    COMMENTS = "refinement_comments"
+    REFINED = "refined_request"
+    AFTER = "after"  # after the refined request, under a heading of the critic's own
+    REPEAT = "repeat"  # a second answer after the first; nothing in it counts
+
+
+class Opening(NamedTuple):
+    """Line `line` of an answer opens an aspect (by its key; "" for a heading that the protocol does not
+    know) or a section (by the name of its place)."""
+
+    line: int
+    name: str
