@@ -219,6 +219,7 @@ class _Repair:
         answer, start = self.answer, len(self.answer)
         choice = yield from self.writer.measure(section.optional)
         mass = form_mass(choice.table) if choice else 0.0
+        self.trace.asked.append(mass)
         line = answer.line_number
         value, readable = yield from self._write_value(section)
         began_with_score = max(self.trace.measured, default=-1) >= line

@@ -59,7 +59,8 @@ class Trace:
 
     `token_ids` is the answer, None until it is finished; `measured` has the probabilities of the scores by
     the line they stand in; `truncated` says that the answer was cut off by its limit, and `notes` what was
-    changed and why. `gave_up`: the critic gave no score even when it was asked for one.
+    changed and why. `gave_up`: the critic gave no score even when it was asked for one. `asked`: the
+    probability, 0 to 1, that it gave to scores wherever it was asked.
     """
 
     token_ids: tuple[int, ...] | None = None
@@ -67,6 +68,7 @@ class Trace:
     notes: list[str] = field(default_factory=list)
     truncated: bool = False
     gave_up: bool = False
+    asked: list[float] = field(default_factory=list)
 
 
 class AnswerWriter:
