@@ -4,6 +4,8 @@ token; and nothing that holds no score gets one.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from rr_tests.natural_answers import ANSWERS, NOT_READ, WITHOUT_REQUEST, NaturalAnswer
@@ -18,6 +20,8 @@ from rr_models.parsing.parse import parse_answer
 
 ALL = [*ANSWERS, *WITHOUT_REQUEST, *NOT_READ]
 BATCH = 64
+MANY = int(os.environ.get("RR_RANDOM_ANSWERS", "1000"))
+"""Random answers of the slow test. 5,000 take about eight minutes."""
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
@@ -65,7 +69,7 @@ def check(critic, answer: NaturalAnswer, written: Written) -> None:
         assert aspect.justification == other.justification
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_random_answers_are_written_as_they_are_meant(small_vocabulary_critic, count: int):
     drawn = random_answers(count)
     complete = [

@@ -18,7 +18,7 @@ from ..parsing.headings import UNKNOWN
 from ..parsing.parse import AnswerReading
 from .answer_text import Steps
 from .free_answer import LOOP_TIMES, LOOP_TOKENS, AnswerPlan, AnswerWriter, Trace
-from .measured_scores import MIN_FORM_MASS, form_mass
+from .measured_scores import MIN_ASKED_MASS, form_mass
 from .token_sets import TokenSets
 
 _MIN_TEXT = 16  # tokens that every text gets, however short the whole answer must be
@@ -223,13 +223,13 @@ class _Repair:
         line = answer.line_number
         value, readable = yield from self._write_value(section)
         began_with_score = max(self.trace.measured, default=-1) >= line
-        if readable and (not began_with_score or mass >= MIN_FORM_MASS):
+        if readable and (not began_with_score or mass >= MIN_ASKED_MASS):
             return True
         # the first number of "4.0 - 0.5" is not the score; nor is any where the critic says that none applies
-        if value == NOT_APPLICABLE_TEXT or (began_with_score and mass >= MIN_FORM_MASS):
+        if value == NOT_APPLICABLE_TEXT or (began_with_score and mass >= MIN_ASKED_MASS):
             self.reasons.append(f"{_name(section)}: asked for a score, the critic wrote {value[:40]!r}")
             return False
-        if choice is None or mass < MIN_FORM_MASS:
+        if choice is None or mass < MIN_ASKED_MASS:
             self.reasons.append(
                 f"{_name(section)}: asked for a score, the critic gave all scores together only "
                 f"{mass:.1%} of its probability, so none counts"

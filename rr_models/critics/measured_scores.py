@@ -14,8 +14,10 @@ from ..parsing.parse import AnswerReading
 from .options import EXPECTED, WRITTEN
 
 MIN_FORM_MASS = 0.01
-"""The least probability that a critic must give to scores where one stands, or the score does not count. How
-it was derived: docs/decisions.md."""
+"""The least probability that a critic must give to scores where it wrote one by itself, or the score does not
+count. How it was derived: docs/decisions.md."""
+MIN_ASKED_MASS = 0.5
+"""The same where it was asked for a score: a critic that would rather write something else has none."""
 
 _DECIMALS = 4  # of an expected score: further ones differ between machines
 
