@@ -84,7 +84,7 @@ def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
 
 def test_several_passes_show_how_far_they_spread(core):
     other = "two yellow stars above a big blue square"  # what the image does not show: no plain case
-    run = core.run(judge(samples=4, temperature=2.0, request=other))
+    run = core.run(judge(samples=4, temperature=1.0, request=other))
     assert run.success, run.complaint
     (found,) = run.value("judge")
     (shown,) = faces(run.outputs["judge"])
@@ -92,7 +92,7 @@ def test_several_passes_show_how_far_they_spread(core):
     assert [a["std"] for a in shown["aspects"]] == [a.std for a in found.aspects]
     assert any(a.std for a in found.aspects)
     scored = next(a for a in found.aspects if a.std)
-    assert f"{scored.name} {scored.score:.2f} ± {scored.std:.2f}" in run.value("judge", 7).split("\n\n")[0]
+    assert f"{scored.name} {scored.expected:.2f} ± {scored.std:.2f}" in run.value("judge", 7).split("\n\n")[0]
     alone = core.run(judge(samples=3))
     assert not alone.success and "samples is 3" in alone.complaint
 

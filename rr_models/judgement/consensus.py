@@ -51,6 +51,7 @@ def _mean(samples: Sequence[AspectScore]) -> AspectScore:
         round(fmean(scores), _DIGITS),
         expected=round(fmean(expected), _DIGITS) if expected else None,
         std=round(pstdev(scores), _DIGITS),
+        form_mass=min((s.form_mass for s in scored if s.form_mass is not None), default=None),
     )
 
 
