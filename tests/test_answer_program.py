@@ -331,3 +331,88 @@ def test_questions_of_all_tasks_keep_their_form(critic):
         (verdict,) = critic.judge([pair], JudgeOptions(score_mode="expected"))
     assert verdict.text == text and verdict.status == COMPLETE
     assert {(a.score_a, a.score_b, a.winner) for a in verdict.aspects} == {(3.5, 2.5, "A")}
+
+
+# where lines, limits and chance could mislead
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_other_line_ends_move_no_score_to_another_aspect(critic, count: int):
+    text = answer("3.5", "4.0").replace("What is asked for.", "What is\r asked\r for.\r" + "x\r" * count)
+    for detail in ("full", "critique"):
+        found = judged(critic, Writes(critic.tokenizer, text), score_mode="expected", detail=detail)
+        assert scores(found) == [3.5, 3.0, 4.0], detail
+    without = text.replace("## Score: 3.0\n", "")
+    found = judged(critic, Cooperates(critic.tokenizer, without, answer("3.5", "4.0")))
+    assert found.status == COMPLETE and scores(found) == [3.5, 3.0, 4.0], found.notes
+
+
+@pytest.mark.parametrize("line", ["## Score A: 3.5, Score B: 2.5", "## Scores A/B: 3.5 / 2.5"])
+def test_two_scores_in_one_line_stay_apart(critic, line: str):
+    aspects = [aspect.name for aspect in critic.profile.aspects("t2i-pair")]
+    parts = [f"{n}. {name}:\n{line}\n## Winner: Image A\n" for n, name in enumerate(aspects, 1)]
+    text = "# Detailed Judgement\n" + "".join(parts) + "# Summary: A is better."
+    with scripted(critic, Writes(critic.tokenizer, text)):
+        question = Question("t2i-pair", REQUEST, (IMAGE, IMAGE))
+        (verdict,) = critic.judge([question], JudgeOptions(score_mode="expected"))
+    assert {(a.score_a, a.score_b, a.winner) for a in verdict.aspects} == {(3.5, 2.5, "A")}
+
+
+COMPACT = "Text Faithfulness: 3.5\nPhysical and Visual Quality: 3\nText Rendering: 2.5\n"
+
+
+def test_a_limit_never_costs_the_scores_that_the_critic_gave(critic):
+    count = len(encode(critic, COMPACT))
+    for limit in (count, count + 1, count + 10, count + 30):
+        script = Cooperates(critic.tokenizer, COMPACT, answer("3.5", "2.5"))
+        found = judged(critic, script, max_new_tokens=limit)
+        assert scores(found) == [3.5, 3.0, 2.5] and found.text.startswith(COMPACT.strip()), limit
+        assert found.source["tokens"] <= limit
+
+
+def test_nothing_is_added_where_the_critic_has_no_better_request(critic):
+    found = judged(critic, Cooperates(critic.tokenizer, COMPACT, answer("3.5", "2.5", refined="")))
+    assert (found.text, found.status, found.notes) == (COMPACT, COMPLETE, ())
+
+
+def test_measuring_changes_no_draw(critic):
+    words = {encode(critic, f" {word}")[0]: 0.5 for word in ("red", "green")}
+    whole = Writes(critic.tokenizer, answer("3.5", "2.5"))
+    at = len(encode(critic, answer("3.5", "2.5").partition("# Summary:")[0] + "# Summary:"))
+
+    def script(ids):
+        return (
+            words if at <= len(ids) < at + 12 else whole(ids if len(ids) < at else ids[:at] + ids[at + 12 :])
+        )
+
+    for seed in range(3):
+        options = {"temperature": 1.0, "seed": seed}
+        free = judged(critic, script, constrained=False, ask_again=False, **options)
+        assert judged(critic, script, **options).text == free.text
+    with scripted(critic, script):
+        best = [
+            critique(critic, [IMAGE], REQUEST, "t2i", detail="best", temperature=1.0, seed=s) for s in (0, 1)
+        ]
+    assert best[0][0].summary != best[1][0].summary
+
+
+def test_json_that_lacks_a_score_goes_on_under_headings(critic):
+    text = (
+        '{"Text Faithfulness": {"Score": 3.5}, "Physical and Visual Quality": {"Justification": "x"}, '
+        '"Text Rendering": {"Score": 2.5}}'
+    )
+    found = judged(critic, Cooperates(critic.tokenizer, text, answer("3.5", "2.5")))
+    assert found.status == COMPLETE and scores(found) == [3.5, 3.0, 2.5], found.notes
+
+
+@pytest.mark.parametrize("detail", ["scores", "full"])
+def test_a_whole_number_at_the_end_is_whole(critic, detail: str):
+    text = answer("3.5", "4").partition("# Summary")[0].rstrip("\n")
+    found = judged(critic, Writes(critic.tokenizer, text), detail=detail)
+    assert scores(found) == [3.5, 3.0, 4.0] and found.text.startswith(text)
+
+
+def test_a_line_with_an_aspect_and_no_score_is_written_again(critic):
+    text = COMPACT.replace("Quality: 3", "Quality: good")
+    found = judged(critic, Cooperates(critic.tokenizer, text, answer("3.5", "2.5")))
+    assert found.status == COMPLETE and scores(found) == [3.5, 3.0, 2.5], (found.text, found.notes)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from ..engine.program import Instruction, Program
-from ..judgement.answer_format import NOT_APPLICABLE_TEXT, Key, Kind, Section
-from ..judgement.critique import COMPLETE, MISSING, REFUSED, Judgement
+from ..judgement.answer_format import NOT_APPLICABLE_TEXT, Kind, Section
+from ..judgement.critique import COMPLETE, MISSING, REFUSED, Critique
+from ..judgement.verdict import Verdict
 from ..parsing.headings import UNKNOWN
 from ..parsing.parse import AnswerReading
-from .answer_text import Steps
+from .answer_text import LimitReached, Steps
 from .free_answer import LOOP_TIMES, LOOP_TOKENS, AnswerPlan, AnswerWriter, Trace
 from .measured_scores import MIN_ASKED_MASS, form_mass
 from .token_sets import TokenSets
@@ -62,18 +63,23 @@ class _Repair:
             if index is None:
                 return
         complete = before.status == COMPLETE
-        scored = yield from self._complete(index, reading)
-        after = self._read().judgement
-        if not complete and not (scored and after.status == COMPLETE) and self.start > answer.base:
-            # what the critic wrote first has led it astray: all of it under given headings
-            yield from answer.roll_back(0)
-            trace.measured.clear()
-            self.loops = 0
-            scored = yield from self._write_sections(0, self.sections[0].heading)
+        answer.limit = self.plan.limit
+        try:
+            scored = yield from self._complete(index, reading)
             after = self._read().judgement
-        if scored and after.status == COMPLETE and (not complete or _scores(after) == _scores(before)):
-            trace.truncated = False
-            return
+            if not complete and not (scored and after.status == COMPLETE) and self.start > answer.base:
+                # what the critic wrote first has led it astray: all of it under given headings
+                yield from answer.roll_back(0)
+                trace.measured.clear()
+                trace.notes[:] = [*notes, _goes_on_from(self.sections[0])]
+                self.loops = 0
+                scored = yield from self._write_sections(0, self.sections[0].heading)
+                after = self._read().judgement
+            if scored and after.status == COMPLETE and (not complete or _adds_request(before, after)):
+                trace.truncated = False
+                return
+        except LimitReached:
+            self.reasons.append("the token limit leaves no room for what is missing")
         # the critic's own answer says more than a repair that failed
         trace.token_ids, trace.measured = written, measured
         trace.notes[:] = notes if complete else [*notes, *self.reasons[-1:]]
@@ -105,6 +111,8 @@ class _Repair:
             # further back, so that all that is missing fits in
             end = self.answer.sentence_end(self.answer.base, max(space, self.answer.base))
             if end <= self.answer.base:
+                if complete:
+                    return False
                 index, end, heading = 0, self.answer.base, self.sections[0].heading
                 break
             reading = self.plan.read(self.tokens.decode(self.answer.ids[:end]))
@@ -114,7 +122,7 @@ class _Repair:
             index, place, heading = self._place(lacking, reading)
             end = min(end, place)
         section = self.sections[index]
-        self.trace.notes.append(f"the answer goes on under given headings from: {_name(section)}")
+        self.trace.notes.append(_goes_on_from(section))
         self.start = end
         yield from self.answer.roll_back(end)
         self.trace.measured = {
@@ -141,6 +149,9 @@ class _Repair:
             line = reading.value_lines.get(key, -1)
             if line > openings[opened].line:
                 end = answer.line_starts[line]
+            elif line == openings[opened].line:  # beside the aspect's name
+                index = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
+                return index, starts[opened], _without_part(self.sections[index].heading)
             else:
                 end = [*starts[opened + 1 :], len(answer)][0]
                 aspect = next(a for a in reading.judgement.aspects if a.key == key[0])
@@ -156,7 +167,7 @@ class _Repair:
         ]
         heading = self.sections[index].heading
         if "judgement" in names or any(name in order[1:] for name in names):
-            heading = "\n".join(line for line in heading.split("\n") if not line.startswith("# "))
+            heading = _without_part(heading)
         return index, [*later, len(answer)][0], heading
 
     def _least(self, index: int, heading: str) -> int:
@@ -262,9 +273,20 @@ class _Repair:
         self.trace.notes.append(f"{_name(section)} was closed: {why}")
 
 
-def _scores(judgement: Judgement) -> dict[Key, str]:
-    """All values of aspects as they stand in an answer."""
-    return {key: value for key, value in judgement.values().items() if len(key) > 1}
+def _adds_request(before: Critique | Verdict, after: Critique | Verdict) -> bool:
+    """Whether a complete judgement has got a refined request, and nothing else of it has changed."""
+    aspects = ({k: v for k, v in one.values().items() if len(k) > 1} for one in (before, after))
+    first, second = aspects
+    return first == second and bool(getattr(after, "refined_request", ""))
+
+
+def _without_part(heading: str) -> str:
+    """A heading without the one of the part that it begins."""
+    return "\n".join(line for line in heading.split("\n") if not line.startswith("# "))
+
+
+def _goes_on_from(section: Section) -> str:
+    return f"the answer goes on under given headings from: {_name(section)}"
 
 
 def _name(section: Section) -> str:

@@ -15,6 +15,10 @@ _SENTENCE = 64  # tokens; how far back the end of a sentence is looked for
 Steps = Generator[Instruction, object]
 
 
+class LimitReached(Exception):
+    """The answer has as many tokens as it may take."""
+
+
 class AnswerText:
     """What an answer's program has written. The first `base` tokens are part of the prompt and stay.
 
@@ -24,6 +28,7 @@ class AnswerText:
 
     def __init__(self, tokens: TokenSets, before: Sequence[int] = ()):
         self.tokens, self.base = tokens, len(before)
+        self.limit: int | None = None  # LimitReached beyond these tokens
         self._write(before)
 
     def __len__(self) -> int:
@@ -40,6 +45,7 @@ class AnswerText:
 
     def sample(self, allowed: Sample) -> Generator[Instruction, object, int | None]:
         """Let the model write a token. Returns it, or None if it is one that stops."""
+        self._check(1)
         token = yield allowed
         assert isinstance(token, int)
         if token in allowed.stop:
@@ -49,6 +55,7 @@ class AnswerText:
 
     def force(self, ids: Sequence[int]) -> Steps:
         """Write these tokens."""
+        self._check(len(ids))
         for token in ids:
             self._add(token)
         if ids:
@@ -98,6 +105,10 @@ class AnswerText:
                 return length
             word_end = word_end or (length if blank else 0)
         return word_end or end
+
+    def _check(self, count: int) -> None:
+        if self.limit is not None and len(self.ids) + count > self.limit:
+            raise LimitReached
 
     def _write(self, ids: Sequence[int]) -> None:
         """Start again with these tokens."""

@@ -4,7 +4,7 @@ can begin, the probabilities of all scores are measured. Neither changes what is
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..engine.program import Choice, Draft, Instruction, Trie
@@ -49,8 +49,13 @@ class AnswerPlan:
         return AnswerFormat.of(self.task, self.profile, self.style, self.detail).fields
 
     def read(self, text: str, truncated: bool = False) -> AnswerReading:
-        """What the parser makes of an answer."""
-        return read_answer(text, self.task, self.request, truncated=truncated, profile=self.profile)
+        """What the parser makes of an answer. A number at the end of a constrained one that is not cut off is
+        whole: the critic has ended it."""
+        ended = "\n" if self.constrained and not truncated and text[-1:].isdigit() else ""
+        reading = read_answer(
+            text + ended, self.task, self.request, truncated=truncated, profile=self.profile
+        )
+        return replace(reading, judgement=replace(reading.judgement, text=text))
 
 
 @dataclass

@@ -149,6 +149,8 @@ class CritiqueGenerator:
         def program() -> Program:
             generation.trace = copy.deepcopy(written.trace)
             generation.trace.token_ids = None
+            generation.trace.truncated = generation.trace.gave_up = False
+            request.sampler = self._sampler(question, options, f"{options.seed} resumed")
             return answer_program(generation.plan, self.tokens, generation.trace, before)
 
         request.prompt, request.program = prompt, program
@@ -207,10 +209,7 @@ class CritiqueGenerator:
         )
 
         def program() -> Program:
-            if options.temperature:  # here, so that a retry draws the same tokens
-                digests = [image.digest for image in question.images]
-                seeded = " ".join([seed, *digests])
-                request.sampler = Sampler(options.temperature, seeded, options.top_p, options.top_k)
+            request.sampler = self._sampler(question, options, seed)  # here: a retry draws the same tokens
             generation.trace = Trace()
             return answer_program(plan, self.tokens, generation.trace)
 
@@ -218,6 +217,13 @@ class CritiqueGenerator:
         request = Request(lambda: builder.prompt(question), program, length, options.max_new_tokens)
         generation = Generation(question, request, plan)
         return generation
+
+    @staticmethod
+    def _sampler(question: Question, options: JudgeOptions, seed: str) -> Sampler | None:
+        if not options.temperature:
+            return None
+        seeded = " ".join([seed, *(image.digest for image in question.images)])
+        return Sampler(options.temperature, seeded, options.top_p, options.top_k)
 
     def _run(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -45,7 +46,9 @@ def with_measured(
     """The judgement with what was measured at its scores, by line. A score that the critic gave hardly any
     probability is missing, with a note."""
     judgement: Critique | Verdict = reading.judgement
-    tables = {key: measured[line].table for key, line in reading.value_lines.items() if line in measured}
+    lines = {key: line for key, line in reading.value_lines.items() if key[-1] != "winner"}
+    shared = Counter(lines.values())  # of two scores in one line only one was measured
+    tables = {key: measured[n].table for key, n in lines.items() if n in measured and shared[n] == 1}
     notes: list[str] = []
     use_expected = score_mode == EXPECTED
     aspects = tuple(

@@ -20,14 +20,19 @@ class Sampler:
         number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little", signed=True)
         self.temperature, self.top_p, self.top_k = temperature, top_p, top_k
         self.generator = torch.Generator().manual_seed(number)
+        # of its own, so that measuring does not change what is sampled
+        self._selecting = torch.Generator().manual_seed(number ^ 1)
 
     def uniform(self) -> float:
         """The next random number, from 0 to below 1. Each token takes one."""
         return float(torch.rand((), generator=self.generator, dtype=torch.float64))
 
     def __call__(self, logits: torch.Tensor) -> int:
-        """Draw an index from `logits` [n]."""
-        return int(draw(logits[None], [self])[0])
+        """Select one of a few words by their `logits` [n]."""
+        cumulative = torch.softmax(self.prepare(logits), -1).cumsum(-1)
+        uniform = torch.rand((), generator=self._selecting, dtype=cumulative.dtype).to(logits.device)
+        selected = torch.searchsorted(cumulative, uniform * cumulative[-1], right=True)
+        return min(int(selected), len(logits) - 1)
 
     def prepare(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits [vocabulary] at this temperature, without what top_k and top_p leave out."""

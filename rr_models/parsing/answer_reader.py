@@ -49,6 +49,7 @@ class AnswerReader:
         self.reading: AspectReading | None = None  # if the place is an aspect
         self.last_slot: ScoreSlot | None = None  # a value in the very last line
         self.openings: list[Opening] = []
+        self.walked = False  # through lines; JSON has none
         self._line = 0  # the number of the current line
         self._texts: dict[Place, list[str]] = {place: [] for place in _TEXTS}
         self._has_preamble = False  # there was text before the first heading
@@ -59,6 +60,7 @@ class AnswerReader:
 
     def walk(self, lines: list[str]) -> None:
         """Read all lines of an answer."""
+        self.walked = True
         for number, line in enumerate(read_lines(lines, self.headings)):
             self._line = number
             self._read(line)

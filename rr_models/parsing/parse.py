@@ -87,7 +87,8 @@ class AnswerReading:
     """A judgement, and where it stands in the answer. Lines are counted from 0.
 
     `value_lines`: the line of each score and winner, readable or not. `openings`: the lines that open an
-    aspect or a section, first to last.
+    aspect or a section, first to last. Both are empty for an answer whose lines do not end in "\\n" or
+    "\\r\\n", and for JSON.
     """
 
     judgement: Any
@@ -131,6 +132,8 @@ def read_answer(
             refinement_comments=reader.text(Place.COMMENTS),
             refined_request=prompt(reader.text(Place.REFINED)),
         )
+    if not reader.walked or plain_lines(text) != text.replace("\r\n", "\n"):
+        return AnswerReading(judgement, {}, ())
     return AnswerReading(judgement, _value_lines(readings), tuple(reader.openings))
 
 
