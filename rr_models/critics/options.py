@@ -21,7 +21,7 @@ class JudgeOptions:
 
     `constrained`: the critic's own words for as long as they can be read; an answer that lacks a score goes
     on under given headings (see answer_program.py), and the probabilities of all scores are measured.
-    False: the critic's own words alone, as `generate` of transformers would write them.
+    False: the critic's own words alone, as `generate` of transformers would write them; only a loop is ended.
     `detail`: "scores" ends after the last score, "critique" after the summary, "full" includes a better
     request.
     `score_mode`: "written" takes the score as written; "expected" the mean of all scores that could have been
