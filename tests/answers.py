@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rr_models.judgement.critique import SCORED, Critique
+from rr_models.judgement.verdict import Verdict
 
 FORM = """\
 # User Request Analysis
@@ -26,6 +27,15 @@ What is asked for.
 
 def answer(score="2.0", text_rendering="N/A", refined="A fox."):
     return FORM.format(score, text_rendering, refined)
+
+
+def without_probabilities(judgement: Critique | Verdict) -> dict:
+    """All of a judgement but what was measured: in 32 bit its last digits depend on the batch."""
+    data = judgement.to_dict()
+    for aspect in data["aspects"]:
+        for name in ("expected", "std", "form_mass"):
+            aspect.pop(name, None)
+    return data
 
 
 def scores(critique: Critique) -> list:

@@ -20,8 +20,8 @@ from rr_models.parsing.parse import parse_answer
 
 ALL = [*ANSWERS, *WITHOUT_REQUEST, *NOT_READ]
 BATCH = 64
-MANY = int(os.environ.get("RR_RANDOM_ANSWERS", "1000"))
-"""Random answers of the slow test. 5,000 take about eight minutes."""
+MANY = int(os.environ.get("RR_RANDOM_ANSWERS", "500"))
+"""Random answers of the slow test. 5,000 take about ten minutes."""
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
@@ -104,7 +104,7 @@ def random_answers(count: int) -> list[NaturalAnswer]:
 def senseless(critic) -> dict[str, Written]:
     """All nonsense by name, as the critic writes it constrained."""
     cases = nonsense(critic)
-    written = write_any(critic, list(cases.values()), ["t2i"] * len(cases), max_new_tokens=800)
+    written = write_any(critic, list(cases.values()), ["t2i"] * len(cases), max_new_tokens=400)
     return dict(zip(cases, written, strict=True))
 
 

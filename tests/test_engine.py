@@ -10,6 +10,7 @@ import pytest
 import torch
 from _reference import generate
 from rr_tests import tiny
+from rr_tests.answers import without_probabilities
 
 from rr_models.checkpoints.model_folder import SHAPES_CRITIC
 from rr_models.critics import local
@@ -79,10 +80,13 @@ def test_the_order_of_questions_does_not_matter(babbling, questions, reference):
 
 @pytest.mark.slow
 def test_constrained_answers_do_not_depend_on_what_shares_the_batch(critic, questions):
-    options = {"detail": "scores", "max_new_tokens": 300}
-    together = critic.judge(questions, JudgeOptions(**options))
-    assert together == critic.judge(questions[::-1], JudgeOptions(batch_size=3, **options))[::-1]
-    assert together == [critic.judge([question], JudgeOptions(**options))[0] for question in questions]
+    def judge(questions, **options):
+        judged = critic.judge(questions, JudgeOptions(detail="scores", max_new_tokens=300, **options))
+        return [without_probabilities(judgement) for judgement in judged]
+
+    together = judge(questions)
+    assert together == judge(questions[::-1], batch_size=3)[::-1]
+    assert together == [judge([question])[0] for question in questions]
 
 
 @pytest.mark.slow

@@ -50,10 +50,10 @@ def test_no_other_scores_are_read_than_were_written():
     assert statuses.count(COMPLETE) > len(statuses) / 2
 
 
-@pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
-def critic(request: pytest.FixtureRequest, core_folder: Path):
-    """With the whole vocabulary, or with its beginning. Both come from the core, which marks the tests."""
-    return request.getfixturevalue(f"{request.param}_vocabulary_critic")
+@pytest.fixture(scope="module")
+def critic(small_vocabulary_critic, core_folder: Path):
+    """With the beginning of the real vocabulary; test_constrained_answers.py takes the whole of it."""
+    return small_vocabulary_critic
 
 
 @pytest.fixture(scope="module")
