@@ -21,7 +21,8 @@ from rr_models.parsing.parse import parse_answer
 ALL = [*ANSWERS, *WITHOUT_REQUEST, *NOT_READ]
 BATCH = 64
 MANY = int(os.environ.get("RR_RANDOM_ANSWERS", "200"))
-"""Random answers of the slow test. 5,000 take most of an hour: the script is asked at every node of a trie."""
+"""Random answers of the slow test. 5,000 take most of an hour: the script is asked at every node of a
+trie."""
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
