@@ -4,7 +4,7 @@ The critic writes freely (free_answer.py). What the parser reads as complete sta
 in whatever form. Only an answer that ends, loops or runs out of tokens without all that was asked for is
 taken back to where the first missing part belongs, and goes on from there under given headings. There too the
 critic writes its scores in its own way; only if it writes none, it has to select one, and only if it gave
-scores a real share of its probability. A score that the critic would not have given is not made up.
+scores most of its probability. A score that the critic would not have given is not made up.
 """
 
 from __future__ import annotations
@@ -144,31 +144,30 @@ class _Repair:
             return index, len(answer), heading.split("\n")[-1] if begun else heading
         if not openings:
             return 0, 0, self.sections[0].heading
+        first = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
         if key[0] in names:
             opened = names.index(key[0])
             line = reading.value_lines.get(key, -1)
             if line > openings[opened].line:
                 end = answer.line_starts[line]
             elif line == openings[opened].line:  # beside the aspect's name
-                index = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
-                return index, starts[opened], _without_part(self.sections[index].heading)
+                return first, starts[opened], _without_part(self.sections[first].heading)
             else:
                 end = [*starts[opened + 1 :], len(answer)][0]
                 aspect = next(a for a in reading.judgement.aspects if a.key == key[0])
                 if not aspect.justification:
-                    index = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
+                    index = first
             return index, end, self.sections[index].heading.split("\n")[-1]
-        index = next(i for i, section in enumerate(self.sections) if section.key[0] == key[0])
         order = [section.key[0] for section in self.plan.sections]
         later = [
             start
             for start, name in zip(starts, names, strict=True)
             if name in order and order.index(name) > order.index(key[0])
         ]
-        heading = self.sections[index].heading
+        heading = self.sections[first].heading
         if "judgement" in names or any(name in order[1:] for name in names):
             heading = _without_part(heading)
-        return index, [*later, len(answer)][0], heading
+        return first, [*later, len(answer)][0], heading
 
     def _least(self, index: int, heading: str) -> int:
         """The fewest tokens that section `index` and all after it take."""
@@ -275,8 +274,7 @@ class _Repair:
 
 def _adds_request(before: Critique | Verdict, after: Critique | Verdict) -> bool:
     """Whether a complete judgement has got a refined request, and nothing else of it has changed."""
-    aspects = ({k: v for k, v in one.values().items() if len(k) > 1} for one in (before, after))
-    first, second = aspects
+    first, second = ({k: v for k, v in one.values().items() if len(k) > 1} for one in (before, after))
     return first == second and bool(getattr(after, "refined_request", ""))
 
 
