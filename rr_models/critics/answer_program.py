@@ -62,7 +62,7 @@ class _Repair:
             index = self._lacking(reading)
             if index is None:
                 return
-        complete = before.status == COMPLETE
+        complete, gave_up = before.status == COMPLETE, True
         answer.limit = self.plan.limit
         try:
             scored = yield from self._complete(index, reading)
@@ -79,11 +79,12 @@ class _Repair:
                 trace.truncated = False
                 return
         except LimitReached:
+            gave_up = bool(self.reasons)
             self.reasons.append("the token limit leaves no room for what is missing")
         # the critic's own answer says more than a repair that failed
         trace.token_ids, trace.measured = written, measured
         trace.notes[:] = notes if complete else [*notes, *self.reasons[-1:]]
-        trace.gave_up = not complete
+        trace.gave_up = gave_up and not complete
 
     def _read(self, truncated: bool = False) -> AnswerReading:
         return self.plan.read(self.answer.text, truncated)

@@ -64,8 +64,8 @@ class Trace:
 
     `token_ids` is the answer, None until it is finished; `measured` has the probabilities of the scores by
     the line they stand in; `truncated` says that the answer was cut off by its limit, and `notes` what was
-    changed and why. `gave_up`: the critic gave no score even when it was asked for one. `asked`: the
-    probability, 0 to 1, that it gave to scores wherever it was asked.
+    changed and why. `gave_up`: the critic was asked for a score and gave none, so more tokens would not help.
+    `asked`: the probability, 0 to 1, that it gave to scores wherever it was asked.
     """
 
     token_ids: tuple[int, ...] | None = None
