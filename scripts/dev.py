@@ -39,6 +39,7 @@ CHECKS = {
     "types": ["basedpyright", "--level", "error"],
 }
 EXPENSIVE = "slow or browser"
+MOST_WORKERS = 4  # of about 2 GB each
 # What depends on the version of transformers: loading models, running them, downloading them.
 OLDEST_TESTS = [
     f"tests/test_{name}.py" for name in ("engine", "loading", "prequantized", "local_load", "download")
@@ -103,11 +104,13 @@ def test(arguments: Sequence[str]) -> list[str]:
     if arguments:
         return [] if run(["pytest", *arguments], variables) else ["pytest"]
     failed = check()
+    parallel = workers()
     # Coverage makes tests take up to twice as long, so the expensive ones run without it.
-    if not run(["coverage", "run", "-m", "pytest", "-m", f"not ({EXPENSIVE})"], variables):
+    if not run(
+        ["pytest", *parallel, "--cov=rr_models", "--cov=nodes", "-m", f"not ({EXPENSIVE})"], variables
+    ):
         failed.append("pytest")
-    run(["coverage", "report"])
-    if not run(["pytest", "-m", EXPENSIVE], variables):
+    if not run(["pytest", *parallel, "-m", EXPENSIVE], variables):
         failed.append("pytest of slow tests and in the browser")
     if runs("import torch; assert torch.cuda.is_available()") and not run(["pytest", "-m", "gpu"]):
         failed.append("pytest of tests that need a GPU")
@@ -122,7 +125,12 @@ def test_oldest_transformers(variables: dict[str, str]) -> bool:
     except SetupError as error:
         print(error, file=sys.stderr)
         return False
-    return run(["pytest", *OLDEST_TESTS], {**variables, "PYTHONPATH": str(overlay)})
+    return run(["pytest", *workers(), *OLDEST_TESTS], {**variables, "PYTHONPATH": str(overlay)})
+
+
+def workers() -> list[str]:
+    """The arguments that let pytest use several processes, each of which runs whole files of tests."""
+    return ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
 
 
 def selects(marker: str, arguments: Sequence[str]) -> bool:
