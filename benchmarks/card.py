@@ -34,7 +34,7 @@ from engine import asked, say
 
 from rr_models.critics.local import LocalCritic, load
 from rr_models.critics.options import JudgeOptions
-from rr_models.engine.cuda_graphs import WARMUP_CALLS, CudaGraphCache
+from rr_models.engine.cuda_graphs import PROOFS, WARMUP_CALLS, CudaGraphCache
 from rr_models.engine.kv_cache import KVCache
 from rr_models.engine.model_runner import ModelRunner
 from rr_models.engine.scheduler import PADDED_BATCH_SIZE
@@ -82,7 +82,7 @@ def steps(critic: LocalCritic) -> dict:
             mask = torch.arange(COLUMNS, device="cuda") <= numbers[:rows, :, None]
             inputs = numbers, numbers, numbers[:rows], mask, torch.zeros_like(numbers)
             replay = CudaGraphCache(runner.forward)
-            for _ in range(WARMUP_CALLS + 1):
+            for _ in range(WARMUP_CALLS + PROOFS + 1):
                 recorded = replay(*inputs)
             equal = torch.equal(recorded, runner.forward(*inputs))
             eager, graph = seconds(runner.forward, *inputs), seconds(replay, *inputs)
@@ -122,7 +122,7 @@ def same(critic: LocalCritic) -> dict:
     figures = {
         "same_alone": together == [judged([question])[0] for question in questions],
         "same_reversed": together == judged(questions[::-1])[::-1],
-        "same_eager": together == judged(questions, graphs=False),
+        "same_eager": together == judged(questions, cuda_graphs=False),
         "same_two_rows": together == judged(questions, batch_size=2),
     }
     say(", ".join(f"{name}: {equal}" for name, equal in figures.items()))

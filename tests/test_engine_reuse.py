@@ -14,7 +14,6 @@ from rr_tests.programs import Case, cases, run
 from rr_models.critics import local
 from rr_models.critics.base import Question
 from rr_models.critics.options import JudgeOptions
-from rr_models.engine import cuda_graphs
 from rr_models.engine import engine as engines
 from rr_models.engine.engine import Engine
 from rr_models.engine.trie_step import NonFiniteLogits
@@ -160,64 +159,6 @@ def test_a_run_within_a_run_gets_a_cache_of_its_own(engine, critic):
     outer = run(engine, [CASE, CASE], 2, on_step=on_step)
     assert outer == run(Engine(critic.model), [CASE, CASE], 2)
     assert inner == [run(Engine(critic.model), [SHARED])]
-
-
-class FakeGraph:
-    """A CUDA graph as the cache of graphs sees it, without a GPU: fixed inputs, and a result that the next
-    replay overwrites."""
-
-    def __init__(self, work, arguments, pool):
-        self.work, self.inputs = work, [argument.clone() for argument in arguments]
-        self.result = work(*self.inputs).clone()
-
-    nbytes = cuda_graphs.CudaGraph.nbytes
-
-    def __call__(self, *arguments):
-        for recorded, argument in zip(self.inputs, arguments, strict=True):
-            recorded.copy_(argument)
-        return self.result.copy_(self.work(*self.inputs))
-
-
-@pytest.fixture
-def fake_graphs(monkeypatch):
-    """The real capture needs an NVIDIA card; this one tests when graphs are captured, kept and dropped."""
-    monkeypatch.setattr(cuda_graphs, "CudaGraph", FakeGraph)
-
-
-@pytest.mark.slow
-def test_graphs_are_captured_once_and_replayed_in_later_runs(critic, engine, fake_graphs):
-    work = [CASE, WIDE, SHARED]
-    expected = run(Engine(critic.model), work, 3, 4)
-    for _ in range(4):
-        assert run(engine, work, 3, 4, cuda_graphs=True) == expected
-    captures = engine.captures
-    assert captures > 0
-    for _ in range(3):
-        poison(engine)
-        assert run(engine, work, 3, 4, cuda_graphs=True) == expected
-    assert engine.captures == captures and engine.allocations == 1
-    assert engine.nbytes > engine.cache_bytes, "graphs are counted"
-
-
-def test_graphs_go_with_the_cache_whose_addresses_they_hold(critic, engine, fake_graphs):
-    for _ in range(4):
-        run(engine, [CASE], 1, 4, cuda_graphs=True)
-    captures, graphs = engine.captures, set(engine._kept.graphs.graphs.values())
-    run(engine, [WIDE], 1, 4, cuda_graphs=True)
-    assert engine.allocations == 2 and graphs and not graphs & set(engine._kept.graphs.graphs.values())
-    for _ in range(4):
-        assert run(engine, [CASE], 1, 4, cuda_graphs=True) == run(Engine(critic.model), [CASE], 1, 4)
-    assert engine.captures > captures
-
-
-def test_no_more_graphs_are_kept_than_the_limit(monkeypatch, fake_graphs):
-    monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 2)
-    replay = cuda_graphs.CudaGraphCache(lambda x: 2 * x)
-    for _ in range(6):
-        for size in (1, 2, 3):
-            x = torch.arange(size)
-            assert torch.equal(replay(x), 2 * x)
-    assert len(replay.graphs) == 2 and replay.captures > 2
 
 
 @pytest.mark.slow

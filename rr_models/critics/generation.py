@@ -286,8 +286,8 @@ class CritiqueGenerator:
         self.engine.run(requests, batch_size, padded, graphs, on_step)
 
     def _cuda_graphs(self, choice: bool | None, invariant: bool) -> bool:
-        """Whether steps are replayed from CUDA graphs. By default where that was tested: not with
-        cudaMallocAsync, which ComfyUI chooses on most cards, nor with other packages' quantized layers."""
+        """Whether steps are replayed from CUDA graphs, once those have proven equal. By default not with
+        other packages' quantized layers: a layer that cannot be captured may end the process."""
         possible = invariant and self.model.device.type == "cuda" and torch.version.cuda is not None
         if choice and not possible:
             raise ValueError(
@@ -296,8 +296,7 @@ class CritiqueGenerator:
             )
         if choice is not None:
             return choice
-        own_layers = getattr(self.model, "hf_quantizer", None) is None
-        return possible and own_layers and torch.cuda.get_allocator_backend() == "native"
+        return possible and getattr(self.model, "hf_quantizer", None) is None
 
 
 def _progress_reporter(requests: Sequence[Request], on_progress: ProgressCallback | None):

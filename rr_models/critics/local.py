@@ -155,7 +155,8 @@ class LocalCritic:
         self._written: WeakKeyDictionary[Question, Written] = WeakKeyDictionary()
 
     def __repr__(self):
-        return f"LocalCritic({self.name}, {self.model.device}, {self.precision})"
+        facts = [self.name, str(self.model.device), self.precision, self.engine.graphs]
+        return f"LocalCritic({', '.join(filter(None, facts))})"
 
     @property
     def engine(self) -> Engine:

@@ -34,8 +34,9 @@ class JudgeOptions:
     `batch_size`: answers written at a time, fewer if memory runs out.
     `batch_invariant` (default: in 16 bit): an answer is the same to the last bit whichever others are in the
     batch; costs a little time. In 32 bit the tokens are the same in any case.
-    `cuda_graphs` (default: with `batch_invariant` on NVIDIA GPUs, except with cudaMallocAsync and for models
-    that were saved quantized): decode steps are replayed from CUDA graphs; same answers in less time.
+    `cuda_graphs` (default: with `batch_invariant` on NVIDIA GPUs, except for models that were saved
+    quantized): decode steps are replayed from CUDA graphs, each of which is first compared with plain steps;
+    same answers in less time.
     `ask_again`: a free answer that lacks a score will be asked for again (by `judging.critique`), so the
     cache may keep it.
     """

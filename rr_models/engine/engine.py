@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,8 @@ from .sequence import Request
 if TYPE_CHECKING:
     from transformers import Qwen3VLForConditionalGeneration
 
+log = logging.getLogger(__name__)
+
 CPU_IDLE_BYTES = 256 * 2**20
 """The largest cache that is kept between runs in main memory. On a GPU the owner of the weights can reclaim
 an idle cache (see `Engine.release`), but ComfyUI reclaims no main memory. There, allocating a cache takes
@@ -29,6 +32,9 @@ OVERSIZE = 4
 OVERSIZE_PATIENCE = 8
 """An oversized cache is replaced by a smaller one after this many runs that all could do with less, so that
 batches of different sizes can alternate without an allocation each."""
+
+GRAPHS, PLAIN = "CUDA graphs", "plain steps"
+"""How decode steps run; see Engine."""
 
 
 class _Buffers:
@@ -58,13 +64,15 @@ class Engine:
     they are moved or dropped; `nbytes` is what is held until then.
 
     `forwards`, `allocations` and `captures` count forward passes, caches and CUDA graphs since the engine was
-    made. `max_idle_bytes` is the most that stays between runs; None means no limit on a GPU, and
-    CPU_IDLE_BYTES in main memory.
+    made. `graphs` says how decode steps run: "" before CUDA graphs were tried, then "CUDA graphs", or "plain
+    steps" once a graph has failed; then the engine captures no more. `max_idle_bytes` is the most that stays
+    between runs; None means no limit on a GPU, and CPU_IDLE_BYTES in main memory.
     """
 
     def __init__(self, model: Qwen3VLForConditionalGeneration, max_idle_bytes: int | None = None):
         self.model, self.max_idle_bytes = model, max_idle_bytes
         self.forwards = self.allocations = self.captures = 0
+        self.graphs = ""
         self._kept: _Buffers | None = None
         self._running = threading.Lock()
         self._oversized_runs = 0
@@ -106,7 +114,7 @@ class Engine:
         rows = min(max_sequences, len(requests))
         with self._buffers(rows, requests[-1].cache_width) as buffers:
             captures = buffers.graphs.captures
-            replay = buffers.graphs if cuda_graphs else None
+            replay = buffers.graphs if cuda_graphs and self.graphs != PLAIN else None
             try:
                 for _ in Scheduler(buffers.runner, rows, padded_batch_size, replay).run(requests):
                     self.forwards += 1
@@ -114,6 +122,14 @@ class Engine:
                         on_step()
             finally:
                 self.captures += buffers.graphs.captures - captures
+                self._note(buffers.graphs)
+
+    def _note(self, graphs: CudaGraphCache) -> None:
+        if graphs.fault and not graphs.passing:
+            self.graphs = PLAIN
+        elif graphs.proven and not self.graphs:
+            self.graphs = GRAPHS
+            log.info("Decode steps are replayed from CUDA graphs, which were found equal to plain steps.")
 
     @contextlib.contextmanager
     def _buffers(self, rows: int, width: int) -> Iterator[_Buffers]:
