@@ -29,6 +29,13 @@ def answer(score="2.0", text_rendering="N/A", refined="A fox."):
     return FORM.format(score, text_rendering, refined)
 
 
+def is_whole(refined: str) -> bool:
+    """Whether a refined request does not end in half a pair of quotes behind a sentence: `A fox."` is read as
+    what a critic began without its first quote."""
+    quotes = [sign for sign in refined if sign in '"“”„']
+    return not (len(quotes) == 1 and refined[-1] == quotes[0] and refined[-2:-1] in (*".!?。！？",))
+
+
 def without_probabilities(judgement: Critique | Verdict) -> dict:
     """All of a judgement but what was measured: in 32 bit its last digits depend on the batch."""
     data = judgement.to_dict()

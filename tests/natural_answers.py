@@ -6,8 +6,6 @@ missing, for the reason given there.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rr_tests import natural_parts as parts
@@ -140,6 +138,29 @@ SCORE_SPELLINGS = [
     _lines("with its scale in decimals", score="## Score (1.0 to 4.0): {}\n"),
     _lines("rating", score="## Rating: {}\n"),
     _lines("equals sign", score="Score = {}\n"),
+    *(
+        _lines(f"score as {line!r}", score=f"{line}\n")
+        for line in (
+            *("## Final Score: {}", "Final score: {}", "My score: {}", "**Assigned Score:** {}", "Grade: {}"),
+            *("Score - {}", "Score—{}", "**Score**-{}", "**Score** {}/4", "<b>Score:</b> {}"),
+            *("<strong>Score: {}</strong>", "## Score (out of 4): {}", "Score/4: {}", "(Score: {})"),
+            *("**Score for this aspect:** {}", "[Score: {}]", "[Score]: {}", "**(Score: {})**"),
+        )
+    ),
+    *(
+        _t2i(f"score as {line!r}", replace(parts.CHINESE, score=f"{line}\n"), parts.FOX_ZH)
+        for line in (
+            *("最终评分：{}", "## 最终得分：{}", "（评分：{}）", "【评分：{}】", "评分 - {}", "评分——{}"),
+            *("评分＝{}", "评分{}", "得分为{}", "**评分** {}/4", "## 评分\n{}（原因如上）"),
+            *("评分（满分4分）：{}", "本项得分：{}"),
+        )
+    ),
+    _spelled("check mark", "3.5 ✅", "3.0 ⚠️", "N/A"),
+    _t2i(
+        "a remark behind a score on its own line",
+        replace(CARD, score="## Score:\n{}\n"),
+        spelled=("3.5 (wrong colour)", "3.0 - bent leg", "N/A"),
+    ),
     _t2i(
         "with its scale", replace(CARD, score="## Score (1-4): {}\n"), FOX, ("3", "2", "N/A"), (3.0, 2.0, NA)
     ),
@@ -249,6 +270,9 @@ WORDS = [
         "an aspect named in a reason",
         "**Text Faithfulness** is good.\nPhysical and Visual Quality: see below.",
     ),
+    _because("sub-headings in a reason", "\n### Fox\nred\n### Chair\ngreen"),
+    _because("a conclusion in a reason", "It is green.\nConclusion: the colour is wrong."),
+    _because("a summary in a reason", "The chair is green.\nSummary: nearly right."),
     _says("a list in the analysis", analysis=TO_JUDGE),
     _says(
         "labels in the analysis", analysis="**Subject:** a red fox\n**State:** asleep\n**Object:** a chair"
@@ -300,58 +324,20 @@ WORDS = [
 ]
 
 
-def _json(texts: Texts, *scores: object) -> str:
-    aspects = {
-        name: {"Justification": reason, "Score": score}
-        for name, reason, score in zip(texts.aspects, texts.reasons, scores, strict=True)
-    }
-    words = {
-        "Summary": texts.summary,
-        "Refinement Comments": texts.comments,
-        "Refined Request": texts.refined,
-    }
-    data = {"User Request Analysis": texts.analysis, "Detailed Judgement": aspects} | words
-    return json.dumps(data, ensure_ascii=False, indent=2)
-
-
-def _table(rows: Sequence[str]) -> str:
-    return "\n".join([rows[0], "|" + "---|" * (rows[0].count("|") - 1), *rows[1:]])
-
-
-TABLE = (
-    "| Aspect | Justification | Score |",
-    "| Text Faithfulness | The chair is green instead of blue. | 3.5 |",
-    "| Physical and Visual Quality | One leg bends. | 3.0 |",
-    "| Text Rendering | No text was asked for. | N/A |",
-)
-PAIR_TABLE = (
-    "| Aspect | Score A | Score B | Winner |",
-    "| Text Faithfulness | 3.5 | 2.0 | Image A |",
-    "| Physical and Visual Quality | 3.5 | 2.5 | Image A |",
-    "| Text Rendering | N/A | N/A | N/A |",
-)
-LIST = """\
-1. Text Faithfulness: 3.5 - the chair is green instead of blue.
-2. Physical and Visual Quality: 3.0 - one leg bends.
-3. Text Rendering: N/A - no text was asked for."""
-END = """
-
-# Summary: Good, but the chair is green.
-# User Request Refinement:
-## Refinement Comments: Stress the colour.
-## Refined Request: A red fox asleep on a blue chair."""
 FORMS = [
-    NaturalAnswer("table", "t2i", f"# Detailed Judgement\n\n{_table(TABLE)}{END}", USUAL),
-    NaturalAnswer("a list of names and scores", "t2i", f"# Detailed Judgement\n{LIST}{END}", USUAL),
+    NaturalAnswer("table", "t2i", f"# Detailed Judgement\n\n{parts.table(parts.TABLE)}{parts.END}", USUAL),
+    NaturalAnswer(
+        "a list of names and scores", "t2i", f"# Detailed Judgement\n{parts.LIST}{parts.END}", USUAL
+    ),
     NaturalAnswer(
         "table of a pair",
         "t2i-pair",
-        f"# Detailed Judgement\n\n{_table(PAIR_TABLE)}\n\n# Summary: Image A is better.",
+        f"# Detailed Judgement\n\n{parts.table(parts.PAIR_TABLE)}\n\n# Summary: Image A is better.",
         PAIR_USUAL,
     ),
-    NaturalAnswer("JSON", "t2i", _json(FOX, 3.5, 3.0, "N/A"), USUAL),
-    NaturalAnswer("JSON in a fence", "t2i", f"```json\n{_json(FOX, 3.5, 3, 'N/A')}\n```", USUAL),
-    NaturalAnswer("JSON, edit", "edit", _json(EDIT, 4, 2.5, 3.5, "N/A"), EDIT_USUAL),
+    NaturalAnswer("JSON", "t2i", parts.in_json(FOX, 3.5, 3.0, "N/A"), USUAL),
+    NaturalAnswer("JSON in a fence", "t2i", f"```json\n{parts.in_json(FOX, 3.5, 3, 'N/A')}\n```", USUAL),
+    NaturalAnswer("JSON, edit", "edit", parts.in_json(EDIT, 4, 2.5, 3.5, "N/A"), EDIT_USUAL),
 ]
 
 ZH_WON = (("3.5", "2.0", "图像A"), ("3.5", "2.5", "图像A"), ("不适用", "不适用", "不适用"))
@@ -409,7 +395,6 @@ WITHOUT_REQUEST = [
 
 DOUBT = "by intent: a second number or sign makes a score unreadable"
 SPELLING = "a spelling that the parser does not know"
-AN_END = "a fault: the line is read as the summary of the whole answer, and no score after it counts"
 
 
 def _not_read(answer: NaturalAnswer, reason: str) -> NaturalAnswer:
@@ -417,32 +402,20 @@ def _not_read(answer: NaturalAnswer, reason: str) -> NaturalAnswer:
 
 
 NOT_READ = [
-    _not_read(_lines("Final Score", score="## Final Score: {}\n"), SPELLING),
-    _not_read(_lines("My score", score="My score: {}\n"), SPELLING),
-    _not_read(_lines("HTML", score="<b>Score:</b> {}\n"), SPELLING),
-    _not_read(_lines("score in brackets behind the reason", reason="{}\n", score="(Score: {})\n"), SPELLING),
+    _not_read(_lines("Overall Score", score="Overall Score: {}\n"), "by intent: it may be that of the whole"),
+    _not_read(_lines("Score is", score="The score is {}\n"), "by intent: a sentence is no heading"),
+    _not_read(_lines("a quoted score", score="> Score: {}\n"), "by intent: a quote"),
     _spelled("number words", "Four", "Three", "N/A", scores=(4.0, 3.0, NA), reason=SPELLING),
-    _spelled("check mark", "3.5 ✅", "3.0 ⚠️", "N/A", reason=SPELLING),
     _spelled("a dash for N/A", "3.5", "3.0", "—", reason=SPELLING),
     _spelled("no text", "3.5", "3.0", "No text", reason=SPELLING),
     _spelled("a sum", "4 - 0.5 = 3.5", "3.0", "N/A", reason=DOUBT),
     _spelled("a sum behind", "3.5 (4.0 - 0.5 for the colour)", "3.0", "N/A", reason=DOUBT),
     _spelled("what was missing", "3.5 (a blue chair would be 4.0)", "3.0", "N/A", reason=DOUBT),
     _spelled("a sentence behind", "3.5 The chair is green.", "3.0", "N/A", reason=DOUBT),
-    _not_read(
-        _t2i(
-            "a remark behind a score on its own line",
-            replace(CARD, score="## Score:\n{}\n"),
-            spelled=("3.5 (wrong colour)", "3.0 - bent leg", "N/A"),
-        ),
-        "below a heading, only a line that is nothing but a value is read",
-    ),
     _because(
-        "sub-headings in a reason",
-        "\n### Fox\nred\n### Chair\ngreen",
+        "foreign headings in a reason",
+        "\n## Fox\nred\n## Chair\ngreen",
         reason="by intent: a heading that is not known ends the aspect",
     ),
-    _because("a conclusion in a reason", "It is green.\nConclusion: the colour is wrong.", reason=AN_END),
-    _because("a summary in a reason", "The chair is green.\nSummary: nearly right.", reason=AN_END),
 ]
 """Answers in which a person reads more than the parser does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -269,3 +270,47 @@ SPACED = replace(
     comments="## Refinement Comments: {}\n\n",
 )
 IN_BRACKETS = replace(CHINESE, aspect="【{number}. {name}】\n", reason="【理由】{}\n", score="【评分】：{}\n")
+
+
+def in_json(texts: Texts, *scores: object) -> str:
+    """An answer with these scores as JSON."""
+    aspects = {
+        name: {"Justification": reason, "Score": score}
+        for name, reason, score in zip(texts.aspects, texts.reasons, scores, strict=True)
+    }
+    words = {
+        "Summary": texts.summary,
+        "Refinement Comments": texts.comments,
+        "Refined Request": texts.refined,
+    }
+    data = {"User Request Analysis": texts.analysis, "Detailed Judgement": aspects} | words
+    return json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def table(rows: Sequence[str]) -> str:
+    """A Markdown table; the first row is its head."""
+    return "\n".join([rows[0], "|" + "---|" * (rows[0].count("|") - 1), *rows[1:]])
+
+
+TABLE = (
+    "| Aspect | Justification | Score |",
+    "| Text Faithfulness | The chair is green instead of blue. | 3.5 |",
+    "| Physical and Visual Quality | One leg bends. | 3.0 |",
+    "| Text Rendering | No text was asked for. | N/A |",
+)
+PAIR_TABLE = (
+    "| Aspect | Score A | Score B | Winner |",
+    "| Text Faithfulness | 3.5 | 2.0 | Image A |",
+    "| Physical and Visual Quality | 3.5 | 2.5 | Image A |",
+    "| Text Rendering | N/A | N/A | N/A |",
+)
+LIST = """\
+1. Text Faithfulness: 3.5 - the chair is green instead of blue.
+2. Physical and Visual Quality: 3.0 - one leg bends.
+3. Text Rendering: N/A - no text was asked for."""
+END = """
+
+# Summary: Good, but the chair is green.
+# User Request Refinement:
+## Refinement Comments: Stress the colour.
+## Refined Request: A red fox asleep on a blue chair."""

@@ -9,6 +9,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rr_tests.answers import is_whole
 
 from rr_models.judgement.answer_format import (
     DETAILS,
@@ -27,6 +28,7 @@ from rr_models.judgement.task import Task
 from rr_models.judgement.verdict import TIE, A, B, PairScore, Verdict
 from rr_models.parsing.headings import UNKNOWN, Headings
 from rr_models.parsing.parse import parse_answer
+from rr_models.parsing.refined_prompt import prompt
 
 MOOD = Aspect("mood", "Mood & Light v1", "is it?", ("no.", "yes."), optional=True)
 LINES = Aspect("lines", "Line-Work", "is it?", ("no.", "yes."))
@@ -38,6 +40,7 @@ IDS = [f"{task}, {style}, {profile.name}" for task, style, profile in FORMS]
 # what a critic writes; a line that begins with a word is no heading
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=20)
 TEXT = st.lists(LINE.map(lambda line: f"so {line}"), max_size=3).map("\n".join).map(str.strip)
+REFINED = TEXT.filter(is_whole)
 
 
 def scores(profile: Profile) -> st.SearchStrategy[float]:
@@ -57,7 +60,8 @@ def judgements(draw, task: Task, profile: Profile) -> Judgement:
             values += [draw(st.sampled_from([A, B, TIE]))] if task.is_pair else []
         kind = PairScore if task.is_pair else AspectScore
         aspects.append(kind(aspect.key, aspect.name, status, *values, draw(TEXT)))
-    texts = [draw(TEXT) for _ in range(2 if task.is_pair else 4)]
+    texts = [draw(TEXT) for _ in range(2 if task.is_pair else 3)]
+    texts += [] if task.is_pair else [draw(REFINED)]
     kind = Verdict if task.is_pair else Critique
     return kind(task, "r", tuple(aspects), COMPLETE, *texts, scale=profile.scale)
 
@@ -89,6 +93,29 @@ def test_an_answer_in_json_fits_the_schema_and_is_read_back_equal(task, style, p
     assert list(answer) == form.json_schema()["required"]
     check(json.loads(json.dumps(answer)), json.loads(json.dumps(form.json_schema())))
     assert bare(parse_answer(json.dumps(answer), task, "r", profile=profile)) == judgement
+
+
+@given(TEXT)
+@settings(max_examples=2000)
+def test_only_half_a_pair_of_quotes_behind_a_sentence_is_taken_from_a_refined_request(text: str):
+    assert prompt(text) == (text if is_whole(text) else text[:-1].strip())
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("so !", "so !"),
+        ('so "!]', 'so "!]'),
+        ('A sign that says "no.]', 'A sign that says "no.]'),
+        ('A red fox sits."', "A red fox sits."),
+        ("一只红色的狐狸。”", "一只红色的狐狸。"),
+        ('A sign that says "OPEN."', 'A sign that says "OPEN."'),
+        ('a board 3" wide', 'a board 3" wide'),
+        ('a board of 3"', 'a board of 3"'),
+    ],
+)
+def test_a_stray_quote_goes_and_any_other_sign_stays(written: str, read: str):
+    assert prompt(written) == read
 
 
 def check(value: object, schema: dict) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rr_tests.answers import answer
+from rr_tests.answers import answer, is_whole
 
 from rr_models.judgement.aspects import RATIONAL_REWARDS, VIESCORE, Aspect, Profile
 from rr_models.judgement.critique import (
@@ -94,7 +94,7 @@ def critiques(draw, profile: Profile = RATIONAL_REWARDS) -> Critique:
         score = draw(points(profile)) if status == SCORED else None
         aspects.append(AspectScore(aspect.key, aspect.name, status, score, draw(TEXT)))
     whole = all(a.status != MISSING for a in aspects)
-    words = [draw(TEXT) for _ in range(4)]
+    words = [draw(TEXT) for _ in range(3)] + [draw(TEXT.filter(is_whole))]
     return Critique(task, "r", tuple(aspects), COMPLETE if whole else INCOMPLETE, *words, scale=profile.scale)
 
 
@@ -202,14 +202,32 @@ def test_cutting_a_real_answer_adds_nothing(case: Path):
 VALUES = {
     "t2i": ["Score: 4.0", "## Score: 4.0", "**Score:** 4.0", "Rating: 4.0", "Text Rendering: 4.0", "4.0"]
     + ["Text Faithfulness: 4.0 out of 4", "| Text Faithfulness | 4.0 |", "It reads:", "```", "N/A"]
+    + ["(Score: 4.0)", "[Score: 4.0]", "Score—4.0", "<b>Score:</b> 4.0", "评分4.0", "（评分：4.0）"]
+    + ["Final Score: 4.0", "## Final Score: 4.0", "**最终评分：** 4.0", "Score:\n4.0 (as told)"]
     + ['{"text_rendering": {"score": 4.0}}', "- Physical and Visual Quality - 4.0", "Image A: 4.0"],
     "t2i-pair": ["Score A: 4.0", "## Score B: 4.0", "Winner: Image B", "Image A: 4.0", "Scores: A 4.0, B 1.0"]
     + ["## Winner: Image B", "A: 4.0, B: 1.0", "Text Rendering: A 4.0, B 1.0", "## Score: 4.0"]
+    + ["(Score A: 4.0)", "Score A:\n4.0 (as told)", "Final Score A: 4.0", "Score B—4.0", "图像A评分4.0"]
     + ["| Text Faithfulness | 4.0 | 1.0 | Image A |", "It reads:", "N/A"],
 }
 HEADINGS = st.sampled_from(
     ["1. Text Faithfulness: 4.0", "2. Physical and Visual Quality:", "1. Text Rendering", "Text Rendering:"]
     + ["# Summary", "# Detailed Judgement", "# User Request Analysis", "## Refined Request: A dog.", "**B**"]
+    + [
+        "Conclusion:",
+        "Summary: fine",
+        "**Conclusion:** fine",
+        "## Summary",
+        "**总结：**",
+        "Improved prompt: A cat.",
+    ]
+    + [
+        "改进建议：更蓝",
+        "Refinement: bluer",
+        "Detailed evaluation: fine",
+        "### Fox",
+        "User request analysis:",
+    ]
     + ["# Overall", "Overall:", "| Aspect | Score |", "| Aspect | Score A | Score B |", "## Justification:"]
 )
 PLACES = ("Seen.", "Clean.", "None.", "Asked.", "Good.", "Little.", "A fox.")

@@ -8,6 +8,7 @@ request never do. One pass over the lines.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,13 +17,14 @@ from ..judgement.aspects import Profile
 from ..judgement.task import Task
 from .headings import UNKNOWN, Heading, headings
 from .lines import Line, read_lines
-from .places import Opening, Place
+from .outlook import Outlook, outlooks
+from .places import Opening, Place, SectionTexts
 from .readings import CUT_OFF, AspectReading, Certainty, Readings, ScoreSlot, new_reading
 from .scores import comment, strip_markup
 
+_BULLET = re.compile(r"^\s*[-+•]\s+")
 _CLOSING = (Place.SUMMARY, Place.COMMENTS, Place.REFINED)
 _AFTER_JUDGEMENT = (*_CLOSING, Place.AFTER)
-_TEXTS = (Place.PREAMBLE, Place.ANALYSIS, *_CLOSING)
 
 
 class _Title(NamedTuple):
@@ -48,11 +50,11 @@ class AnswerReader:
         self.place = Place.PREAMBLE
         self.reading: AspectReading | None = None  # if the place is an aspect
         self.last_slot: ScoreSlot | None = None  # a value in the very last line
+        self.texts = SectionTexts()
         self.openings: list[Opening] = []
         self.walked = False  # through lines; JSON has none
         self._line = 0  # the number of the current line
-        self._texts: dict[Place, list[str]] = {place: [] for place in _TEXTS}
-        self._has_preamble = False  # there was text before the first heading
+        self._outlook = Outlook()  # what follows it
         self._judgement_seen = False  # there was a heading of the judgement
         self._awaiting_value: Heading | None = None  # a Score heading stood alone: its value may follow
         self._title: _Title | None = None
@@ -61,19 +63,12 @@ class AnswerReader:
     def walk(self, lines: list[str]) -> None:
         """Read all lines of an answer."""
         self.walked = True
-        for number, line in enumerate(read_lines(lines, self.headings)):
-            self._line = number
+        read = list(read_lines(lines, self.headings))
+        for number, (line, outlook) in enumerate(zip(read, outlooks(read, self.headings), strict=True)):
+            self._line, self._outlook = number, outlook
             self._read(line)
         if self.truncated and self.reading and not self.reading.score_first:
             self.reading.discard(CUT_OFF)
-
-    def text(self, place: Place) -> str:
-        """The text of a section."""
-        return "\n".join(self._texts[place]).strip()
-
-    def drop_text(self, place: Place) -> None:
-        """Forget the text of a section."""
-        self._texts[place] = []
 
     # for answers that are no lines (json_answer.py)
 
@@ -87,10 +82,6 @@ class AnswerReader:
         if not heading or not self._take(text, heading):
             self._keep(text)
 
-    def add_text(self, place: Place, text: str) -> None:
-        """Add to the text of a section."""
-        self._texts[place].append(text)
-
     # one line
 
     def _read(self, line: Line) -> None:
@@ -103,8 +94,9 @@ class AnswerReader:
             return
         heading = line.heading
         alone = self.reading and (not heading or heading.name == UNKNOWN)
-        if alone and awaiting and self._states_value(line.text, awaiting):
-            self._take(line.text, awaiting, line.is_last)
+        text = _BULLET.sub("", line.text)
+        if alone and awaiting and self.headings.states_below(text, awaiting.name, self._side(awaiting)):
+            self._take(text, awaiting, line.is_last)
         elif not (heading and self._follow(heading, title, line)):
             self._keep(line.text)
 
@@ -114,6 +106,8 @@ class AnswerReader:
             return False
         if heading.part and self._is_under(heading):
             heading = replace(heading, name=heading.part, aspect=None)
+        if heading.final and not (self.reading and self.readings.finals):
+            return self._leaves_refined(heading)
         if heading.name in ("score", "winner", "side", "justification"):
             return self._follow_part(heading, title, line)
         if heading.name == UNKNOWN:
@@ -136,7 +130,7 @@ class AnswerReader:
             return False
         if heading.name == "justification":
             self._keep(heading.rest)
-            self.reading.has_words = True
+            self.reading.has_words, self.reading.level = True, heading.level
         elif not has_value:
             self.reading.side = heading.side  # what follows is about this image
             return False
@@ -192,8 +186,8 @@ class AnswerReader:
             self._hold(new_reading(None, self.headings.pair, Certainty.BARE), line)
             return True
         if not self.reading.judged:
-            if heading.label:
-                return False
+            if heading.label or heading.level > self.reading.level > 0:
+                return False  # within the justification
             if heading.number == self.reading.list_items + 1 and not heading.hashed:
                 self.reading.list_items += 1  # a list of its own within the justification
                 return False
@@ -202,6 +196,10 @@ class AnswerReader:
 
     def _follow_section(self, heading: Heading) -> bool:
         place = Place(heading.name)
+        begins = place is Place.JUDGEMENT or (place is Place.ANALYSIS and not self.reading)
+        if not begins and self.place not in _AFTER_JUDGEMENT:
+            if self._outlook.judges_on(heading, self.reading, self.readings):
+                return False
         if place is Place.ANALYSIS:
             enters = self._enters_analysis(heading)
         elif place is Place.JUDGEMENT:
@@ -222,7 +220,7 @@ class AnswerReader:
             return True
         if self.reading and not heading.marked:
             return False
-        return not self._texts[Place.ANALYSIS]
+        return not self.texts.lines[Place.ANALYSIS]
 
     def _enters_judgement(self, heading: Heading) -> bool:
         if self.place in _AFTER_JUDGEMENT and self.readings.begun:
@@ -231,17 +229,18 @@ class AnswerReader:
             return heading.marked
         if self._judgement_seen and self.readings.current and not self.readings.complete:
             return False  # quoted in a justification
+        if heading.rest and self.readings.complete and not self._outlook.aspects:
+            return False  # words of the last justification
         # anything scored or refined before this heading was quoted from the request
         self.readings.restart(keep_as_replaced=self._judgement_seen)
         self._judgement_seen = True
-        for place in _CLOSING:
-            self.drop_text(place)
+        self.texts.drop(*_CLOSING)
         return True
 
     def _enters_refined(self) -> bool:
         if not self.readings.current or (self.reading and not self.reading.judged):
             return False  # quoted from the request or the image
-        self.drop_text(Place.REFINED)  # of a draft and the final one, the last counts
+        self.texts.drop(Place.REFINED)  # of a draft and the final one, the last counts
         return True
 
     def _row(self, line: Line) -> bool:
@@ -279,7 +278,7 @@ class AnswerReader:
 
     def _may_quote(self) -> bool:
         """Whether an aspect without a real heading may be one that the request or the image mentions."""
-        return self.place is Place.ANALYSIS or (self.place is Place.PREAMBLE and self._has_preamble)
+        return self.place is Place.ANALYSIS or (self.place is Place.PREAMBLE and self.texts.has_preamble)
 
     def _in_list(self) -> bool:
         """Whether a plain line with a name, a score and words is one of a list of such lines."""
@@ -311,24 +310,18 @@ class AnswerReader:
         self.openings.append(Opening(self._line, place.value))
 
     def _lines(self) -> list[str]:
-        return self.reading.lines if self.reading else self._texts.get(self.place, [])
+        return self.reading.lines if self.reading else self.texts.lines[self.place]
 
     def _keep(self, line: str) -> None:
         if self.reading:
             self.reading.keep(line)
-            return
-        self._lines().append(line)
-        if self.place is Place.PREAMBLE and line and not line.isspace() and not line.startswith("```"):
-            self._has_preamble = True
+        else:
+            self.texts.lines[self.place].append(line)
 
     # values
 
     def _side(self, heading: Heading) -> str:
         return heading.side or (self.reading.side if self.reading else "")
-
-    def _states_value(self, text: str, heading: Heading) -> bool:
-        """Whether a line is nothing but the value of the heading above it."""
-        return self.headings.states(text, heading.name, self._side(heading), alone=True)
 
     def _take(self, text: str, heading: Heading, is_last: bool = False) -> bool:
         """Take what `text` says as values of the current aspect; False if it is talk and no value."""
@@ -341,7 +334,7 @@ class AnswerReader:
             values = dict.fromkeys(reading.slots, NOT_APPLICABLE_TEXT)
         slots = reading.take(values, text, self.scale, heading.marked)
         for slot in slots:
-            slot.line = self._line
+            slot.line, reading.final = self._line, heading.final
         if is_last and slots:
             self.last_slot = slots[-1]
             if self.truncated:

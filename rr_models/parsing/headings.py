@@ -25,6 +25,8 @@ _ASKED = r"(?:user(?:['’]?s)? )?(?:request|prompt|instruction|query)"
 _ASKED_ZH = "(?:用户|编辑)?(?:请求|需求|指令|提示词?)"
 _BETTER_ZH = "(?:优化|改进|修改|精炼|细化|润色|完善|修订|改写|调整)"
 _MEDIUM = "(?:user |text |image |edit(?:ing)? |generation )?"
+_KIND = "(?:(?:aspect|assigned|awarded|given|individual|numeric(?:al)?|my) )"
+_GIVEN = "(?: (?:assigned|awarded|given|(?:for|of) this (?:aspect|criterion|dimension)))"
 # variants of the protocol's names, as patterns; a blank stands for anything that may separate words
 _VARIANTS = {
     "analysis": rf"{_ASKED} analysis|analysis of (?:the )?{_ASKED}|{_ASKED_ZH}的?(?:分析|解析|理解)",
@@ -32,7 +34,7 @@ _VARIANTS = {
     "|详细的?(?:评判|评估|评价|评审|判断|比较|对比|评分)",
     "justification": "reasoning|rationale|explanation|evidence|reason|analysis|comments?"
     "|(?:评分|打分|评判|判断|评价|评估|扣分)?(?:理由|依据|原因)|分析|说明|解释|评语|论证|论据",
-    "score": "(?:aspect )?(?:scores?|ratings?)|(?:该项|本项)?(?:评分|得分|分数|打分)",
+    "score": f"{_KIND}?{SCORES}{_GIVEN}?|grade|(?:该项|本项|单项|我的)(?:评分|得分|分数|打分)|分值|评级",
     "summary": "(?:(?:overall|final) )?summary|conclusion|(?:综合)?总结|概述|概括|小结|结论|摘要",
     "refinement_comments": rf"(?:{_ASKED} )?refinement(?! request)(?: (?:comments?|suggestions?|notes?))?"
     rf"|{_BETTER_ZH}(?:意见|建议|说明)|{_ASKED_ZH}的?{_BETTER_ZH}",
@@ -94,11 +96,24 @@ _SUFFIX = (
     r"|(?:的|\s)?(?:评分|得分))?"
 )
 _ASIDE = re.compile(r"[*_\s]{0,4}[(\[](?P<aside>[^()\[\]]{0,40})[)\]]")
-_SCORE_ASIDE = re.compile(r"(?:[0-9.,\s/–~-]|to|or|n/a|float|number|decimal|out of|评分|得分|分数)+", re.I)
+_SCORE_ASIDE = re.compile(
+    r"(?:[0-9.,\s/–~-]|to|or|n/a|float|number|decimal|out of|评分|得分|分数|满分|分)+", re.I
+)
+_OUT_OF = r"(?:\s{0,3}/\s?|\s(?:out )?of\s)[0-9]{1,3}(?:\.0{1,2})?(?=[*_`\s\]】]{0,8}:)"
+_SCALE = re.compile(_OUT_OF, re.I)
 _COLON = re.compile(r"[*_`\s\]】]{0,8}:[*_]{0,3}\s*")
-_OTHER_SIGN = re.compile(r"[*_`\s]{0,4}(?:[=-]>|=|→|\s[-–—]\s)\s*")
+_OTHER_SIGN = re.compile(r"[*_`\s]{0,4}(?:[=-]>|=|→|\s[-–—]{1,2}\s)\s*")
+_DASH = re.compile(r"[*_`]{0,3}(?:-|–|—{1,2})\s?")  # "Score-3.5"
+_AT_ONCE = re.compile(r"\s?为?\s?:?\s?")  # "评分3.5", "评分为3.5"
+_FINAL = re.compile(
+    rf"(?:(?:the|my)\s)?final\s(?=(?:{SIDES}\s)?(?:[AB]\s)?{SCORES})|最终的?(?={SCORES})", re.I
+)
+# a Score in brackets, or its name alone
+_BRACKETED = re.compile(r"[\s*_-]{0,6}[(\[](?P<inside>[^()\[\]]{3,80})[)\]](?:[\s*_.。]*$|[*_]{0,3}\s?:)")
+_TAGGED = re.compile(r"\s*(?P<opens><(?P<tag>b|strong|em|u|i)>)[^<>]{1,60}(?P<closes></(?P=tag)>)", re.I)
 _HASH = re.compile(r"\s*(?:#{1,6}\s|#{2,6})")
 _TITLE = re.compile(r"(?=[^\W\d_])[^\s:.!?;。！？；]+(?: [^\s:.!?;。！？；]+){0,5}")
+_LISTED = re.compile(r"\W*[0-9]{1,2}\s?[.)、:：](?![0-9])\s*\S")  # "1. The fox is red"
 _BOLD_LABEL = re.compile(r"\s*(?:[-+•*]\s+)?(?:\*\*|__)[^*_:]{1,60}(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)")
 
 # one sign for one sign, so that places in the line stay what they are
@@ -132,13 +147,24 @@ class Heading:
 
     name: str
     rest: str = ""
-    hashed: bool = False  # under a "#"
+    level: int = 0  # how many "#" it has
     number: int | None = None
     bold: bool = False
     part: str = ""  # of an aspect: "score" or "justification" if that stands beside its name
     label: bool = False  # UNKNOWN only: a bold label before text, which may be part of a justification
     side: str = ""
     aspect: Aspect | None = None
+    final: bool = False  # "Final Score": of an aspect, or of the whole
+
+    @property
+    def hashed(self) -> bool:
+        """Whether it is under a "#"."""
+        return self.level > 0
+
+    @property
+    def rank(self) -> int:
+        """How high it stands: 0 without marks, 1 in bold type or with a number, more the fewer "#" it has."""
+        return 8 - min(self.level, 6) if self.level else int(self.marked)
 
     @property
     def marked(self) -> bool:
@@ -171,6 +197,16 @@ class Headings:
         """The heading that a line is, None for a line of content."""
         head = line[:_HEAD]
         head = head.replace("\t", " ") if head.isascii() else head.translate(_PLAIN)
+        if bracketed := _BRACKETED.match(head):
+            start, end = bracketed.span("inside")
+            found = self.find(f"{' ' * start}{line[start:end]} {line[end + 1 :]}")
+            if found and found.name in ("score", "winner") and self._is_stated(found):
+                return found
+        if tagged := _TAGGED.match(head):
+            for tag in ("opens", "closes"):  # as bold type, at the same length
+                start, end = tagged.span(tag)
+                bold = f"{'**':{end - start}}"
+                head, line = (text[:start] + bold + text[end:] for text in (head, line))
         bare = head.lstrip(_MARKS)
         while bare[:1] > "\x7f" and unicodedata.category(bare[0]) == "So" and not _NUMBER.match(bare):
             bare = bare[1:].lstrip(f"{_MARKS}\ufe0f")
@@ -181,12 +217,14 @@ class Headings:
             number = _count(found)
             marks, bare = marks + found[0], bare[found.end() :]
             marks, bare = marks + bare[: len(bare) - len(bare.lstrip(_MARKS))], bare.lstrip(_MARKS)
-        dress = {"hashed": "#" in marks, "number": number, "bold": marks[-1:] in ("*", "_", "【")}
+        dress = {"level": marks.count("#"), "number": number, "bold": marks[-1:] in ("*", "_", "【")}
+        lead = _FINAL.match(bare)
+        bare = bare[lead.end() :] if lead else bare
         written = line[len(head) - len(bare) :]
         names, of = self._names.match(bare), None
         if not names and (of := _SCORE_OF.match(bare)):
             names = self._names.match(bare, of.end())
-        matches = [m for m in (names, self._sections.match(bare)) if m]
+        matches = [m for m in (None if lead else names, self._sections.match(bare)) if m]
         for name in sorted(matches, key=re.Match.end, reverse=True):  # "Score" is not "Score of Colours"
             group = name.lastgroup or ""
             aspect = self.aspects[int(group[1:])] if group.startswith("_") else None
@@ -196,7 +234,7 @@ class Headings:
                 part = _part(bare[name.end(group) : name.end()], of is not None)
                 return Heading(kind, rest, part=part, aspect=aspect, **dress)
             if rest is not None:
-                return Heading(kind, rest, side=side, **dress)
+                return Heading(kind, rest, side=side, final=lead is not None, **dress)
         return _unknown(head, bare, **dress)
 
     def values(
@@ -215,6 +253,16 @@ class Headings:
         values = self.values(text, name, side, alone)
         return bool(values) and None not in values.values()
 
+    def states_below(self, text: str, name: str, side: str = "") -> bool:
+        """Whether a line below a heading that stands alone is its value, with or without words behind."""
+        if self.states(text, name, side, alone=True):
+            return True
+        return not _LISTED.match(text) and self.states(text, name, side)
+
+    def _is_stated(self, heading: Heading) -> bool:
+        """Whether nothing but a value, or nothing at all yet, stands after a heading."""
+        return not heading.rest or self.states(heading.rest, heading.name, heading.side)
+
     def _rest(self, name: str, side: str, bare: str, end: int, line: str, marks: str) -> str | None:
         """What follows a name, None if the name only starts a sentence. `bare` is the head of `line`."""
         plain, line = bare[end:], line[end:]
@@ -226,6 +274,8 @@ class Headings:
             if name == "score" and not _SCORE_ASIDE.fullmatch(note.strip()):
                 return None  # "Score (Overall): 3.0"
             start = aside.end()
+        if name == "score" and (scale := _SCALE.match(plain, start)):
+            start = scale.end()
         if signed := _COLON.match(plain, start):
             return line[signed.end() :]
         valued = name in ("score", "winner", "side")
@@ -233,6 +283,11 @@ class Headings:
             rest = line[signed.end() :]
             if valued or (name == "aspect" and self.states(rest)):
                 return rest
+        for sign in (_DASH, _AT_ONCE) if valued else ():
+            signed = sign.match(plain, start)
+            usable = self.scale[0] >= 0 if sign is _DASH else "\u4e00" <= bare[end - 1] <= "\u9fff"
+            if usable and signed and self.states(line[signed.end() :], name, side, alone=sign is _AT_ONCE):
+                return line[signed.end() :]
         if plain[start : start + 1].isalnum():
             return None
         rest = line[start:].strip(" \t*_`#]】") if len(line) < 2 * _HEAD else line[start:]
@@ -247,10 +302,10 @@ headings = lru_cache(maxsize=64)(Headings)
 """The headings for (profile, task), made once."""
 
 
-def _unknown(head: str, bare: str, hashed: bool, number: int | None, bold: bool) -> Heading | None:
+def _unknown(head: str, bare: str, level: int, number: int | None, bold: bool) -> Heading | None:
     """A heading by its looks alone."""
     if _HASH.match(head):
-        return Heading(UNKNOWN, hashed=True, number=number, bold=bold)
+        return Heading(UNKNOWN, level=level, number=number, bold=bold)
     title = _TITLE.match(bare)
     after = bare[title.end() :].strip(" *_】") if title else "."
     if number is not None and (after[:1] in ("", ":") or bold):

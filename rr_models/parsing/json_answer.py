@@ -53,7 +53,7 @@ def _read(reader: AnswerReader, data: dict | list, depth: int) -> None:
         if heading and heading.aspect:
             _read_aspect(reader, heading, value)
         elif heading and heading.name in _TEXT_PLACES and not isinstance(value, (Mapping, list)):
-            reader.add_text(_TEXT_PLACES[heading.name], str(value))
+            reader.texts.lines[_TEXT_PLACES[heading.name]].append(str(value))
         elif depth and isinstance(value, (dict, list)):
             _read(reader, value, depth - 1)
 

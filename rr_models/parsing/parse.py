@@ -118,8 +118,8 @@ def read_answer(
         "request": request,
         "aspects": aspects,
         "status": status,
-        "analysis": reader.text(Place.ANALYSIS) or reader.text(Place.PREAMBLE),
-        "summary": reader.text(Place.SUMMARY),
+        "analysis": reader.texts.of(Place.ANALYSIS) or reader.texts.of(Place.PREAMBLE),
+        "summary": reader.texts.of(Place.SUMMARY),
         "text": text,
         "notes": tuple(notes),
         "scale": profile.scale,
@@ -129,8 +129,8 @@ def read_answer(
     else:
         judgement = Critique(
             **common,
-            refinement_comments=reader.text(Place.COMMENTS),
-            refined_request=prompt(reader.text(Place.REFINED)),
+            refinement_comments=reader.texts.of(Place.COMMENTS),
+            refined_request=prompt(reader.texts.of(Place.REFINED)),
         )
     if not reader.walked or plain_lines(text) != text.replace("\r\n", "\n"):
         return AnswerReading(judgement, {}, ())
@@ -196,9 +196,9 @@ def _read(text: str, task: Task, truncated: bool, profile: Profile) -> tuple[Ans
         notes.append("the answer breaks off")
         reader.truncated = True
     if reader.place is Place.REFINED and reader.truncated and loop != LINES:
-        if prompt(reader.text(Place.REFINED)):
+        if prompt(reader.texts.of(Place.REFINED)):
             notes.append("the unfinished refined request is left out")
-        reader.drop_text(Place.REFINED)
+        reader.texts.drop(Place.REFINED)
     return reader, notes
 
 
@@ -216,7 +216,7 @@ def _status(reader: AnswerReader, missing: list[str], notes: list[str]) -> str:
     if not missing:
         return COMPLETE
     notes.append(f"no score for: {', '.join(missing)}")
-    opening = reader.text(Place.PREAMBLE) or reader.text(Place.ANALYSIS)
+    opening = reader.texts.of(Place.PREAMBLE) or reader.texts.of(Place.ANALYSIS)
     if not reader.readings.current and refuses(opening):
         return REFUSED
     return TRUNCATED if reader.truncated else INCOMPLETE

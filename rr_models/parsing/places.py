@@ -1,4 +1,4 @@
-"""The parts of an answer, as a walk through its lines enters them."""
+"""The parts of an answer, as a walk through its lines enters them, and their texts."""
 
 from __future__ import annotations
 
@@ -26,3 +26,25 @@ class Opening(NamedTuple):
 
     line: int
     name: str
+
+
+class SectionTexts:
+    """The lines of each place that stand under no aspect."""
+
+    def __init__(self):
+        self.lines: dict[Place, list[str]] = {place: [] for place in Place}
+
+    def of(self, place: Place) -> str:
+        """The text of a section."""
+        return "\n".join(self.lines[place]).strip()
+
+    def drop(self, *places: Place) -> None:
+        """Forget the text of these sections."""
+        self.lines |= {place: [] for place in places}
+
+    @property
+    def has_preamble(self) -> bool:
+        """Whether there is text before the first heading, besides the mark of a fence."""
+        return any(
+            line and not line.isspace() and not line.startswith("```") for line in self.lines[Place.PREAMBLE]
+        )

@@ -103,6 +103,8 @@ class AspectReading:
     score_first: bool = False  # its score stood before its justification
     list_items: int = 0  # of a numbered list within its justification
     side: str = ""  # to which of A and B a score without a name belongs
+    final: bool = False  # its score stands under "Final Score"
+    level: int = 0  # how many "#" its Justification has
 
     def keep(self, line: str) -> None:
         self.lines.append(line)
@@ -191,6 +193,16 @@ class Readings:
         owner = next(marked, None)
         if owner and not owner.score_first:
             owner.discard("more than one score stood here, and which of them was quoted is open")
+
+    @property
+    def finals(self) -> bool:
+        """Whether a "Final Score" is the current aspect's own, like those before it, and not the whole's."""
+        *before, current = self.current
+        return not (current.judged and current.final) and all(r.final for r in before if r.aspect)
+
+    def opened(self, aspect: Aspect) -> bool:
+        """Whether the current judgement has come to an aspect."""
+        return any(r.aspect and r.aspect.name == aspect.name for r in self.current)
 
     def settled(self, aspect: Aspect) -> AspectReading:
         """What counts of all that was read of one aspect."""

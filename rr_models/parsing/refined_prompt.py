@@ -150,7 +150,8 @@ def _unwrapped(text: str) -> str:
         return text[1:-1].strip()  # a straight one and a curly one
     if len(quotes) == 1 and text[0] in _DOUBLE:
         return text[1:].strip()
-    return text[:-1].strip() if len(quotes) == 1 and re.search(r"[.!?。！？]\W$", text) else text
+    ended = len(quotes) == 1 and text[-1] in _DOUBLE and text[-2:-1] in (*".!?。！？",)
+    return text[:-1].strip() if ended else text
 
 
 def _nested(inner: str, mark: str) -> bool:

@@ -52,7 +52,10 @@ _SCORED_AFTER_ALL = re.compile(
 )
 _FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
 _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
-_DRESS = re.compile(r"</?(?:b|strong|em|i|u|code)>|[${}★☆⭐]|^\s*<(?=[^<>]*>\s*$)|(?<=[^<])>\s*$", re.I)
+_DRESS = re.compile(
+    r"</?(?:b|strong|em|i|u|code)>|[${}★☆⭐\u2600-\u2767\U0001f300-\U0001faff\ufe0f]|^\s*<(?=[^<>]*>\s*$)|(?<=[^<])>\s*$",
+    re.I,
+)
 _SHARE = re.compile(r"[(\[]\s*[0-9]{1,3}(?:\.[0-9]{1,3})?\s?%\s*[)\]]?")
 
 _NO_WORD = re.compile(
