@@ -41,6 +41,24 @@ def test_the_second_answer_is_whole_and_says_that_it_is_the_second(critic, caplo
     assert found.text == alone[0].text and "attempts" not in alone[0].source
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_the_same_words_are_not_decoded_twice(small_vocabulary_critic, seed):
+    """The second answer begins as the first: what is known of it is fed many tokens at a time."""
+    critic, options = small_vocabulary_critic, {}
+    if seed is not None:
+        options = {"temperature": 1.0, "seed": seed}
+    whole = answer("3.5", "N/A").replace("The fox is there.", "The fox is there. " * 3 + "It sits. " * 6)
+    begun = whole[: whole.index("3. Text Rendering")].replace("# Detailed Judgement\n", "")
+    with scripted(critic, Cooperates(critic.tokenizer, begun, whole)) as script:
+        critique(critic, some_images(1), "a cat", ask_again=False, **SHORT, **options)
+        free, script.forwards = script.forwards, 0
+        (alone,) = critique(critic, some_images(1), "a cat", **options)
+        constrained, script.forwards = script.forwards, 0
+        (found,) = critique(critic, some_images(1), "a cat", **SHORT, **options)
+    assert (found.text, found.aspects) == (alone.text, alone.aspects) and found.status == COMPLETE
+    assert script.forwards - free < constrained / 2
+
+
 def test_it_can_be_switched_off_and_judge_has_it_off(critic):
     (found,) = critique(critic, some_images(1), "a cat", ask_again=False, **SHORT)
     assert found.status in (INCOMPLETE, TRUNCATED) and "attempts" not in found.source

@@ -15,7 +15,6 @@ from ..engine.program import Instruction, Program
 from ..judgement.answer_format import NOT_APPLICABLE_TEXT, Kind, Section
 from ..judgement.critique import COMPLETE, MISSING, REFUSED, Critique
 from ..judgement.verdict import Verdict
-from ..parsing.headings import UNKNOWN
 from ..parsing.parse import AnswerReading
 from .answer_text import LimitReached, Steps
 from .free_answer import LOOP_TIMES, LOOP_TOKENS, AnswerPlan, AnswerWriter, Trace
@@ -211,18 +210,15 @@ class _Repair:
             allowed = self.tokens.any_text if answer.line else self.tokens.no_heading
             if (yield from answer.sample(allowed)) is None:
                 return
-            if answer.lines_ended > lines_ended and line_start > start and self._is_heading(answer.last_line):
-                yield from answer.roll_back(line_start)
-                return
+            if answer.lines_ended > lines_ended and line_start > start:
+                if self.writer.position.opens_section(answer.last_line):
+                    yield from answer.roll_back(line_start)
+                    return
             if period := answer.loop(_LOOP_TIMES, _LOOP_TOKENS):
                 self._note_closed(section, "it repeated itself")
                 self.loops += 1
                 yield from answer.roll_back(max(start, answer.first_copy(period)))
                 return
-
-    def _is_heading(self, line: str) -> bool:
-        heading = self.writer.headings.find(line)
-        return heading is not None and heading.name != UNKNOWN and (heading.marked or not heading.rest)
 
     def _write_score(self, section: Section) -> Generator[Instruction, object, bool]:
         """A score: as the critic writes it, else the likeliest that it could have written. Returns whether it

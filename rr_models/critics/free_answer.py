@@ -12,23 +12,23 @@ from ..judgement.answer_format import CRITIQUE, FULL, AnswerFormat, Kind, Sectio
 from ..judgement.aspects import Profile
 from ..judgement.critique import MISSING
 from ..judgement.task import Task
-from ..parsing.headings import Heading, headings
+from ..parsing.form_position import FormPosition
+from ..parsing.headings import headings
 from ..parsing.parse import AnswerReading, read_answer
-from ..parsing.scores import strip_markup
 from .answer_text import AnswerText, Steps
 from .token_sets import TokenSets
 
 LOOP_TIMES, LOOP_TOKENS = 8, 128
 """What ends an answer as a loop: no table, no ruler and no emphasis repeats itself as long."""
 
-_HEADING = 160  # characters; no heading of a score is longer
+_GUESS = 15  # tokens drafted at once: with the last one written they make a step of the next size up
 _BEFORE_BLANK = (":", "=", "|", "-", ">")  # a score comes after a blank, after other signs at once
-_VALUES = ("score", "side")  # headings that a score may stand under
 
 
 @dataclass(frozen=True)
 class AnswerPlan:
-    """What an answer is about and how it is written. `limit` is the most tokens that it may take."""
+    """What an answer is about and how it is written. `limit` is the most tokens that it may take; `guess` are
+    those that it will probably begin with."""
 
     task: Task
     request: str
@@ -37,6 +37,7 @@ class AnswerPlan:
     detail: str
     constrained: bool
     limit: int
+    guess: tuple[int, ...] = ()
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -82,16 +83,15 @@ class AnswerWriter:
     def __init__(self, plan: AnswerPlan, tokens: TokenSets, trace: Trace, before: Sequence[int] = ()):
         self.plan, self.tokens, self.trace = plan, tokens, trace
         self.answer = AnswerText(tokens, before)
-        self.sections = plan.sections
         self.headings = headings(plan.profile, plan.task)
-        self.current = -1  # index of the section that is being written
-        self._section_before = -1  # the same at the start of the line
-        self._awaits_value = False  # a Score heading stood alone on the line before
+        self.position = FormPosition(plan.sections, self.headings)
         self._choice: Choice | None = None  # the probabilities where a value may begin
         self._trie: Trie | None = None
         self._node = 0  # how far the tokens since then follow the trie
+        self._guesses = bool(plan.guess)  # the answer is as guessed so far
+        self._guessed = 0  # so many tokens have been drafted from the guess
         for line in self.answer.text.split("\n") if before else ():
-            self._take_line(line.strip())
+            self.position.end_line(line.strip())
 
     def write(self) -> Steps:
         """Write up to the end that the critic sets, or until all that was asked for is there."""
@@ -100,8 +100,11 @@ class AnswerWriter:
         if plan.constrained and (draft := self.next_draft()):
             yield draft
         while len(answer) < plan.limit:
-            if plan.constrained and self._trie is None and self._value_may_begin():
-                yield from self.measure(self.sections[self.current].optional)
+            if plan.constrained and self._trie is None and self.position.value_may_begin(answer.line):
+                yield from self.measure(self.position.section.optional)
+            if self._guesses and len(answer) >= self._guessed:
+                self._guessed = len(answer) + _GUESS
+                yield Draft(plan.guess[len(answer) : self._guessed])
             lines_ended = answer.lines_ended
             if (token := (yield from answer.sample(allowed))) is None:
                 return
@@ -109,7 +112,8 @@ class AnswerWriter:
             if self._trie and not self._trie.nodes[self._node].children and (draft := self.next_draft()):
                 yield Draft((*self.tokens.newline, *draft.ids), draft.then)  # the value is at its end
             if answer.lines_ended > lines_ended:
-                self._take_line(answer.last_line)
+                self._trie = None
+                self.position.end_line(answer.last_line)
                 if (yield from self._has_enough()):
                     return
                 if plan.constrained and (draft := self.next_draft()):
@@ -134,6 +138,8 @@ class AnswerWriter:
 
     def follow(self, token: int) -> None:
         """Take note of a token that was written: it may be part of a measured score."""
+        written = len(self.answer)
+        self._guesses = self._guesses and self.plan.guess[written - 1 : written] == (token,)
         if self._trie is None or self._choice is None:
             return
         child = self._trie.nodes[self._node].children.get(token)
@@ -145,10 +151,11 @@ class AnswerWriter:
             self.trace.measured[self.answer.line_number] = self._choice
 
     def next_draft(self) -> Draft | None:
-        """The guess that the next section's heading comes next, and the score under it."""
-        if self.current + 1 >= len(self.sections):
+        """The guess that the next section's heading comes next, and the score under it; None if the whole
+        answer is guessed, or no section is left."""
+        section = self.position.following
+        if section is None or self._guesses:
             return None
-        section = self.sections[self.current + 1]
         lines = section.heading.split("\n")
         if self.answer.last_line in lines[:-1]:
             lines = lines[lines.index(self.answer.last_line) + 1 :]
@@ -157,54 +164,11 @@ class AnswerWriter:
             then = self.tokens.measure(self.plan.profile.scale, section.optional, True)
         return Draft(self.tokens.encode("\n".join(lines)), then)
 
-    def _take_line(self, line: str) -> None:
-        """Take note of a line that has ended."""
-        self._trie = None
-        if not line:
-            return
-        self._awaits_value = False
-        if heading := self.headings.find(line):
-            self.current = self._section_of(heading)
-            name = heading.part or heading.name
-            self._awaits_value = name in _VALUES and not strip_markup(heading.rest)
-        self._section_before = self.current
-
-    def _value_may_begin(self) -> bool:
-        """Whether a number that is written next is a score."""
-        line = self.answer.line
-        if self._awaits_value:
-            return not any(map(str.isalnum, line))
-        if not line or len(line) > _HEADING or line[-1].isalnum():
-            return False
-        heading = self.headings.find(line)
-        if heading is None or (heading.part or heading.name) not in _VALUES or strip_markup(heading.rest):
-            return False
-        self.current = self._section_of(heading)
-        return self.current >= 0
-
-    def _section_of(self, heading: Heading) -> int:
-        """The index of the section that a heading opens. The title of an aspect comes just before one."""
-        for index, section in enumerate(self.sections):
-            if heading.aspect and section.key[0] == heading.aspect.key:
-                if not heading.part:
-                    return index - 1
-                if heading.part == section.key[-1]:
-                    return index
-            elif index > self._section_before and self._opens(heading, section):
-                return index
-        return self._section_before
-
-    @staticmethod
-    def _opens(heading: Heading, section: Section) -> bool:
-        if heading.name in _VALUES and section.kind is Kind.SCORE:
-            return section.key[-1] in ("score", f"score_{heading.side or 'a'}")
-        return heading.name == section.key[-1]
-
     def _has_enough(self) -> Generator[Instruction, object, bool]:
         """Whether all that `detail` asks for is there. What comes after it is taken back."""
         plan, last = self.plan, len(self.plan.wanted) - 1
         after_summary = plan.detail == CRITIQUE
-        if plan.detail == FULL or self.current < last + after_summary:
+        if plan.detail == FULL or self.position.index < last + after_summary:
             return False
         reading = plan.read(self.answer.text)
         if any(aspect.status == MISSING for aspect in reading.judgement.aspects):

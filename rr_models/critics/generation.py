@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -121,10 +121,16 @@ class CritiqueGenerator:
         builder: PromptBuilder,
         options: JudgeOptions,
         on_progress: ProgressCallback | None,
+        guesses: Mapping[Question, tuple[int, ...]] | None = None,
     ) -> list[list[Generation]]:
-        """All answers, `options.samples` for each question."""
+        """All answers, `options.samples` for each question. `guesses`: tokens that the answers will probably
+        begin with; wrong ones cost a little time and change nothing."""
+        guesses = guesses or {}
         samples = range(options.samples)
-        generations = [[self._start(q, builder, options, sample) for sample in samples] for q in questions]
+        generations = [
+            [self._start(question, builder, options, sample, guesses.get(question, ())) for sample in samples]
+            for question in questions
+        ]
         # what shares a prefix runs one after the other; an answer does not depend on its turn
         turns = [(builder.shared_key(g.question), g) for several in generations for g in several]
         turns.sort(key=lambda turn: turn[0])
@@ -195,7 +201,12 @@ class CritiqueGenerator:
         return scores
 
     def _start(
-        self, question: Question, builder: PromptBuilder, options: JudgeOptions, sample: int
+        self,
+        question: Question,
+        builder: PromptBuilder,
+        options: JudgeOptions,
+        sample: int,
+        guess: tuple[int, ...] = (),
     ) -> Generation:
         seed = f"{options.seed}.{sample}" if sample else str(options.seed)
         plan = AnswerPlan(
@@ -206,6 +217,7 @@ class CritiqueGenerator:
             options.detail,
             options.constrained,
             options.max_new_tokens,
+            guess,
         )
 
         def program() -> Program:

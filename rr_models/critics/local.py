@@ -27,7 +27,7 @@ from ..images import Preprocessing
 from ..judgement.answer_format import SCORES
 from ..judgement.aspects import Profile
 from ..judgement.consensus import averaged_passes
-from ..judgement.critique import Critique
+from ..judgement.critique import INCOMPLETE, TRUNCATED, Critique
 from ..judgement.task import Task
 from ..judgement.verdict import Verdict
 from ..prompting.wording import Wording, choose
@@ -153,6 +153,7 @@ class LocalCritic:
         prompts = PromptTokenizer(tokenizer, preprocessing, self.wording, model.config.image_token_id)
         self.generator = CritiqueGenerator(name, model, tokenizer, self.wording, prompts)
         self._written: WeakKeyDictionary[Question, Written] = WeakKeyDictionary()
+        self._lacking: WeakKeyDictionary[Question, tuple[int, ...]] = WeakKeyDictionary()  # free answers
 
     def __repr__(self):
         facts = [self.name, str(self.model.device), self.precision, self.engine.graphs]
@@ -207,10 +208,12 @@ class LocalCritic:
             return []
         builder = self.generator.prompt_builder()
         estimate = self.generator.estimate(questions, builder, options)
+        # asked again, constrained, the critic begins with the same words
+        guesses = {q: self._lacking.pop(q, ()) for q in questions} if options.constrained else {}
 
         def generate(batch_size: int) -> list[list[Generation]]:
             batched = dataclasses.replace(options, batch_size=batch_size)
-            return self.generator.generate(questions, builder, batched, on_progress)
+            return self.generator.generate(questions, builder, batched, on_progress, guesses)
 
         judged = []
         for generations in self.residency.run(estimate, options.batch_size, generate):
@@ -219,6 +222,8 @@ class LocalCritic:
             judged.append(passes[0] if len(passes) == 1 else averaged_passes(critiques))
             if options.constrained and options.detail == SCORES and len(passes) == 1:  # for `resume`
                 self._written[generations[0].question] = self.generator.written(generations[0])
+            if options.ask_again and not options.constrained and passes[0].status in (INCOMPLETE, TRUNCATED):
+                self._lacking[generations[0].question] = generations[0].token_ids
         return judged
 
     def memory_estimate(
