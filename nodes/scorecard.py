@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from comfy_api.latest import io, ui
 from PIL import Image
@@ -14,6 +16,8 @@ from ..rr_models.loop.state import State
 from .common.batches import check_pairs, split
 from .common.inputs import seed_input, threshold_input
 from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, VerdictSocket
+
+LANGUAGES = {"auto": scorecard.AUTO, "English": "en", "中文": "zh"}
 
 
 class RationalRewardsScorecard(io.ComfyNode):
@@ -66,17 +70,26 @@ class RationalRewardsScorecard(io.ComfyNode):
                 io.Combo.Input(
                     "theme",
                     options=list(scorecard.THEMES),
-                    default="light",
-                    tooltip="Light or dark background.",
+                    default="dark",
+                    tooltip="Dark or light background.",
                 ),
                 threshold_input(
-                    "The score to reach, 1 (worst) to 4 (best): scores below it are marked by colour, and "
-                    "images below it are dimmed on a contact sheet. A history has its own threshold."
+                    "The score that every aspect should reach, 1 (worst) to 4 (best): images below it are "
+                    "tagged. A history has its own threshold."
                 ),
                 seed_input(
                     "The seed the images were made from, printed on the card.",
                     force_input=True,
                     optional=True,
+                ),
+                io.Combo.Input(
+                    "language",
+                    options=list(LANGUAGES),
+                    default="auto",
+                    optional=True,
+                    tooltip="Language of the labels; auto: that of the request. What the critic wrote is not "
+                    "translated.",
+                    advanced=True,
                 ),
             ],
             outputs=[
@@ -90,7 +103,7 @@ class RationalRewardsScorecard(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        theme: str = "light",
+        theme: str = "dark",
         threshold: float = 3.0,
         critiques: tuple[Critique, ...] | None = None,
         images: torch.Tensor | None = None,
@@ -99,20 +112,19 @@ class RationalRewardsScorecard(io.ComfyNode):
         history: State | None = None,
         source_image: torch.Tensor | None = None,
         seed: int | None = None,
+        language: str = "auto",
     ) -> io.NodeOutput:
         _check_one_connected(critiques=critiques, verdict=verdict, history=history)
-        options = {"sources": _pil_images(source_image, "source_image"), "theme": theme}
-        first, second = _pil_images(images, "images"), _pil_images(image_b, "image_b")
+        draw = partial(scorecard.draw, theme=theme, language=LANGUAGES[language])
+        first, sources = _pil_images(images, "images"), _pil_images(source_image, "source_image")
         if history is not None:
-            card = scorecard.draw(history, theme=theme)
+            card = draw(history)
         elif verdict is not None:
-            card = scorecard.draw(verdict, _pair(first + second), **options)
+            card = draw(verdict, _pair(first + _pil_images(image_b, "image_b")), sources=sources)
         else:
-            assert critiques is not None, "one of the three is connected"
-            if first:
-                check_pairs(len(first), critiques)
-            seeds = [] if seed is None else [f"seed {seed}"] * len(critiques)
-            card = scorecard.draw(critiques, first, threshold=threshold, seeds=seeds, **options)
+            critiques = _matching(critiques, first)
+            seeds = [seed] * len(critiques)
+            card = draw(critiques, first, sources=sources, threshold=threshold, seeds=seeds)
         image = from_pil(card)[None]
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
 
@@ -124,6 +136,13 @@ def _check_one_connected(**inputs: object) -> None:
             f"Connect one of {', '.join(inputs)}, not {' and '.join(connected) or 'none'}: a scorecard shows "
             "one of them."
         )
+
+
+def _matching(critiques: tuple[Critique, ...] | None, images: list[Image.Image]) -> tuple[Critique, ...]:
+    assert critiques is not None, "one of the three is connected"
+    if images:
+        check_pairs(len(images), critiques)
+    return critiques
 
 
 def _pair(images: list[Image.Image]) -> list[Image.Image]:

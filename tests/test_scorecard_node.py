@@ -40,8 +40,17 @@ def test_one_critique_is_a_card_and_several_are_a_sheet(core):
 
 
 def test_the_dark_theme_is_dark(core):
-    light, dark = (drawn(core, core.run(judged(1, theme=theme))) for theme in ("light", "dark"))
-    assert light.mean() > 0.7 and dark.mean() < 0.3
+    light, dark = (drawn(core, core.run(judged(1, theme=theme)))[:20] for theme in ("light", "dark"))
+    assert light.min() > 0.9 and dark.max() < 0.2, "the margin"
+
+
+def test_the_language_of_the_labels_may_be_chosen(core):
+    cards = [
+        drawn(core, core.run(judged(1, **options)))
+        for options in ({}, {"language": "auto"}, {"language": "English"}, {"language": "中文"})
+    ]
+    assert all(cards[0].equal(card) for card in cards[1:3]), "the request is English"
+    assert not cards[0].equal(cards[3])
 
 
 def test_a_loop_tells_its_story_with_its_own_small_images(core):

@@ -24,6 +24,12 @@ def add(commands) -> None:
     show.add_argument("--json", action="store_true", help="print JSON")
     show.add_argument("--card", type=Path, metavar="IMAGE", help="draw a scorecard into this file")
     show.add_argument("--theme", choices=("light", "dark"), default="light", help="of the scorecard")
+    show.add_argument(
+        "--language",
+        choices=("auto", "en", "zh"),
+        default="auto",
+        help="of the scorecard; auto: of the request",
+    )
     show.set_defaults(run=run)
 
 
@@ -38,7 +44,7 @@ def run(options: Namespace) -> int:
         print("\n\n".join(_text_of(file, record) for file, record in found))
     if options.card:
         try:
-            _card(found, options.theme).save(options.card)
+            _card(found, options.theme, options.language).save(options.card)
         except OSError as error:
             raise ValueError(
                 f"--card: {options.card} cannot be written: {error.strerror or error}."
@@ -46,22 +52,26 @@ def run(options: Namespace) -> int:
     return OK if all(_judged(record) for _, record in found) else UNJUDGED
 
 
-def _card(found: list[tuple[Path, Record]], theme: str):
+def _card(found: list[tuple[Path, Record]], theme: str, language: str):
     """The scorecard of one record, or of several critiques as a contact sheet."""
     from .. import scorecard  # text output needs no Pillow
 
+    records = [record for _, record in found]
+    dates = {record.saved[:10] for record in records}
+    date = dates.pop() if len(dates) == 1 else ""
     if len(found) == 1:
         (file, record) = found[0]
-        return scorecard.draw(record.content, _images_of(file, record), theme=theme)
-    records = [record for _, record in found]
+        seeds = [record.seed] if isinstance(record.content, Critique) else []
+        images = _images_of(file, record)
+        return scorecard.draw(record.content, images, seeds=seeds, date=date, theme=theme, language=language)
     critiques = [record.content for record in records if isinstance(record.content, Critique)]
     if len(critiques) < len(records):
         raise ValueError(
             "--card: one file, or several critiques; a comparison or a history is drawn by itself."
         )
     images = [_open(file) for file, _ in found]
-    seeds = ["" if record.seed is None else f"seed {record.seed}" for record in records]
-    return scorecard.draw(critiques, images, seeds=seeds, theme=theme)
+    seeds = [record.seed for record in records]
+    return scorecard.draw(critiques, images, seeds=seeds, date=date, theme=theme, language=language)
 
 
 def _images_of(file: Path, record: Record):

@@ -35,13 +35,11 @@ class Canvas:
         self.box((left - thick, top - thick, right + thick, bottom + thick), color, radius + thick)
         self.box(box, inside, radius)
 
-    def paste_image(self, image: Image.Image, box: Box, radius: int = 0, dim: float = 0.0) -> None:
-        """Paste the image, scaled to `box`; `dim` (0 to 1) blends it with the panel."""
+    def paste_image(self, image: Image.Image, box: Box, radius: int = 0, top_only: bool = False) -> None:
+        """Paste the image, scaled to `box`, with round corners: all, or those on top."""
         size = (box[2] - box[0], box[3] - box[1])
         scaled = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-        if dim:
-            scaled = Image.blend(scaled, Image.new("RGB", size, self.theme.panel), dim)
-        self.image.paste(scaled, box, rounded(size, radius))
+        self.image.paste(scaled, box, rounded(size, radius, top_only))
 
     def line(self, line: Line, x: float, y: int, size: int, color: str) -> None:
         """Draw one line of text with its top at `y`: added words on a background, removed ones struck
@@ -72,24 +70,26 @@ class Canvas:
         mask = mask.resize((right - left, bottom - top), Image.Resampling.BOX)
         self.image.paste(color, (left, top, right, bottom), mask)
 
-    def dot(self, x: float, y: float, radius: int, color: str) -> None:
+    def dot(self, x: float, y: float, radius: int, color: str, hollow: bool = False) -> None:
         left, top = round(x) - radius, round(y) - radius
         self.box((left, top, left + 2 * radius, top + 2 * radius), color, radius)
+        if hollow:
+            self.dot(x, y, radius - 2, self.theme.panel)
 
     def dashes(self, x: int, y: int, right: int, color: str, dash: int = 5) -> None:
         for start in range(x, right, 2 * dash):
             self.pen.line([start, y, min(start + dash, right) - 1, y], color, 1)
 
 
-def rounded(size: tuple[int, int], radius: int) -> Image.Image:
-    """A mask with smooth round corners."""
+def rounded(size: tuple[int, int], radius: int, top_only: bool = False) -> Image.Image:
+    """A mask with smooth round corners: all, or those on top."""
     width, height = max(size[0], 0), max(size[1], 0)
     mask = Image.new("L", (width, height), 255)
     radius = min(radius, width // 2, height // 2)
     if radius > 0:
         disc = _disc(radius)
         for x, from_x in ((0, 0), (width - radius, radius)):
-            for y, from_y in ((0, 0), (height - radius, radius)):
+            for y, from_y in ((0, 0), (height - radius, radius))[: 1 if top_only else 2]:
                 mask.paste(disc.crop((from_x, from_y, from_x + radius, from_y + radius)), (x, y))
     return mask
 

@@ -10,8 +10,9 @@ from .typeset import ADDED, REMOVED, SAME
 _IDEOGRAPH = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"
 # a blank belongs to the word before it: as words of their own, blanks would be half of all words
 _WORD = re.compile(rf"(?:[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+|\s|.)\s*", re.S)
-_NEAR = 5
-"""Unchanged words shown on either side of a change."""
+_NEAR, _SENTENCE = 5, 14
+"""Unchanged words shown on either side of a change: so many, or up to the end of a sentence that is near."""
+_END = re.compile(r"[.!?;。！？；]\s*")
 _COMPARED = 2000
 """Longest text, in words, that is compared: the time grows with the product of both lengths."""
 
@@ -44,8 +45,17 @@ def changes(before: str, after: str, brief: bool = False) -> list[tuple[str, str
 
 def _shortened(words: list[str], first: bool, last: bool) -> str:
     """The words next to the changes on either side, with "…" for the rest."""
-    head, tail = 0 if first else _NEAR, 0 if last else _NEAR
+    head = 0 if first else _near(words, after=True)
+    tail = 0 if last else _near(words, after=False)
     if len(words) <= head + tail + 4:
         return "".join(words)
     behind = "".join(words[len(words) - tail :]) if tail else ""
     return f"{''.join(words[:head])}… {behind}"
+
+
+def _near(words: list[str], after: bool) -> int:
+    """How many words belong to the sentence of the change before (`after`) or behind these words."""
+    ends = [number for number, word in enumerate(words if after else words[::-1]) if _END.fullmatch(word)]
+    if after:
+        return ends[0] + 1 if ends and ends[0] < _SENTENCE else _NEAR
+    return ends[0] if ends and 0 < ends[0] <= _SENTENCE else _NEAR

@@ -51,6 +51,11 @@ def face_of(character: str, bold: bool = False) -> Face | None:
     return next((face for face in _system() if code in _characters(*face)), None)
 
 
+def has_bold(text: str) -> bool:
+    """Whether the bold font has all characters: text that is bold in parts only looks spotty."""
+    return all(character.isspace() or face_of(character, True) == (_BOLD, 0) for character in text)
+
+
 @lru_cache(maxsize=256)
 def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(face[0]), size, index=face[1])

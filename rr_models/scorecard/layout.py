@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Protocol
 
 from PIL import Image
 
-from .canvas import Canvas
-from .theme import BODY, GAP, PAD, ROUND, Theme
+from .canvas import Box, Canvas
+from .faces import has_bold
+from .theme import BODY, GAP, MARGIN, PAD, ROUND, SMALL, Theme
 from .typeset import SAME, Line, Spans, lines
 
 
@@ -27,7 +28,8 @@ class Block(Protocol):
 
 class Text:
     """Text that wraps. `text` may be spans with added and removed words; `color` names a colour of the
-    theme."""
+    theme. Of more than `max_lines`, the last one ends with "…" and `more`. It is bold only if all of it can
+    be."""
 
     def __init__(
         self,
@@ -37,16 +39,18 @@ class Text:
         bold: bool = False,
         max_lines: int = 0,
         align: str = "left",
+        more: str = "",
     ):
         self.spans = tuple(((text, SAME),) if isinstance(text, str) else text)
-        self.size, self.color, self.bold, self.max_lines, self.align = size, color, bold, max_lines, align
+        self.bold = bold and all(has_bold(said) for said, _ in self.spans)
+        self.size, self.color, self.max_lines, self.align, self.more = size, color, max_lines, align, more
 
     def _lines(self, width: int) -> list[Line]:
-        return _set(self.spans, self.size, width, self.bold, self.max_lines)
+        return _set(self.spans, self.size, width, self.bold, self.max_lines, self.more)
 
     def width(self) -> int:
         """Width on one line, in pixels."""
-        (line,) = _set(self.spans, self.size, 1 << 20, self.bold, 1)
+        (line,) = _set(self.spans, self.size, 1 << 20, self.bold, 1, "")
         return round(line[-1].x + line[-1].width) + 1 if line else 0
 
     def height(self, width: int) -> int:
@@ -61,8 +65,8 @@ class Text:
 
 
 @lru_cache(maxsize=1024)
-def _set(spans: Spans, size: int, width: int, bold: bool, max_lines: int) -> list[Line]:
-    return lines(spans, size, width, bold, max_lines)
+def _set(spans: Spans, size: int, width: int, bold: bool, max_lines: int, more: str) -> list[Line]:
+    return lines(spans, size, width, bold, max_lines, more)
 
 
 class Space:
@@ -89,35 +93,56 @@ class Rule:
 
 
 class ImageBlock:
-    """An image as wide as possible and at most `max_height` pixels high; without one, a box that says so."""
+    """An image in a box as wide as there is room, `ratio` times as wide as high (by default as the image is)
+    and at most `max_height` pixels high. A smaller image is centred in it. Without one, the box says
+    `no_image`."""
 
     def __init__(
-        self, image: Image.Image | None, max_height: int = 10_000, dim: bool = False, square: bool = False
+        self,
+        image: Image.Image | None,
+        no_image: str,
+        max_height: int = 1300,
+        ratio: float | None = None,
+        radius: int = ROUND,
     ):
-        self.image, self.max_height, self.dim, self.square = image, max_height, dim, square
-
-    def _size(self, width: int) -> tuple[int, int]:
-        wide, high = self.image.size if self.image else (1, 1)
-        scale = min(width / wide, min(self.max_height, width if self.square else self.max_height) / high)
-        return max(1, round(wide * scale)), max(1, round(high * scale))
+        self.image, self.no_image, self.max_height, self.radius = image, no_image, max_height, radius
+        own = image.width / image.height if image else 1.0
+        self.ratio = own if ratio is None else ratio
 
     def height(self, width: int) -> int:
-        return min(width, self.max_height) if self.square else self._size(width)[1]
+        return max(1, min(self.max_height, round(width / self.ratio)))
 
-    def draw(self, canvas: Canvas, x: int, y: int, width: int) -> None:
-        wide, high = self._size(width)
-        if self.square and (wide, high) != (width, self.height(width)):
-            canvas.box((x, y, x + width, y + self.height(width)), canvas.theme.faint, ROUND - 4)
-        left = x + (width - wide) // 2
-        top = y + (self.height(width) - high) // 2
+    def box(self, x: int, y: int, width: int) -> Box:
+        """Where the image is painted."""
+        high = self.height(width)
         if self.image is None:
-            canvas.box((left, top, left + wide, top + high), canvas.theme.faint, ROUND - 4)
-            words = Text("no image", 13, "soft", align="center")
-            words.draw(canvas, left, top + (high - words.height(wide)) // 2, wide)
-            return
-        canvas.paste_image(
-            self.image, (left, top, left + wide, top + high), ROUND - 4, 0.55 if self.dim else 0.0
+            return x, y, x + width, y + high
+        scale = min(width / self.image.width, high / self.image.height)
+        size = [max(1, round(side * scale)) for side in self.image.size]
+        # a pixel of rounding is no margin
+        wide, tall = (
+            full if abs(full - side) <= 1 else side for full, side in zip((width, high), size, strict=True)
         )
+        left, top = x + (width - wide) // 2, y + (high - tall) // 2
+        return left, top, left + wide, top + tall
+
+    def draw(self, canvas: Canvas, x: int, y: int, width: int, on_top: bool = False) -> None:
+        """`on_top`: at the top of a panel, whose corners it shares."""
+        box = self.box(x, y, width)
+        if self.image is None:
+            empty = Image.new("RGB", (1, 1), canvas.theme.faint)
+            canvas.paste_image(empty, box, self.radius, on_top)
+            words = Text(self.no_image, SMALL, "soft", align="center")
+            words.draw(canvas, x, y + (self.height(width) - words.height(width)) // 2, width)
+            return
+        fills = box == (x, y, x + width, y + self.height(width))
+        canvas.paste_image(self.image, box, self.radius if fills or not on_top else 0, on_top)
+
+
+def common_ratio(images: Iterable[Image.Image | None]) -> float:
+    """Width by height of a box for each of these images: that of the tallest one, within limits."""
+    ratios = [image.width / image.height for image in images if image]
+    return min(max(min(ratios, default=1.0), 0.5), 2.5)
 
 
 class Column:
@@ -165,20 +190,26 @@ class Row:
 
 
 class Panel:
-    """A block on its own background, framed if `frame` names a colour. Panels of a row have the same
-    height."""
+    """A block on its own background, framed if `frame` names a colour, with an image on top from edge to
+    edge. Panels of a row have the same height."""
 
-    def __init__(self, block: Block, frame: str = "", pad: int = PAD):
-        self.block, self.frame, self.pad = block, frame, pad
+    def __init__(self, block: Block, frame: str = "", pad: int = PAD, image: ImageBlock | None = None):
+        self.block, self.frame, self.pad, self.image = block, frame, pad, image
+
+    def _image_height(self, width: int) -> int:
+        return self.image.height(width) if self.image else 0
 
     def height(self, width: int) -> int:
-        return self.block.height(width - 2 * self.pad) + 2 * self.pad
+        return self._image_height(width) + self.block.height(width - 2 * self.pad) + 2 * self.pad
 
     def draw(self, canvas: Canvas, x: int, y: int, width: int, least: int = 0) -> None:
         box = (x, y, x + width, y + max(least, self.height(width)))
         color, thick = (getattr(canvas.theme, self.frame), 3) if self.frame else (canvas.theme.faint, 1)
         canvas.frame(box, color, thick, ROUND, canvas.theme.panel)
-        self.block.draw(canvas, x + self.pad, y + self.pad, width - 2 * self.pad)
+        if self.image:
+            self.image.draw(canvas, x, y, width, on_top=True)
+        below = y + self._image_height(width) + self.pad
+        self.block.draw(canvas, x + self.pad, below, width - 2 * self.pad)
 
 
 def grid(blocks: Sequence[Block], columns: int, gap: int = PAD) -> Column:
@@ -191,7 +222,7 @@ def grid(blocks: Sequence[Block], columns: int, gap: int = PAD) -> Column:
     return Column(*rows, gap=gap)
 
 
-def paint(block: Block, width: int, theme: Theme, margin: int = 28) -> Image.Image:
+def paint(block: Block, width: int, theme: Theme, margin: int = MARGIN) -> Image.Image:
     """The block painted on a page of its own."""
     inner = width - 2 * margin
     canvas = Canvas(width, block.height(inner) + 2 * margin, theme)

@@ -9,9 +9,14 @@ from PIL import Image
 from ..judgement.critique import NOT_APPLICABLE
 from ..judgement.verdict import TIE, A, B, PairScore, Verdict
 from .canvas import Canvas
-from .layout import Block, Column, ImageBlock, Panel, Row, Text
-from .parts import Scale, footer, heading, labelled
-from .theme import BODY, GAP, HEAD, PAD
+from .layout import Block, Column, ImageBlock, Panel, Row, Text, common_ratio
+from .parts import Scale, footer, labelled, notes, request_card
+from .theme import BODY, GAP, HEAD, MEDIUM, PAD, SMALL
+from .words import Words
+
+BARELY = 0.1
+"""A margin of less than this many points, of which a critique's aspects have 0.1 as the smallest step, is
+won barely."""
 
 
 class Scales:
@@ -30,7 +35,11 @@ class Scales:
         for score, name, way in ((self.aspect.score_a, A, -1), (self.aspect.score_b, B, 1)):
             ends = sorted((middle + way * 2, middle + way * (2 + arm)))
             if score is None:
-                canvas.dashes(ends[0], y + self.HIGH // 2, ends[1], theme.soft)
+                level = y + self.HIGH // 2
+                if self.aspect.status == NOT_APPLICABLE:
+                    canvas.box((ends[0], level, ends[1], level + 1), theme.faint)
+                else:
+                    canvas.dashes(ends[0], level, ends[1], theme.bad)
                 continue
             canvas.box((ends[0], y, ends[1], y + self.HIGH), theme.faint, self.HIGH // 2)
             long = max(self.HIGH, round(arm * (score - self.scale[0]) / (self.scale[1] - self.scale[0])))
@@ -40,61 +49,88 @@ class Scales:
 
 
 def pair(
-    a: Image.Image | None, b: Image.Image | None, verdict: Verdict, sources: Sequence[Image.Image]
+    a: Image.Image | None,
+    b: Image.Image | None,
+    verdict: Verdict,
+    sources: Sequence[Image.Image],
+    words: Words,
+    date: str,
 ) -> Block:
-    shots = [_shot("source", source, "", False) for source in sources]
-    for name, image, score in (("A", a, verdict.overall_a), ("B", b, verdict.overall_b)):
-        number = "" if score is None else f"{score:.2f}"
-        shots.append(_shot(name, image, number, verdict.winner == name))
-    won = {A: "A is better", B: "B is better", TIE: "A tie", None: f"Not decided: {verdict.status}"}[
-        verdict.winner
+    ratio = common_ratio([*sources, a, b])
+    shots = [
+        Panel(
+            Text(words.source, SMALL, "soft", bold=True),
+            pad=14,
+            image=ImageBlock(source, words.no_image, ratio=ratio),
+        )
+        for source in sources
     ]
-    margin = ""
-    if verdict.margin is not None and verdict.winner in (A, B):
-        margin = f", by {abs(verdict.margin):.2f}"
-    note = [_bias(verdict)] if verdict.position_bias is not None else []
+    for name, image, score in ((A, a, verdict.overall_a), (B, b, verdict.overall_b)):
+        box = ImageBlock(image, words.no_image, ratio=ratio)
+        shots.append(_shot(name, box, score, verdict.winner == name, words))
     return Column(
-        heading("Comparison", verdict.request, max_lines=6),
+        request_card(words.comparison, verdict.request, words),
         Row(*shots),
         Panel(
             Column(
-                Text(won + margin, HEAD + 4, "best" if verdict.winner in (A, B) else "soft", bold=True),
-                *(_aspect(aspect, verdict.scale) for aspect in verdict.aspects),
-                labelled("Summary", verdict.summary, max_lines=8),
-                labelled("Notes", "\n".join(verdict.notes), max_lines=6),
+                Text(
+                    _outcome(verdict, words),
+                    HEAD + 4,
+                    "best" if verdict.winner in (A, B) else "ink",
+                    bold=True,
+                ),
+                *(_aspect(aspect, verdict.scale, words) for aspect in verdict.aspects),
+                labelled(words.summary, verdict.summary, words, max_lines=8),
+                notes(verdict, words),
                 gap=GAP + 8,
             )
         ),
-        footer(verdict.source, verdict.scale, None, " ".join(note)),
+        footer(verdict, None, words, date, _bias(verdict, words)),
         gap=PAD,
     )
 
 
-def _shot(name: str, image: Image.Image | None, number: str, winner: bool) -> Panel:
-    color = "best" if winner else "soft"
+def _outcome(verdict: Verdict, words: Words) -> str:
+    """Who wins, and by how much."""
+    if verdict.winner is None or verdict.margin is None:
+        return f"{words.undecided}: {words.statuses.get(verdict.status, words.nothing_applies)}"
+    if verdict.winner == TIE:
+        return words.tie
+    margin = abs(verdict.margin)
+    return (words.wins_barely if margin < BARELY else words.wins).format(winner=verdict.winner, margin=margin)
+
+
+def _shot(name: str, image: ImageBlock, score: float | None, winner: bool, words: Words) -> Panel:
+    label = words.one_wins.format(name=name) if winner else name
+    number = "" if score is None else f"{score:.2f}"
     top = Row(
-        Text(f"{name}, better" if winner else name, HEAD, color, bold=True),
-        Text(number, HEAD + 4, "best" if winner else "ink", bold=True, align="right"),
+        Text(label, HEAD, "best" if winner else "soft", bold=True),
+        Text(number, MEDIUM, bold=True, align="right"),
         middle=True,
     )
-    return Panel(Column(top, ImageBlock(image, 420), gap=10), "best" if winner else "", pad=14)
+    return Panel(top, "best" if winner else "", pad=14, image=image)
 
 
-def _aspect(aspect: PairScore, scale: Scale) -> Column:
-    word = "N/A" if aspect.status == NOT_APPLICABLE else "missing"
+def _aspect(aspect: PairScore, scale: Scale, words: Words) -> Column:
+    word = words.not_applicable if aspect.status == NOT_APPLICABLE else words.missing
     scores = [f"{score:.1f}" if score is not None else word for score in (aspect.score_a, aspect.score_b)]
     ends = [
         Text(f"{name} {score}", BODY, "best" if aspect.winner == name else "soft", bold=True, align=align)
         for name, score, align in ((A, scores[0], "left"), (B, scores[1], "right"))
     ]
+    name = Text(words.aspect(aspect.key, aspect.name), BODY, bold=True, align="center")
     return Column(
-        Row(ends[0], Text(aspect.name, BODY, bold=True, align="center"), ends[1], shares=(110, 1.0, 110)),
+        Row(ends[0], name, ends[1], shares=(110, 1.0, 110)),
         Scales(aspect, scale),
-        Text(aspect.justification, BODY, "soft", max_lines=6) if aspect.justification else None,
+        Text(aspect.justification, BODY, "soft", max_lines=6, more=words.more)
+        if aspect.justification
+        else None,
         gap=6,
     )
 
 
-def _bias(verdict: Verdict) -> str:
-    same = "both orders agree" if verdict.agreed else "the orders disagree"
-    return f"Shown in both orders: {same}, position bias {verdict.position_bias:+.2f}."
+def _bias(verdict: Verdict, words: Words) -> str:
+    if verdict.position_bias is None:
+        return ""
+    sentence = words.orders_agree if verdict.agreed else words.orders_disagree
+    return sentence.format(bias=verdict.position_bias)

@@ -1,4 +1,4 @@
-"""The contact sheet: all candidates for one request, best first; the winner framed, low ones dimmed."""
+"""The contact sheet: all candidates for one request, best first; the best framed, equal ones alike."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from PIL import Image
 from ..judgement.critique import Critique
 from ..judgement.ranking import rank
 from ..judgement.thresholds import Thresholds
-from .layout import Block, Column, ImageBlock, Panel, Row, Text, grid
-from .parts import footer, heading, overall, score_lines
-from .theme import PAD, SMALL
+from .layout import Block, Column, ImageBlock, Panel, Row, Text, common_ratio, grid
+from .parts import footer, overall, passed_tag, request_card, score_lines
+from .theme import HEAD, MEDIUM, PAD, SMALL
+from .words import Words
 
 MAX_IMAGES = 24
 """Most candidates shown: the best ones."""
@@ -21,49 +22,72 @@ def sheet(
     images: Sequence[Image.Image | None],
     critiques: Sequence[Critique],
     thresholds: Thresholds,
-    seeds: Sequence[str],
+    words: Words,
+    seeds: Sequence[int | None],
+    date: str,
 ) -> Block:
     order = rank(critiques, thresholds=thresholds)
-    reached = [index for index in order if thresholds.reached(critiques[index])]
-    cells = [
-        _cell(place, index, images[index], critiques[index], thresholds, seeds[index], index in reached)
-        for place, index in enumerate(order[:MAX_IMAGES], 1)
-    ]
+    standing = [_standing(critiques[index], thresholds) for index in order]
+    ratio = common_ratio(images)
+    cells = []
+    for index, own in list(zip(order, standing, strict=True))[:MAX_IMAGES]:
+        place = standing.index(own) + 1 if own else len(cells) + 1
+        # if none could be judged, none is the best
+        best = "" if place > 1 or not own else words.best if standing.count(own) == 1 else words.tied
+        image = ImageBlock(images[index], words.no_image, ratio=ratio)
+        cells.append(_cell(place, best, index, image, critiques[index], thresholds, words, seeds[index]))
+    passed = sum(thresholds.reached(critique) for critique in critiques)
     unjudged = sum(critique.overall is None for critique in critiques)
-    note = f"{len(reached)} of {len(critiques)} reach the threshold; the others are dimmed."
-    note += f" {unjudged} could not be judged completely." if unjudged else ""
-    note += f" The best {MAX_IMAGES} of {len(critiques)} are shown." if len(critiques) > MAX_IMAGES else ""
-    best = critiques[order[0]]
+    counts = [words.some_passed.format(passed=passed, count=len(critiques))]
+    if unjudged:
+        counts.append(words.unjudged.format(count=unjudged))
+    if len(critiques) > MAX_IMAGES:
+        counts.append(words.best_shown.format(shown=MAX_IMAGES, count=len(critiques)))
+    first = critiques[order[0]]
     return Column(
-        heading(f"{len(critiques)} candidates, best first", best.request),
-        grid(cells, 3 if len(cells) <= 3 else 4, PAD),
-        footer(best.source, best.scale, thresholds, note),
+        request_card(words.candidates.format(count=len(critiques)), first.request, words),
+        grid(cells, _columns(len(cells)), PAD),
+        footer(first, thresholds, words, date, words.between.join(counts)),
         gap=PAD,
     )
 
 
+def _columns(count: int) -> int:
+    """At most 4, and no row with one image only."""
+    return min(count, 3 if count in (5, 6, 9) else 4)
+
+
+def _standing(critique: Critique, thresholds: Thresholds) -> tuple[bool, float] | None:
+    """What decides the place; None for a critique without a score. Equal for images that tie."""
+    score = critique.overall
+    return None if score is None else (thresholds.reached(critique), round(score, 9))
+
+
 def _cell(
     place: int,
+    best: str,
     index: int,
-    image: Image.Image | None,
+    image: ImageBlock,
     critique: Critique,
     thresholds: Thresholds,
-    seed: str,
-    reached: bool,
+    words: Words,
+    seed: int | None,
 ) -> Panel:
-    # if none could be judged, none is the winner
-    winner = place == 1 and critique.overall is not None
-    dim = not reached and not winner
-    name = Text(f"{place}. best" if winner else f"{place}.", 17, "best" if winner else "soft", bold=True)
-    note = Text(f"image {index + 1}" + (f", {seed}" if seed else ""), SMALL, "soft", align="right")
+    name = Text(f"{place}. {best}".rstrip(), HEAD, "best" if best else "soft", bold=True)
+    labels = [words.image.format(number=index + 1)]
+    if seed is not None:
+        labels.append(words.seed.format(seed=seed))
+    tag = passed_tag(critique, thresholds, words, "right")
+    score = overall(critique, words, MEDIUM)
     return Panel(
         Column(
-            Row(name, note, shares=(80, 1.0), gap=8, middle=True),
-            ImageBlock(image, dim=dim, square=True),
-            overall(critique, thresholds, 28, dim),
-            score_lines(critique, thresholds, dim),
+            name,
+            Row(score, tag, shares=(1.0, 1.0), gap=4, middle=True) if tag else score,
+            score_lines(critique, thresholds, words),
+            Text(words.comma.join(labels), SMALL, "soft"),
             gap=10,
         ),
-        "best" if winner else "",
+        "best" if best else "",
         pad=14,
+        image=image,
     )

@@ -1,4 +1,4 @@
-"""The scorecard of a refine loop: its rounds, the changes of each prompt, and a curve of the scores."""
+"""The scorecard of a refine loop: its rounds, the changes of each prompt, and a chart of the scores."""
 
 from __future__ import annotations
 
@@ -6,105 +6,44 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from ..loop.state import Round, State
-from .canvas import Canvas
+from ..loop.rounds import Round
+from ..loop.state import State
 from .changes import changes
-from .layout import Block, Column, ImageBlock, Panel, Row, Text, grid
-from .parts import footer, heading, overall, score_lines
+from .curve import chart
+from .layout import Block, Column, ImageBlock, Panel, Row, Text, common_ratio, grid
+from .parts import footer, overall, passed_tag, request_card, score_lines
 from .single import body
-from .theme import BODY, HEAD, PAD, SMALL
+from .theme import BODY, HEAD, MEDIUM, PAD, READ, SMALL
+from .words import Words
 
 MAX_IMAGES = 12
 """Most rounds shown as images; the curve shows all."""
 COLUMNS = 4
 
 
-class Curve:
-    """The overall score of every round, the best one in colour, with the threshold as a line."""
-
-    HIGH, LEFT, RIGHT, BELOW = 190, 34, 62, 24
-
-    def __init__(self, state: State, shown: list[Round]):
-        self.state, self.shown = state, {past.number for past in shown}
-
-    def height(self, width: int) -> int:
-        return self.HIGH
-
-    def draw(self, canvas: Canvas, x: int, y: int, width: int) -> None:
-        theme, rounds = canvas.theme, self.state.history
-        worst, best = rounds[0].critique.scale
-        left, right, top, bottom = x + self.LEFT, x + width - self.RIGHT, y + 8, y + self.HIGH - self.BELOW
-        step, first = (right - left - 28) / max(1, len(rounds) - 1), left + 14
-        if len(rounds) <= COLUMNS:  # each point above its image; the curve has the panel's padding around it
-            step = (width + 3 * PAD) / len(rounds)
-            first = x - PAD + (step - PAD) / 2
-
-        def across(number: int) -> float:
-            return first + (number - 1) * step
-
-        def up(score: float) -> float:
-            return bottom - (score - worst) / (best - worst) * (bottom - top)
-
-        for part in range(4):
-            score = worst + (best - worst) * part / 3
-            height = round(up(score))
-            canvas.box((left, height, right, height + 1), theme.faint)
-            Text(f"{score:g}", SMALL, "soft", align="right").draw(canvas, x, height - 10, self.LEFT - 10)
-        threshold = self.state.settings.threshold
-        canvas.dashes(left, round(up(threshold)), right, theme.ink)
-        Text(f"≥ {threshold:.1f}", SMALL, "ink").draw(
-            canvas, right + 8, round(up(threshold)) - 10, self.RIGHT
-        )
-
-        scored = [(past.number, score) for past in rounds if (score := past.critique.overall) is not None]
-        canvas.curve([(across(number), up(score)) for number, score in scored], theme.soft, 2)
-        for past in rounds:
-            where, winner = across(past.number), past is self.state.best
-            if past.critique.overall is None:
-                cross = Text("×", SMALL + 2, "bad", bold=True, align="center")
-                cross.draw(canvas, round(where) - 10, bottom - 21, 20)
-                continue
-            color = theme.best if winner else theme.ink if past.number in self.shown else theme.soft
-            size = 7 if winner else 5 if len(rounds) <= 30 else 3
-            canvas.dot(where, up(past.critique.overall), size, color)
-        for number in self._labels():
-            winner = self.state.best is not None and number == self.state.best.number
-            label = Text(str(number), SMALL, "best" if winner else "soft", bold=winner, align="center")
-            label.draw(canvas, round(across(number)) - 20, bottom + 4, 40)
-
-    def _labels(self) -> list[int]:
-        """The round numbers to write below the curve, spaced so that they fit."""
-        rounds = len(self.state.history)
-        every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if rounds / step <= 25)
-        best = self.state.best.number if self.state.best else 0
-        numbers = [number for number in range(1, rounds + 1) if number % every == 0 or number == 1]
-        return [n for n in numbers if abs(n - best) >= every] + ([best] if best else [])
-
-
-def story(state: State, images: Mapping[int, Image.Image | None]) -> Block:
+def story(state: State, images: Mapping[int, Image.Image | None], words: Words, date: str) -> Block:
     thresholds, rounds = state.settings.thresholds, state.history
     last = rounds[-1]
-    top = heading(_kind(state), state.request, max_lines=4)
-    reason = Text(state.stop_text or "The loop goes on.", BODY, "soft")
+    top = request_card(_kind(state, words), state.request, words)
+    reason = Text(words.why_stopped(state), BODY, "soft")
     if len(rounds) == 1:
-        seed = f"seed {last.seed}"
-        shown = body(images.get(1), last.critique, (), thresholds, seed)
-        return Column(Column(top, reason, gap=4), shown, _footer(state, ""), gap=PAD)
+        shown = body(images.get(1), last.critique, (), thresholds, words, last.seed)
+        return Column(top, reason, shown, footer(last.critique, thresholds, words, date), gap=PAD)
     shown = chosen(state)
-    left_out = len(rounds) - len(shown)
-    note = (
-        f"{len(shown)} of {len(rounds)} rounds are shown as images: the first, the best, the last, "
-        "those that set a new best or were accepted, and others in between. The curve shows all."
-        if left_out
-        else ""
-    )
+    left_out = len(shown) < len(rounds)
+    note = words.rounds_shown.format(shown=len(shown), count=len(rounds)) if left_out else ""
     before = {now.number: past for past, now in zip(rounds, rounds[1:], strict=False)}
-    cells = [_cell(past, before.get(past.number), images.get(past.number), state) for past in shown]
+    ratio = common_ratio(images.get(past.number) for past in shown)
+    cells = []
+    for past in shown:
+        image = ImageBlock(images.get(past.number), words.no_image, ratio=ratio)
+        cells.append(_cell(past, before.get(past.number), image, state, words))
     return Column(
-        Column(top, reason, gap=4),
-        Panel(Column(Text("Overall score by round", SMALL, "soft", bold=True), Curve(state, shown), gap=6)),
+        top,
+        reason,
+        Panel(chart(state, shown, COLUMNS, words)),
         grid(cells, min(COLUMNS, len(cells))),
-        _footer(state, note),
+        footer(last.critique, thresholds, words, date, note),
         gap=PAD,
     )
 
@@ -130,51 +69,46 @@ def chosen(state: State) -> list[Round]:
     return [past for past in rounds if past.number in kept]
 
 
-def _cell(past: Round, before: Round | None, image: Image.Image | None, state: State) -> Panel:
+def _cell(past: Round, before: Round | None, image: ImageBlock, state: State, words: Words) -> Panel:
+    thresholds = state.settings.thresholds
     winner = past is state.best
-    accepted = state.settings.thresholds.reached(past.critique)
-    color = "best" if winner else "ink"
-    name = Text(f"Round {past.number}" + (", best" if winner else ""), HEAD, color, bold=True)
-    new = "new seed" if "seed" in past.changed else "seed"
-    several = f"candidate {past.chosen + 1} of {len(past.critiques)}" if len(past.critiques) > 1 else ""
+    name = (words.round_best if winner else words.round).format(number=past.number)
+    labels = [(words.new_seed if "seed" in past.changed else words.seed).format(seed=past.seed)]
+    if len(past.critiques) > 1:
+        labels.append(words.candidate.format(number=past.chosen + 1, count=len(past.critiques)))
+    score = overall(past.critique, words, MEDIUM)
+    tag = passed_tag(past.critique, thresholds, words, "right")
     return Panel(
         Column(
-            name,
-            ImageBlock(image, 380, square=True),
-            Row(
-                overall(past.critique, state.settings.thresholds, 28),
-                Text("accepted" if accepted else "", SMALL, "good", bold=True, align="right"),
-                shares=(1.6, 1.0),
-                middle=True,
-            ),
-            score_lines(past.critique, state.settings.thresholds),
-            Text(f"{new} {past.seed}" + (f", {several}" if several else ""), SMALL, "soft"),
-            _prompt(past, before),
+            Text(name, HEAD, "best" if winner else "ink", bold=True),
+            Row(score, tag, shares=(1.0, 1.0), gap=4, middle=True) if tag else score,
+            score_lines(past.critique, thresholds, words),
+            Text(words.comma.join(labels), SMALL, "soft"),
+            _prompt(past, before, words),
             gap=10,
         ),
         "best" if winner else "",
         pad=14,
+        image=image,
     )
 
 
-def _prompt(past: Round, before: Round | None) -> Column:
+def _prompt(past: Round, before: Round | None, words: Words) -> Column:
     if before is None:
-        label, words = "Prompt", [(past.prompt, "same")]
+        label, spans = words.prompt, [(past.prompt, "same")]
     elif before.prompt == past.prompt:
-        return Column(Text("Prompt as before", SMALL, "soft", bold=True))
+        return Column(Text(words.same_prompt, SMALL, "soft", bold=True))
     else:
-        label, words = "Prompt: what is new", changes(before.prompt, past.prompt, brief=True)
-    return Column(Text(label, SMALL, "soft", bold=True), Text(words, SMALL + 1, max_lines=12), gap=3)
+        label, spans = words.prompt_changes, changes(before.prompt, past.prompt, brief=True)
+    return Column(
+        Text(label, SMALL, "soft", bold=True), Text(spans, READ, max_lines=12, more=words.more), gap=3
+    )
 
 
-def _kind(state: State) -> str:
+def _kind(state: State, words: Words) -> str:
     count = len(state.history)
-    words = f"Refine loop, {count} round{'s' if count > 1 else ''}"
-    if state.settings.target_count > 1:
-        words += f", {len(state.accepted)} of {state.settings.target_count} wanted images accepted"
-    return words
-
-
-def _footer(state: State, note: str) -> Block:
-    critique = state.history[-1].critique
-    return footer(critique.source, critique.scale, state.settings.thresholds, note)
+    kind = words.one_round if count == 1 else words.rounds.format(count=count)
+    target = state.settings.target_count
+    if target > 1:
+        kind += words.comma + words.accepted.format(count=len(state.accepted), target=target)
+    return kind

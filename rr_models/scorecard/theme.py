@@ -55,8 +55,12 @@ DARK = Theme(
 )
 THEMES = {"light": LIGHT, "dark": DARK}
 
-TITLE, HEAD, BODY, SMALL = 22, 17, 15, 13
-"""Font sizes, in pixels."""
-BIG = 44
+HEAD, BODY, READ, SMALL = 17, 15, 14, 13
+"""Font sizes, in pixels; READ is for requests and prompts, which may be long."""
+BIG, MEDIUM = 64, 30
+"""Sizes of an overall score: of one image, and of one of several."""
+WIDTH, MARGIN = 1200, 28
+"""Of every scorecard, in pixels."""
+INNER = WIDTH - 2 * MARGIN
 GAP, PAD, ROUND = 12, 20, 12
 """The space between parts, inside panels, and the radius of corners, in pixels."""

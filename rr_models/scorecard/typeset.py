@@ -38,9 +38,11 @@ _PIECE = re.compile(
 )
 
 
-def lines(spans: Spans, size: int, width: int, bold: bool = False, max_lines: int = 0) -> list[Line]:
+def lines(
+    spans: Spans, size: int, width: int, bold: bool = False, max_lines: int = 0, more: str = ""
+) -> list[Line]:
     """The text broken into lines of at most `width` pixels. Beyond `max_lines` (0: no limit), the last line
-    says how many characters are left out."""
+    ends with "…" and `more`, in which `{count}` is the number of characters left out."""
     pieces = [piece for text, mark in spans for piece in _pieces(drawable(text), mark, size, width, bold)]
     broken = _break(pieces, size, width, bold)
     if not max_lines or len(broken) <= max_lines:
@@ -49,14 +51,20 @@ def lines(spans: Spans, size: int, width: int, bold: bool = False, max_lines: in
     left = sum(len(text) for line in broken[max_lines:] for text, _ in line)
     last = held[-1]
     while True:
-        note = f" … ({left:,} more)"
+        if last:
+            said, mark = last[-1]
+            last[-1] = (said.rstrip(" ,;:，；：、"), mark)
+            left += len(said) - len(last[-1][0])
+        note = "…" + more.format(count=left)
         if not last or _length([*last, (note, SAME)], size, bold) <= width:
             break
         text, mark = last.pop()
-        if len(text) > 1:
+        if not last and len(text) > 1:  # a word as long as the line
             last.append((text[:-1], mark))
-        left += 1
-    held[-1] = [*last, (note.lstrip() if not last else note, SAME)]
+            left += 1
+        else:
+            left += len(text)
+    held[-1] = [*last, (note, SAME)]
     return [_runs(line, size, bold) for line in held]
 
 
