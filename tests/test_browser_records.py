@@ -94,3 +94,16 @@ def test_the_scorecard_is_seen_on_its_node(frontend, rendering):
     frontend.page.wait_for_timeout(500)
     frontend.screenshot(SCREENSHOTS / f"scorecard_{rendering}.png")
     assert not frontend.complaints
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_a_new_scorecard_is_wide_and_a_saved_one_keeps_its_size(frontend, rendering):
+    frontend.open(workflow("png"), rendering)
+    width = "app.graph.nodes.find(n => n.type === 'RationalRewardsScorecard').size[0]"
+    (saved,) = (node for node in workflow("png")["nodes"] if node["type"] == "RationalRewardsScorecard")
+    assert saved["size"][0] < 520 and frontend.ask(f"() => {width}") < 520
+    frontend.open({"nodes": [], "links": [], "version": 0.4}, rendering)
+    frontend.ask("() => { app.graph.add(LiteGraph.createNode('RationalRewardsScorecard')); }")
+    frontend.page.wait_for_timeout(500)
+    assert frontend.ask(f"() => {width}") >= 520
+    assert not frontend.complaints
