@@ -26,14 +26,20 @@ from PIL import Image, ImageDraw
 
 FOLDER = ROOT / "workflows"
 GAP_X, GAP_Y, TITLE = 70, 40, 30
-WIDTHS = {"MarkdownNote": 380, "PreviewImage": 320, "SaveImage": 320, "PreviewAny": 420}
+WIDTHS = {
+    "MarkdownNote": 380,
+    "PreviewImage": 320,
+    "SaveImage": 320,
+    "PreviewAny": 420,
+    "RationalRewardsScorecard": 520,
+}
 LEAST = {"MarkdownNote": 420, "PreviewImage": 340, "SaveImage": 360, "PreviewAny": 220, "LoadImage": 330}
 ROOM = {
     "RationalRewardsCritique": 150,
     "RationalRewardsCompare": 150,
     "RationalRewardsRefineEnd": 190,
     "RationalRewardsSaveImage": 260,
-    "RationalRewardsScorecard": 260,
+    "RationalRewardsScorecard": 410,
 }
 """Additional height of a node that has run."""
 MODELS = {

@@ -98,10 +98,12 @@ def test_the_scorecard_is_seen_on_its_node(frontend, rendering):
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
 def test_a_new_scorecard_is_wide_and_a_saved_one_keeps_its_size(frontend, rendering):
-    frontend.open(workflow("png"), rendering)
+    opened = workflow("png")
+    (card,) = (node for node in opened["nodes"] if node["type"] == "RationalRewardsScorecard")
+    card["size"][0] = 410
+    frontend.open(opened, rendering)
     width = "app.graph.nodes.find(n => n.type === 'RationalRewardsScorecard').size[0]"
-    (saved,) = (node for node in workflow("png")["nodes"] if node["type"] == "RationalRewardsScorecard")
-    assert saved["size"][0] < 520 and frontend.ask(f"() => {width}") < 520
+    assert frontend.ask(f"() => {width}") == 410
     frontend.open({"nodes": [], "links": [], "version": 0.4}, rendering)
     frontend.ask("() => { app.graph.add(LiteGraph.createNode('RationalRewardsScorecard')); }")
     frontend.page.wait_for_timeout(500)
