@@ -153,8 +153,15 @@ class Typical(CritiqueGenerator):
 
     def _start(self, question: Question, *rest):
         generation = super()._start(question, *rest)
-        generation.request.sampler = Given(generation.request, answer(self, question))
-        self.jobs.append(generation.request)
+        request, program = generation.request, generation.request.program
+
+        def follow_answer():
+            begun = program()  # which sets a sampler of its own
+            request.sampler = Given(request, answer(self, question))
+            return begun
+
+        request.program = follow_answer
+        self.jobs.append(request)
         return generation
 
 
