@@ -94,7 +94,7 @@ def make(layers: int):
 
 @torch.inference_mode()
 def step(model, rows: int, tokens: int, wanted: int) -> Counter[str]:
-    runner = ModelRunner(model, KVCache(model, rows, READ))
+    runner = ModelRunner(model, KVCache(model, rows, READ), fuse=True)
     shape = (PADDED_BATCH_SIZE, tokens)
     numbers = torch.arange(BEHIND, BEHIND + tokens).expand(shape).contiguous()
     mask = torch.arange(READ) <= numbers[:rows, :, None]

@@ -28,6 +28,8 @@ def cells(rows: int, width: int) -> int:
 class KVCache:
     """Keys and values of every layer, [rows + 1, kv heads, width + SCRATCH_COLUMNS, head size] each.
 
+    `layers` holds both of a layer in one tensor, [rows + 1, 2, kv heads, ...]: one launch writes them.
+
     The extra row, `prefix_row`, holds the prefix that the prompts of neighbouring requests share.
     """
 
@@ -37,15 +39,15 @@ class KVCache:
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.rows, self.width, self.prefix_row = rows, width, rows
         self.device, dtype = model.device, model.model.language_model.embed_tokens.weight.dtype
-        shape = (rows + 1, kv_heads, width + SCRATCH_COLUMNS, head_size)
-        layers = range(config.num_hidden_layers)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=self.device) for _ in layers]
-        self.values = [torch.zeros(shape, dtype=dtype, device=self.device) for _ in layers]
+        shape = (rows + 1, 2, kv_heads, width + SCRATCH_COLUMNS, head_size)
+        count = config.num_hidden_layers
+        self.layers = [torch.zeros(shape, dtype=dtype, device=self.device) for _ in range(count)]
+        self.keys, self.values = ([layer[:, part] for layer in self.layers] for part in (0, 1))
         self._used: set[int] = set()
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+        return sum(layer.nbytes for layer in self.layers)
 
     @property
     def cells(self) -> int:
@@ -61,11 +63,11 @@ class KVCache:
         A mask keeps out what an earlier sequence left, but only while it is finite: 0 times NaN is NaN.
         """
         if row in self._used:  # a fresh row is zero, and on a CPU its pages are not even committed yet
-            for tensor in (*self.keys, *self.values):
-                tensor[row].zero_()
+            for layer in self.layers:
+                layer[row].zero_()
         self._used.add(row)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` columns of one row to another."""
-        for tensor in (*self.keys, *self.values):
-            tensor[target, :, :length] = tensor[source, :, :length]
+        for layer in self.layers:
+            layer[target, :, :, :length] = layer[source, :, :, :length]

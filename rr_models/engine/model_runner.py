@@ -1,38 +1,42 @@
 """Forward passes of a Qwen3-VL's text half over a cache whose rows each have their own length.
 
-The model's own modules are called, so any precision or quantisation of theirs works unchanged. Only the order
-of the calls is ours: keys and values go straight to their columns in the preallocated cache, and a decode
-step does no work per row.
+Keys and values go straight to their columns in the preallocated cache, and a decode step does no work per
+row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from .kv_cache import KVCache
+from .decoder_layer import DecoderLayer, Rotary, norm
+from .kv_cache import SCRATCH_COLUMNS, KVCache
 
 if TYPE_CHECKING:
     from transformers import Qwen3VLForConditionalGeneration
 
 
 class ModelRunner:
-    """Runs `model` (Qwen3VLForConditionalGeneration) over `cache`."""
+    """Runs `model` (Qwen3VLForConditionalGeneration) over `cache`, for as long as its weights stay in place.
 
-    def __init__(self, model: Qwen3VLForConditionalGeneration, cache: KVCache):
+    `fuse` (default: except on the CPU, where it gains nothing, and weights may still be mapped files): plain
+    weights of the model that read the same input are joined; see Projections.
+    """
+
+    def __init__(self, model: Qwen3VLForConditionalGeneration, cache: KVCache, fuse: bool | None = None):
         self.model, self.cache, self.device = model, cache, model.device
         config = model.config.get_text_config()
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.epsilon = config.rms_norm_eps
-
-    @property
-    def text(self):
-        # looked up at every call: the modules change when weights are dropped and read again
-        return self.model.model.language_model
+        self.epsilon, self.text = config.rms_norm_eps, model.model.language_model
+        self.group = self.heads // self.kv_heads
+        fuse = self.device.type != "cpu" if fuse is None else fuse
+        self.layers = [DecoderLayer(layer, self.head_size, self.epsilon, fuse) for layer in self.text.layers]
+        # no position is larger than the column of its token
+        self.rotary = Rotary(self.text, cache.width + SCRATCH_COLUMNS, self.group)
 
     def embed(self, token_ids: Sequence[int]) -> torch.Tensor:
         """[1, tokens, hidden]."""
@@ -54,24 +58,26 @@ class ModelRunner:
         hidden state of the last token, [1, hidden].
         """
         end, cache = start + hidden.shape[1], self.cache
+        hidden, rotation = hidden.clone(), self.rotary.of_prompt(positions)
+        for number, layer in enumerate(self.layers):
 
-        def attend(layer: int, query, key, value):
-            cache.keys[layer][row, :, start:end] = key[0]
-            cache.values[layer][row, :, start:end] = value[0]
-            key = cache.keys[layer][row : row + 1, :, :end]
-            value = cache.values[layer][row : row + 1, :, :end]
-            if self.device.type == "cpu":  # its kernel for grouped heads is many times slower than a copy
-                key, value = (x.repeat_interleave(self.heads // self.kv_heads, 1) for x in (key, value))
-            grouped = key.shape[1] != query.shape[1]
-            if start == 0:
-                return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
-            from torch.nn.attention.bias import causal_lower_right  # imports torch's compiler
+            def attend(states: torch.Tensor, number=number) -> torch.Tensor:
+                query, written = self._split(states)
+                cache.layers[number][row, :, :, start:end] = written[0]
+                key, value = cache.layers[number][row, :, None, :, :end]
+                if self.device.type == "cpu":  # its kernel for grouped heads is many times slower than a copy
+                    key, value = (x.repeat_interleave(self.group, 1) for x in (key, value))
+                mask = _after(start, end) if start else None
+                grouped = key.shape[1] != query.shape[1]
+                attended = F.scaled_dot_product_attention(
+                    query, key, value, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
+                )
+                return attended.transpose(1, 2).flatten(2)
 
-            mask = causal_lower_right(query.shape[2], end)
-            return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
-
-        added = {layer: (is_image, features) for layer, features in enumerate(deepstack)}
-        return self._layers(hidden, positions, attend, added)[:, -1]
+            hidden = layer(hidden, rotation(number), attend)
+            if number < len(deepstack):
+                hidden[0, is_image] += deepstack[number].to(hidden.dtype)
+        return self._norm(hidden)[:, -1]
 
     def step(
         self,
@@ -90,27 +96,32 @@ class ModelRunner:
         """
         batch, tokens = token_ids.shape
         rows, read = len(columns), mask.shape[-1]
-        index = columns[:, None, :, None].expand(rows, self.kv_heads, tokens, self.head_size)
-        group = self.heads // self.kv_heads
-        mask = mask[:, None].repeat(1, 1, group, 1)  # one block of queries for each head of a group
+        index = columns[:, None, None, :, None]
+        index = index.expand(rows, 2, self.kv_heads, tokens, self.head_size)
+        hidden, rotation = self.text.embed_tokens(token_ids), self.rotary.of_step(positions)
+        # added to the scores of attention, which would otherwise convert it in every layer
+        bias = torch.zeros(mask.shape, dtype=hidden.dtype, device=self.device)
+        bias.masked_fill_(mask.logical_not(), -torch.inf)
+        bias = bias[:, None].repeat(1, 1, self.group, 1)  # one block of queries for each head of a group
+        padded = hidden.new_zeros(batch, tokens, self.heads, self.head_size) if batch > rows else None
+        for number, layer in enumerate(self.layers):
 
-        def attend(layer: int, query, key, value):
-            keys, values = (
-                tensors[layer][first_row : first_row + rows]
-                for tensors in (self.cache.keys, self.cache.values)
-            )
-            keys.scatter_(2, index, key[:rows])
-            values.scatter_(2, index, value[:rows])
-            # the heads of a group become more queries on the same keys: the cache is read once, in place
-            query = query[:rows].reshape(rows, self.kv_heads, group * tokens, self.head_size)
-            attended = F.scaled_dot_product_attention(
-                query, keys[:, :, :read], values[:, :, :read], attn_mask=mask
-            )
-            attended = attended.reshape(rows, self.heads, tokens, self.head_size)
-            return attended if rows == batch else F.pad(attended, (0, 0, 0, 0, 0, 0, 0, batch - rows))
+            def attend(states: torch.Tensor, number=number) -> torch.Tensor:
+                query, written = self._split(states[:rows])
+                cached = self.cache.layers[number][first_row : first_row + rows]
+                cached.scatter_(3, index, written)
+                key, value = cached[:, :, :, :read].unbind(1)
+                # the heads of a group become more queries on the same keys: the cache is read once, in place
+                query = query.reshape(rows, self.kv_heads, self.group * tokens, self.head_size)
+                attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+                attended = attended.reshape(rows, self.heads, tokens, self.head_size).transpose(1, 2)
+                if padded is None:
+                    return attended.flatten(2)
+                padded[:rows] = attended
+                return padded.flatten(2)
 
-        hidden = self.text.embed_tokens(token_ids)
-        return self._layers(hidden, positions.expand(3, batch, tokens), attend, {})
+            hidden = layer(hidden, rotation(number), attend)
+        return self._norm(hidden)
 
     def forward(
         self, token_ids, positions, columns, mask, wanted: torch.Tensor, first_row: int = 0
@@ -123,31 +134,17 @@ class ModelRunner:
         """[..., hidden] -> [..., vocabulary], float32."""
         return self.model.lm_head(hidden).float()
 
-    def _layers(self, hidden: torch.Tensor, positions: torch.Tensor, attend, added: dict) -> torch.Tensor:
-        batch, tokens, _ = hidden.shape
-        cos, sin = (x[:, None] for x in self.text.rotary_emb(hidden, positions))
-        for number, layer in enumerate(self.text.layers):
-            attention = layer.self_attn
-            x = self._norm(hidden, layer.input_layernorm)
-            query, key, value = (
-                project(x).view(batch, tokens, -1, self.head_size)
-                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
-            query = _rotate(self._norm(query, attention.q_norm).transpose(1, 2), cos, sin)
-            key = _rotate(self._norm(key, attention.k_norm).transpose(1, 2), cos, sin)
-            attended = attend(number, query, key, value.transpose(1, 2))
-            hidden = hidden + attention.o_proj(attended.transpose(1, 2).reshape(batch, tokens, -1))
-            hidden = hidden + layer.mlp(self._norm(hidden, layer.post_attention_layernorm))
-            if number in added:
-                is_image, features = added[number]
-                hidden = hidden.clone()
-                hidden[0, is_image] += features.to(hidden.dtype)
-        return self._norm(hidden, self.text.norm)
+    def _split(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries [rows, heads, tokens, size] and keys and values [rows, 2, kv heads, tokens, size]."""
+        written = states[:, :, self.heads :].unflatten(2, (2, self.kv_heads))
+        return states[:, :, : self.heads].transpose(1, 2), written.permute(0, 2, 3, 1, 4)
 
-    def _norm(self, x: torch.Tensor, norm: Any) -> torch.Tensor:
-        return F.rms_norm(x, (x.shape[-1],), norm.weight, self.epsilon)
+    def _norm(self, hidden: torch.Tensor) -> torch.Tensor:
+        return norm(hidden, self.text.norm.weight, self.epsilon)
 
 
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+def _after(start: int, end: int):
+    """The mask of tokens `start` to `end`: each sees all before it."""
+    from torch.nn.attention.bias import causal_lower_right  # imports torch's compiler
+
+    return causal_lower_right(end - start, end)
