@@ -258,6 +258,19 @@ def test_brief_changes_keep_the_words_beside_them():
     assert [text.strip() for text, mark in spans if mark == REMOVED] == ["w30"]
 
 
+def test_brief_changes_keep_the_sentence_around_them():
+    before = (
+        "A long beginning that nobody reads again at all. The left shape is large and green, they say. The "
+        "end of it is long as well, and far away."
+    )
+    spans = changes(before, before.replace("large and ", ""), brief=True)
+    assert spans == [
+        ("… The left shape is ", typeset.SAME),
+        ("large and ", REMOVED),
+        ("green, they say. … ", typeset.SAME),
+    ]
+
+
 def test_very_long_texts_are_not_compared_word_by_word():
     before, after = "a b " * 3000, "c d " * 3000
     assert changes(before, after) == [(before, REMOVED), (after, ADDED)]
