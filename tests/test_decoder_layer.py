@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import launches
 import pytest
 import torch
 from rr_tests import tiny
@@ -177,3 +178,11 @@ def test_on_a_card_joining_takes_no_memory(model):
     assert runner.layers[0].projections.weight is not None
     small = runner.rotary.weights.nbytes + runner.rotary.table.nbytes
     assert torch.cuda.memory_allocated() - held <= cache.nbytes + small + 512 * 3 * len(runner.layers)
+
+
+def test_a_layer_takes_no_more_launches_than_documented():
+    """14 for 8 rows; one more where a row alone is padded to 8 (benchmarks/launches.py)."""
+    models = [launches.make(count) for count in (1, 2)]
+    for rows, most in ((8, 14), (1, 15)):
+        one, two = (launches.step(model, rows, 1, 1).total() for model in models)
+        assert 0 < two - one <= most
