@@ -214,6 +214,14 @@ def real_vocabulary_critic(core_folder: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session")
+def real_tokens(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The tokens of that vocabulary without a model, for `rr_tests.driver`."""
+    from rr_tests.real_vocabulary import token_sets
+
+    return token_sets(tmp_path_factory.mktemp("models") / "real-tokens", core_folder)
+
+
+@pytest.fixture(scope="session")
 def small_vocabulary_critic(core_folder: Path, tmp_path_factory: pytest.TempPathFactory):
     """The same with the beginning of that vocabulary, for tests with many answers."""
     from rr_tests.real_vocabulary import FEW, make

@@ -5,7 +5,8 @@ Most are well-formed; what the parser makes of each is for the test to ask.
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
+from random import Random
+
 from rr_tests.natural_answers import NA, NaturalAnswer
 from rr_tests.natural_parts import EDIT_ASPECTS, T2I_ASPECTS, Dress, Texts
 
@@ -26,17 +27,8 @@ LINES = (
     "It ends without a full stop",
 )
 """What a line of a text may be."""
-ANY_TEXT = st.text("ab Z019.,:;\"'“”#*-|/()[]\n狐椅：。🦊", max_size=40)
-"""What no critic would write."""
-
-line = st.sampled_from(LINES)
-texts = st.one_of(
-    line,
-    line,
-    st.lists(line, min_size=2, max_size=3).map("\n".join),
-    st.lists(line, min_size=2, max_size=2).map("\n\n".join),
-    ANY_TEXT,
-)
+ANY = "ab Z019.,:;\"'“”#*-|/()[]\n狐椅：。🦊"
+"""Of what a text may be made that no critic would write."""
 
 NUMBERS = ("{}", "{}/4", "{} / 4", "{}/4.0", "{} out of 4", "**{}**", "[{}]", "({})", "`{}`", "~{}", "{}.")
 NUMBERS += ("{} (good)", "{} - one leg bends", "{}, because of the leg", "{} points", "{} ", " {}", "{}分")
@@ -58,78 +50,80 @@ PREAMBLES += ("<think>\nGreen, I think. Maybe 3?\n</think>\n",)
 ENDINGS = ("", "", "\n", "\n\n---", "\n\nLet me know if this helps!", "\n#fox #chair")
 
 
-@st.composite
-def _spelled(draw, value: float | None) -> str:
+def answer(seed: int) -> NaturalAnswer:
+    """An answer of any task and style, with the scores that were written: the same for the same seed."""
+    rng = Random(seed)
+    task = rng.choice(("t2i", "edit", "t2i-pair", "edit-pair"))
+    style = rng.choice(("card", "test-time", "single"))
+    aspects, pair = (EDIT_ASPECTS if task.startswith("edit") else T2I_ASPECTS), task.endswith("pair")
+    scores, spelled = [], []
+    for name in aspects:
+        applies = name != "Text Rendering" or rng.random() < 0.5
+        one = (_pair_score(rng) if pair else rng.choice(VALUES)) if applies else NA
+        scores.append(one)
+        if pair:
+            a, b, winner = one or (NA, NA, NA)
+            named = rng.choice(WINNERS[winner] if winner else NOT_APPLICABLE)
+            spelled.append((_spelled(rng, a), _spelled(rng, b), named))
+        else:
+            spelled.append(_spelled(rng, one))
+    words = [_text(rng) for _ in range(len(aspects) + 3)]
+    refined = "" if pair else f"A photo of a red fox asleep on a blue chair. {_text(rng)}"
+    said = Texts(words[0], tuple(words[3:]), words[1], words[2], refined, aspects)
+    return NaturalAnswer(f"random {seed}", task, _dress(rng, pair).text(said, spelled), tuple(scores), style)
+
+
+def _text(rng: Random) -> str:
+    """One line, several lines or paragraphs, or what no critic would write."""
+    kind = rng.randrange(5)
+    if kind < 2:
+        return rng.choice(LINES)
+    if kind == 4:
+        return "".join(rng.choices(ANY, k=rng.randint(0, 40)))
+    return ("\n" if kind == 2 else "\n\n").join(rng.choices(LINES, k=rng.randint(2, 5 - kind)))
+
+
+def _spelled(rng: Random, value: float | None) -> str:
     if value is NA:
-        return draw(st.sampled_from(NOT_APPLICABLE))
-    number = draw(
-        st.sampled_from((f"{value:g}", f"{value:.1f}" if value != 2.75 else "2.75", f"{value:.2f}"))
-    )
-    return draw(st.sampled_from(NUMBERS)).format(number)
+        return rng.choice(NOT_APPLICABLE)
+    tenths = f"{value:.1f}" if value != 2.75 else "2.75"
+    return rng.choice(NUMBERS).format(rng.choice((f"{value:g}", tenths, f"{value:.2f}")))
 
 
-@st.composite
-def _labels(draw, *names: str) -> list[str]:
-    """Labels in one dress, in the case that it chooses."""
-    dress = draw(st.sampled_from(LABELS))
-    case = draw(st.sampled_from((str, str, str.lower, str.upper)))
-    return [dress.format(case(name)) for name in names]
-
-
-@st.composite
-def _dresses(draw, pair: bool) -> Dress:
-    def bare(name: str) -> str:
-        return draw(st.sampled_from(BARE)).format(name) + draw(line_ends)
-
-    def label(*names: str) -> list[str]:
-        return draw(_labels(*names))
-
-    line_ends = st.sampled_from(("\n", "\n", "\n", "\n\n", " \n", "\n\n---\n\n"))
-    analysis = "{}\n" if draw(st.integers(0, 3)) == 0 else bare("User Request Analysis") + "{}\n"
-    end = draw(line_ends)
-    parts = ("Score A", "Score B", "Winner") if pair else ("Score",)
-    reason, *scores = label("Justification", *parts)
-    if draw(st.booleans()):
-        scores = label(*parts)
-    return Dress(
-        before=draw(st.sampled_from(PREAMBLES)),
-        analysis=analysis,
-        judgement=bare("Detailed Judgement"),
-        aspect=draw(st.sampled_from(ASPECTS)) + draw(line_ends),
-        reason=reason + "{}" + draw(line_ends),
-        score="".join(f"{score}{{}}{end}" for score in scores),
-        summary=label("Summary")[0] + "{}" + draw(line_ends),
-        refinement=bare("User Request Refinement"),
-        comments=label("Refinement Comments")[0] + "{}" + draw(line_ends),
-        refined=label("Refined Request")[0] + "{}",
-        after=draw(st.sampled_from(ENDINGS)),
-        score_first=draw(st.booleans()) and not pair,
-    )
-
-
-@st.composite
-def _pair_scores(draw) -> tuple[float, float, str]:
-    a, b = draw(st.sampled_from(VALUES)), draw(st.sampled_from(VALUES))
+def _pair_score(rng: Random) -> tuple[float, float, str]:
+    a, b = rng.choice(VALUES), rng.choice(VALUES)
     return a, b, "A" if a > b else "B" if b > a else "tie"
 
 
-@st.composite
-def answers(draw) -> NaturalAnswer:
-    """Answers of all tasks and styles, with the scores that were written."""
-    task = draw(st.sampled_from(("t2i", "edit", "t2i-pair", "edit-pair")))
-    style = draw(st.sampled_from(("card", "test-time", "single")))
-    aspects, pair = (EDIT_ASPECTS if task.startswith("edit") else T2I_ASPECTS), task.endswith("pair")
-    one = _pair_scores() if pair else st.sampled_from(VALUES)
-    scores = tuple(draw(one if name != "Text Rendering" else st.one_of(st.none(), one)) for name in aspects)
-    spelled = []
-    for score in scores:
-        if pair:
-            a, b, winner = score or (NA, NA, NA)
-            named = st.sampled_from(WINNERS[winner] if winner else NOT_APPLICABLE)
-            spelled.append((draw(_spelled(a)), draw(_spelled(b)), draw(named)))
-        else:
-            spelled.append(draw(_spelled(score)))
-    words = [draw(texts) for _ in range(len(aspects) + 3)]
-    refined = "" if pair else "A photo of a red fox asleep on a blue chair. " + draw(texts)
-    said = Texts(words[0], tuple(words[3:]), words[1], words[2], refined, aspects)
-    return NaturalAnswer("random", task, draw(_dresses(pair)).text(said, spelled), scores, style)
+def _dress(rng: Random, pair: bool) -> Dress:
+    def line_end() -> str:
+        return rng.choice(("\n", "\n", "\n", "\n\n", " \n", "\n\n---\n\n"))
+
+    def bare(name: str) -> str:
+        return rng.choice(BARE).format(name) + line_end()
+
+    def labels(*names: str) -> list[str]:
+        """Labels in one dress, in one case."""
+        dress, case = rng.choice(LABELS), rng.choice((str, str, str.lower, str.upper))
+        return [dress.format(case(name)) for name in names]
+
+    analysis = "{}\n" if rng.randrange(4) == 0 else bare("User Request Analysis") + "{}\n"
+    end = line_end()
+    parts = ("Score A", "Score B", "Winner") if pair else ("Score",)
+    reason, *scores = labels("Justification", *parts)
+    if rng.random() < 0.5:
+        scores = labels(*parts)
+    return Dress(
+        before=rng.choice(PREAMBLES),
+        analysis=analysis,
+        judgement=bare("Detailed Judgement"),
+        aspect=rng.choice(ASPECTS) + line_end(),
+        reason=reason + "{}" + line_end(),
+        score="".join(f"{score}{{}}{end}" for score in scores),
+        summary=labels("Summary")[0] + "{}" + line_end(),
+        refinement=bare("User Request Refinement"),
+        comments=labels("Refinement Comments")[0] + "{}" + line_end(),
+        refined=labels("Refined Request")[0] + "{}",
+        after=rng.choice(ENDINGS),
+        score_first=rng.random() < 0.5 and not pair,
+    )

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from rr_tests.tiny import CHAT_TEMPLATE, PREPROCESSING
 
+from rr_models.checkpoints.hf_config import load_tokenizer
 from rr_models.critics.local import LocalCritic
+from rr_models.critics.token_sets import TokenSets
 from rr_models.prompting.wording import Wording
 
 TOKENS = 151_643
@@ -32,6 +34,8 @@ ADDED += ["<tool_response>", "</tool_response>", "<think>", "</think>"]
 FEW = 8_192
 """Tokens of a vocabulary for tests with many answers: those of common words, marks and line ends are whole,
 and the logits are small."""
+ENDS = ("<|im_end|>", "<|endoftext|>")
+"""The tokens that end an answer."""
 SPECIAL = 14
 """So many of the added tokens are special ones."""
 SPARE = 267
@@ -45,9 +49,8 @@ def make(folder: Path, core: Path, tokens: int = TOKENS) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_tokenizer(folder, core / "comfy" / "text_encoders" / "qwen25_tokenizer", tokens)
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
     _write(folder / "preprocessor_config.json", PREPROCESSING)
-    ends = [tokens + ADDED.index(name) for name in ("<|im_end|>", "<|endoftext|>")]
+    ends = [tokens + ADDED.index(name) for name in ENDS]
     _write(folder / "generation_config.json", {"do_sample": True, "eos_token_id": ends, "temperature": 0.7})
     _write_model(folder, tokens)
     return folder
@@ -57,6 +60,13 @@ def in_style(critic: LocalCritic, style: str) -> LocalCritic:
     """The same critic, asked in another style."""
     parts = (critic.weights, critic.device, critic.precision, critic.tokenizer, critic.preprocessing)
     return LocalCritic(critic.name, critic.model, *parts, Wording(style))
+
+
+def token_sets(folder: Path, core: Path) -> TokenSets:
+    """The whole vocabulary without a model: `folder` gets the tokenizer's files only."""
+    folder.mkdir(parents=True)
+    _write_tokenizer(folder, core / "comfy" / "text_encoders" / "qwen25_tokenizer", TOKENS)
+    return TokenSets(load_tokenizer(folder), [TOKENS + ADDED.index(name) for name in ENDS])
 
 
 def _write_tokenizer(folder: Path, source: Path, tokens: int) -> None:
@@ -81,6 +91,7 @@ def _write_tokenizer(folder: Path, source: Path, tokens: int) -> None:
         "tokenizer_class": "Qwen2Tokenizer",
     }
     _write(folder / "tokenizer_config.json", settings)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
 
 
 def _write_model(folder: Path, tokens: int) -> None:

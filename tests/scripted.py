@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import re
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from unittest import mock
 
 import torch
@@ -27,6 +30,7 @@ ALL_BUT_IMPOSSIBLE = -40.0
 """The logit of every token that an answer gives no probability."""
 HEADER = "<|im_start|>assistant\n"
 """What stands before an answer, also if the engine reads part of an answer as a prompt."""
+_LINES = re.compile(r"(?<=\n)(?=\S)")
 TOKEN, ANSWER, START = range(3)
 """What the bits of the first key of a column hold, as whole numbers: the id of its token; and, in column 0,
 which answer the row writes, and the column where its answer starts."""
@@ -154,7 +158,8 @@ class Writes:
     def __init__(self, tokenizer, text: str, end_token: int | None = None):
         self.tokenizer, self.text = tokenizer, text
         self.end = tokenizer.eos_token_id if end_token is None else end_token
-        self.ids = [*self._tokens(text), self.end]
+        self.ids = [*tokenizer(text, add_special_tokens=False).input_ids, self.end]
+        self.letters, self.places = _letters(text)
         self.plans: deque[list[int]] = deque(maxlen=8)  # where something else was written in its place
 
     def __call__(self, ids: list[int]) -> dict[int, float]:
@@ -165,7 +170,7 @@ class Writes:
         for plan in (self.ids, *self.plans):
             if ids == plan[: len(ids)]:
                 return plan[len(ids)] if len(ids) < len(plan) else self.end
-        plan = [*ids, *self._tokens(self.rest(self.tokenizer.decode(ids))), self.end]
+        plan = [*ids, *self._tokens(self.rest(_text_of(self.tokenizer, ids))), self.end]
         self.plans.appendleft(plan)
         return plan[len(ids)]
 
@@ -177,7 +182,8 @@ class Writes:
         line = self.text.rfind("\n", 0, left) + 1
         if not _letters(self.text[line:left])[0]:
             left = line  # they differ within the marks of a heading
-        ahead, places = _letters(self.text, left)
+        passed = bisect_left(self.places, left)
+        ahead, places = self.letters[passed:], self.places[passed:]
         behind, began = _letters(written, left)
         last_line = len(_letters(written.rstrip().rpartition("\n")[2])[0])
         rest = self.text[left:]
@@ -187,13 +193,24 @@ class Writes:
             if (found == 0 and whole_words) or (found >= 0 and (length >= 6 or length == last_line >= 4)):
                 rest = self.text[places[found + length - 1] + 1 :]
                 break
-        marks = written[len(written.rstrip(_marks(written))) :]
+        marks = _last_marks(written)
         same = next((n for n in range(len(marks), 0, -1) if rest.startswith(marks[-n:])), 0)
         rest = rest[same:]
         return rest.lstrip() if written[-1:].isspace() else rest
 
     def _tokens(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+        # no token goes on from a line end to the beginning of a line
+        return [token for line in _LINES.split(text) for token in _tokens_of(self.tokenizer, line)]
+
+
+@lru_cache(maxsize=20_000)
+def _tokens_of(tokenizer, line: str) -> list[int]:
+    return tokenizer(line, add_special_tokens=False).input_ids
+
+
+def _text_of(tokenizer, ids: list[int]) -> str:
+    """As `decode`, which looks at every id in Python first."""
+    return tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=False)
 
 
 class Cooperates:
@@ -280,8 +297,12 @@ def _end_of(part: list[int], whole: list[int]) -> int:
 
 def _common(one: str, other: str) -> int:
     """How many characters at the beginning are the same."""
-    pairs = zip(one, other, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        same = one[least:middle] == other[least:middle]
+        least, most = (middle, most) if same else (least, middle - 1)
+    return least
 
 
 def _letters(text: str, start: int = 0) -> tuple[str, list[int]]:
@@ -290,6 +311,9 @@ def _letters(text: str, start: int = 0) -> tuple[str, list[int]]:
     return "".join(text[place].lower()[0] for place in places), places
 
 
-def _marks(text: str) -> str:
-    """All characters of a text that are neither letters nor digits."""
-    return "".join({character for character in text if not character.isalnum()})
+def _last_marks(text: str) -> str:
+    """The end of a text that is neither letters nor digits."""
+    end = len(text)
+    while end and not text[end - 1].isalnum():
+        end -= 1
+    return text[end:]

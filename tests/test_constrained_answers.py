@@ -4,25 +4,23 @@ token; and nothing that holds no score gets one.
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from rr_tests import driver
 from rr_tests.natural_answers import ANSWERS, NOT_READ, WITHOUT_REQUEST, NaturalAnswer
-from rr_tests.random_answers import answers
+from rr_tests.random_answers import answer as random_answer
 from rr_tests.scripted import NonFiniteAfter, scripted
 from rr_tests.writing import IMAGE, MISSING, REQUEST, Written, nonsense, scores, write, write_any
 
 from rr_models.critics.judging import critique
+from rr_models.critics.token_sets import TokenSets
 from rr_models.errors import CriticError
 from rr_models.judgement.critique import COMPLETE, REFUSED
 from rr_models.parsing.parse import parse_answer
 
 ALL = [*ANSWERS, *WITHOUT_REQUEST, *NOT_READ]
 BATCH = 64
-MANY = int(os.environ.get("RR_RANDOM_ANSWERS", "200"))
-"""Random answers of the slow test. 5,000 take most of an hour: the script is asked at every node of a
-trie."""
+SOME = [*ANSWERS[::7], *WITHOUT_REQUEST, *NOT_READ]
+"""What the engine writes in the fast lane, too."""
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
@@ -31,36 +29,32 @@ def critic(request: pytest.FixtureRequest):
     return request.getfixturevalue(f"{request.param}_vocabulary_critic")
 
 
-@pytest.fixture(scope="module")
-def constrained(critic) -> dict[str, Written]:
-    """All natural answers by name, as the critic writes them constrained."""
-    return {answer.name: one for answer, one in zip(ALL, write(critic, ALL), strict=True)}
-
-
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.name)
-def test_a_complete_answer_is_written_as_it_is_meant(critic, constrained, answer: NaturalAnswer):
-    check(critic, answer, constrained[answer.name])
-    assert scores(constrained[answer.name].judgement) == answer.scores
+def test_a_complete_answer_is_written_as_it_is_meant(real_tokens, answer: NaturalAnswer):
+    written = driver.write(real_tokens, answer)
+    check(real_tokens, answer, written)
+    assert scores(written.judgement) == answer.scores
 
 
 @pytest.mark.parametrize("answer", WITHOUT_REQUEST, ids=lambda answer: answer.name)
-def test_a_refined_request_is_all_that_is_added_to_an_answer_without(critic, constrained, answer):
-    written = constrained[answer.name]
+def test_a_refined_request_is_all_that_is_added_to_an_answer_without(real_tokens, answer: NaturalAnswer):
+    written = driver.write(real_tokens, answer)
     assert written.completion.token_ids[: len(written.meant)] == written.meant
     assert scores(written.judgement) == answer.scores and written.judgement.status == COMPLETE
 
 
 @pytest.mark.parametrize("answer", NOT_READ, ids=lambda answer: answer.name)
-def test_every_score_of_an_answer_that_goes_on_is_the_critics_own(constrained, answer: NaturalAnswer):
-    for aspect in constrained[answer.name].judgement.aspects:
+def test_every_score_of_an_answer_that_goes_on_is_the_critics_own(real_tokens, answer: NaturalAnswer):
+    for aspect in driver.write(real_tokens, answer).judgement.aspects:
         assert getattr(aspect, "form_mass", None) in (None, 1.0)
 
 
-def check(critic, answer: NaturalAnswer, written: Written) -> None:
+def check(tokens: TokenSets, answer: NaturalAnswer, written: Written) -> None:
     """The tokens are those that were meant, and the judgement is what the parser reads in them."""
     ids = written.completion.token_ids
-    assert critic.tokenizer.decode(ids) == answer.text, answer.name
+    assert tokens.decode(ids) == answer.text, answer.name
     assert ids == written.meant, answer.name
+    assert not any(written.completion.forced) and written.trace.notes == []
     expected, judgement = parse_answer(answer.text, answer.task, REQUEST), written.judgement
     assert judgement.status == COMPLETE
     assert scores(judgement) == scores(expected)
@@ -70,35 +64,50 @@ def check(critic, answer: NaturalAnswer, written: Written) -> None:
         assert aspect.justification == other.justification
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("vocabulary", "answers"),
+    [("small", SOME), pytest.param("real", ALL, marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_the_engine_writes_what_the_driver_does(request, vocabulary: str, answers: list[NaturalAnswer]):
+    """The same tokens, forced or not, and the same probabilities on the same lines; so do answers that are
+    continued."""
+    critic = request.getfixturevalue(f"{vocabulary}_vocabulary_critic")
+    tokens = critic.generator.tokens
+    for answer, one in zip(answers, write(critic, answers), strict=True):
+        other = driver.write(tokens, answer)
+        assert one.completion.token_ids == other.completion.token_ids, answer.name
+        assert one.completion.forced == other.completion.forced, answer.name
+        assert one.trace.token_ids == other.trace.token_ids and one.trace.notes == other.trace.notes
+        assert list(one.trace.measured) == list(other.trace.measured), answer.name
+        for line, choice in one.trace.measured.items():
+            assert choice.word == other.trace.measured[line].word
+            assert choice.table == pytest.approx(other.trace.measured[line].table, abs=1e-9)
+        if answer in ANSWERS:
+            check(tokens, answer, one)
+
+
+def complete(count: int) -> list[NaturalAnswer]:
+    """Those of so many random answers that the parser reads as complete."""
+    drawn = map(random_answer, range(count))
+    found = [one for one in drawn if parse_answer(one.text, one.task, REQUEST).status == COMPLETE]
+    assert len(found) > 0.8 * count
+    return found
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
 def test_random_answers_are_written_as_they_are_meant(small_vocabulary_critic, count: int):
-    drawn = random_answers(count)
-    complete = [
-        answer for answer in drawn if parse_answer(answer.text, answer.task, REQUEST).status == COMPLETE
-    ]
-    assert len(complete) > count / 3
-    for start in range(0, len(complete), BATCH):
-        batch = complete[start : start + BATCH]
+    answers, tokens = complete(count), small_vocabulary_critic.generator.tokens
+    for start in range(0, len(answers), BATCH):
+        batch = answers[start : start + BATCH]
         for answer, written in zip(batch, write(small_vocabulary_critic, batch), strict=True):
-            check(small_vocabulary_critic, answer, written)
+            check(tokens, answer, written)
 
 
-def random_answers(count: int) -> list[NaturalAnswer]:
-    """The same ones every time. Written together they cost a tenth of what they cost alone."""
-    drawn: list[NaturalAnswer] = []
-
-    @settings(
-        max_examples=count,
-        phases=[Phase.generate],
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-    @given(answers())
-    def draw(answer: NaturalAnswer):
-        drawn.append(answer)
-
-    draw()
-    return drawn
+@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.slow)])
+def test_so_are_many_more_by_the_driver(real_tokens, count: int):
+    for answer in complete(count):
+        check(real_tokens, answer, driver.write(real_tokens, answer))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from rr_tests.natural_answers import NaturalAnswer
@@ -12,6 +13,7 @@ from rr_tests.real_vocabulary import in_style
 from rr_tests.scripted import Always, Answer, Loops, RandomWords, Writes, scripted
 
 from rr_models.critics.base import Question
+from rr_models.critics.free_answer import Trace
 from rr_models.critics.options import JudgeOptions
 from rr_models.engine.sequence import Completion
 from rr_models.judgement.critique import NOT_APPLICABLE, SCORED
@@ -25,12 +27,13 @@ IMAGE = torch.zeros(64, 64, 3)
 
 @dataclass(frozen=True)
 class Written:
-    """A judgement and the completion that it was read from; `meant` are the token ids of the answer's text,
-    if it has one."""
+    """A judgement, the completion that it was read from, and what happened while it was written; `meant` are
+    the token ids of the answer's text, if it has one."""
 
     judgement: Any
     completion: Completion
     meant: list[int]
+    trace: Trace
 
 
 def scores(judgement: Any) -> tuple:
@@ -68,11 +71,18 @@ def write_any(critic, answers: Sequence[Answer], tasks: Sequence[str], **options
     for request, task in zip(by_request, map(Task, tasks), strict=True):
         images = (IMAGE, IMAGE) if task.is_pair else (IMAGE,)
         questions.append(Question(task, request, images, (IMAGE,) if task.has_source else ()))
-    with scripted(critic, by_request) as script:
+    traces: list[Trace] = []
+
+    def judgement(generation, options):
+        traces.append(generation.trace)
+        return read(generation, options)
+
+    read = critic.generator.judgement
+    with scripted(critic, by_request) as script, mock.patch.object(critic.generator, "judgement", judgement):
         judgements = critic.judge(questions, JudgeOptions(batch_size=32, **options))
     return [
-        Written(judgement, *script.written[request], getattr(answer, "ids", [])[:-1])
-        for judgement, (request, answer) in zip(judgements, by_request.items(), strict=True)
+        Written(judgement, *script.written[request], getattr(answer, "ids", [])[:-1], trace)
+        for judgement, trace, (request, answer) in zip(judgements, traces, by_request.items(), strict=True)
     ]
 
 

@@ -78,6 +78,8 @@ class AnswerText:
         """The length of a phrase that the answer ends with at least `times` over, and over at least `tokens`
         tokens; 0 if there is none."""
         ids = self.ids
+        if ids and ids[-1] not in ids[-1 - _LONGEST_PHRASE : -1]:
+            return 0
         for period in range(1, min(_LONGEST_PHRASE, len(ids) // 2) + 1):
             if ids[-1] == ids[-1 - period]:
                 copies = max(times, -(-tokens // period))

@@ -18,6 +18,7 @@ class TokenSets:
     """The tokens of one tokenizer. `eos` are those that end an answer."""
 
     def __init__(self, tokenizer, eos: Sequence[int]):
+        self.tokenizer = tokenizer
         self.encode = lru_cache(4096)(lambda text: tuple(tokenizer(text, add_special_tokens=False).input_ids))
         self.decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
         self.text = lru_cache(None)(lambda token: self.decode([token]))

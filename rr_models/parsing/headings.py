@@ -192,9 +192,15 @@ class Headings:
         self.aspects = (*own, *(a for name, a in others.items() if name not in {o.name for o in own}))
         self._names = _names(self.aspects)
         self._sections = _PAIR_SECTION if self.pair else _SECTION
+        self._found = lru_cache(maxsize=512)(
+            self._find
+        )  # an answer is read several times while it is written
 
     def find(self, line: str) -> Heading | None:
         """The heading that a line is, None for a line of content."""
+        return self._found(line)
+
+    def _find(self, line: str) -> Heading | None:
         head = line[:_HEAD]
         head = head.replace("\t", " ") if head.isascii() else head.translate(_PLAIN)
         if bracketed := _BRACKETED.match(head):
