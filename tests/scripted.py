@@ -97,15 +97,23 @@ class ScriptedRunner:
         cells = self.cells[first_row : first_row + rows, :, TOKEN]
         cells.scatter_(1, columns, token_ids[:rows].int())
         logits = torch.full((rows, asked, self.vocabulary), ALL_BUT_IMPOSSIBLE)
-        columns = columns.tolist()
+        columns, seen_columns, fed = columns.tolist(), mask.sum(-1).tolist(), token_ids.tolist()
         for line, tokens in enumerate(wanted[:rows].tolist()):
+            following = {}  # what the script told, by column
             for index, token in enumerate(tokens):
-                if columns[line][token] < self.cache.width and (index == 0 or token):  # not only padding
-                    self._ask(first_row + line, mask[line, token], logits[line, index])
+                column, seen = columns[line][token], mask[line, token]
+                if column >= self.cache.width or (index and not token):
+                    continue  # padding
+                if seen_columns[line][token] <= column:  # a branch of a trie
+                    before = following.get(int(seen[:column].nonzero()[-1]))
+                    if isinstance(before, Mapping) and fed[line][token] not in before:
+                        following[column] = {}  # never written, so that what follows it counts for nothing
+                        continue
+                following[column] = self._ask(first_row + line, seen, logits[line, index])
         return logits
 
-    def _ask(self, row: int, seen: torch.Tensor, logits: torch.Tensor) -> None:
-        """Write the logits that follow what is seen [columns] of a row."""
+    def _ask(self, row: int, seen: torch.Tensor, logits: torch.Tensor) -> Mapping[int, float] | torch.Tensor:
+        """Write the logits that follow what is seen [columns] of a row. Returns what the script told."""
         _, number, start = self.cells[row, 0, :3].tolist()
         answer = self.cells[row, start : len(seen), TOKEN][seen[start:]].tolist()
         following = self.script.next(number, answer)
@@ -114,6 +122,7 @@ class ScriptedRunner:
         else:
             for token, probability in following.items():
                 logits[token] = math.log(probability)
+        return following
 
 
 @contextlib.contextmanager
