@@ -21,6 +21,7 @@ from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
@@ -65,6 +66,9 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+# Hypothesis also draws the constants of all loaded modules, ComfyUI's among them: reading them takes many
+# seconds, and the examples would depend on which tests ran before.
+providers._get_local_constants = lambda: providers._local_constants
 
 CORE, FLOOR = core_at("RR_COMFYUI_PATH", "0.30.0"), core_at("RR_COMFYUI_FLOOR_PATH", "0.16.3")
 MISSING = "ComfyUI {} is not installed here: run `python scripts/dev.py env`, or set {} to its folder"

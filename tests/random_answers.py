@@ -25,6 +25,11 @@ LINES = (
     "Note: the rug lost its pattern.",
     "🦊 on a 🪑 ✅",
     "It ends without a full stop",
+    "Conclusion: the colour is wrong.",
+    "**Summary:** nearly right.",
+    "### Chair",
+    "结论：基本正确。",
+    "The score would be 4.0 with a blue chair.",
 )
 """What a line of a text may be."""
 ANY = "ab Z019.,:;\"'“”#*-|/()[]\n狐椅：。🦊"
@@ -45,6 +50,22 @@ ASPECTS += ("{number}. **{name}**:", "{number}) {name}:", "## {name}", "**{name}
 BARE = ("{}:", "# {}", "# {}:", "## {}:", "### {}", "**{}**", "**{}:**", "#### {}:")
 LABELS = ("## {}: ", "## {}:", "## {}:\n", "## {}\n", "### {}: ", "**{}:** ", "**{}**: ", "{}: ", "- {}: ")
 LABELS += ("- **{}**: ", "## **{}:** ", "## {}：", "## {}:  ", "#### {}\n\n")
+SCORES = (
+    "Final Score: {}\n",
+    "(Score: {})\n",
+    "Score - {}\n",
+    "Score—{}\n",
+    "**Score** {}\n",
+    "## Score\n{}\n",
+)
+SCORES += (
+    "<b>Score:</b> {}\n",
+    "最终评分：{}\n",
+    "（评分：{}）\n",
+    "评分——{}\n",
+    "评分{}\n",
+    "**评分** {}\n",
+)
 PREAMBLES = ("", "", "", "Sure, here is my evaluation:\n\n", "<think>\n\n</think>\n\n")
 PREAMBLES += ("<think>\nGreen, I think. Maybe 3?\n</think>\n",)
 ENDINGS = ("", "", "\n", "\n\n---", "\n\nLet me know if this helps!", "\n#fox #chair")
@@ -113,13 +134,14 @@ def _dress(rng: Random, pair: bool) -> Dress:
     reason, *scores = labels("Justification", *parts)
     if rng.random() < 0.5:
         scores = labels(*parts)
+    score = "".join(f"{score}{{}}{end}" for score in scores)
     return Dress(
         before=rng.choice(PREAMBLES),
         analysis=analysis,
         judgement=bare("Detailed Judgement"),
         aspect=rng.choice(ASPECTS) + line_end(),
         reason=reason + "{}" + line_end(),
-        score="".join(f"{score}{{}}{end}" for score in scores),
+        score=rng.choice(SCORES) if rng.random() < 0.2 and not pair else score,
         summary=labels("Summary")[0] + "{}" + line_end(),
         refinement=bare("User Request Refinement"),
         comments=labels("Refinement Comments")[0] + "{}" + line_end(),
