@@ -169,18 +169,19 @@ class Writes:
         self.end = tokenizer.eos_token_id if end_token is None else end_token
         self.ids = [*tokenizer(text, add_special_tokens=False).input_ids, self.end]
         self.letters, self.places = _letters(text)
-        self.plans: deque[list[int]] = deque(maxlen=8)  # where something else was written in its place
+        # where something else was written in its place: for answers of at least so many tokens
+        self.plans: deque[tuple[int, list[int]]] = deque(maxlen=8)
 
     def __call__(self, ids: list[int]) -> dict[int, float]:
         return {self.next(ids): 1.0}
 
     def next(self, ids: list[int]) -> int:
         """The next token after these."""
-        for plan in (self.ids, *self.plans):
-            if ids == plan[: len(ids)]:
+        for least, plan in ((0, self.ids), *self.plans):
+            if len(ids) >= least and ids == plan[: len(ids)]:
                 return plan[len(ids)] if len(ids) < len(plan) else self.end
         plan = [*ids, *self._tokens(self.rest(_text_of(self.tokenizer, ids))), self.end]
-        self.plans.appendleft(plan)
+        self.plans.appendleft((len(ids), plan))
         return plan[len(ids)]
 
     def rest(self, written: str) -> str:
