@@ -5,6 +5,7 @@ from .critique import RationalRewardsCritique
 from .gate import RationalRewardsGate
 from .load_critic import RationalRewardsLoadCritic
 from .load_critique import RationalRewardsLoadCritique
+from .pack_images import RationalRewardsPackImages
 from .pick_best import RationalRewardsPickBest
 from .rank_folder import RationalRewardsRankFolder
 from .refine_end import RationalRewardsRefineEnd
@@ -15,6 +16,8 @@ from .save_image import RationalRewardsSaveImage
 from .scorecard import RationalRewardsScorecard
 from .shapes_generator import RationalRewardsShapesGenerator
 from .tournament import RationalRewardsTournament
+from .unpack_images import RationalRewardsUnpackImages
+from .unpack_scores import RationalRewardsUnpackScores
 
 NODES = (
     RationalRewardsLoadCritic,
@@ -27,6 +30,9 @@ NODES = (
     RationalRewardsPickBest,
     RationalRewardsTournament,
     RationalRewardsGate,
+    RationalRewardsPackImages,
+    RationalRewardsUnpackImages,
+    RationalRewardsUnpackScores,
     RationalRewardsRankFolder,
     RationalRewardsScorecard,
     RationalRewardsSaveImage,

@@ -1,4 +1,4 @@
-"""Compare Images: which of two images fits a request better, and why."""
+"""Judge A vs B: which of two images fits a request better, and why."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from .common.inputs import (
     tie_margin_input,
     use_cache_input,
 )
+from .common.judging import ComparedImages
 from .common.results import node_output
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, VerdictSocket, number
@@ -45,12 +46,12 @@ class RationalRewardsCompare(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="RationalRewardsCompare",
-            display_name="Compare Images",
+            display_name="Judge A vs B",
             category=CATEGORY,
             description="Compares two images of one request, aspect by aspect, and passes on the better one. "
             "Critics tend to favour one position, so the pair is shown in both orders and the scores are "
             "averaged.",
-            **display.SHOWN_FROM_CACHE,
+            is_output_node=True,
             hidden=[io.Hidden.dynprompt],
             search_aliases=[
                 "reward",
@@ -126,19 +127,24 @@ class RationalRewardsCompare(io.ComfyNode):
         use_cache: bool = True,
         **options: Any,
     ) -> io.NodeOutput:
-        images = [_single_image(image_a, "image_a"), _single_image(image_b, "image_b")]
+        images = (_single_image(image_a, "image_a"), _single_image(image_b, "image_b"))
+        sources = split(source_image, "source_image")
         verdict = judging.compare(
             cached(critic, use_cache),
             images[0][0],
             images[1][0],
             request,
-            split(source_image, "source_image"),
+            sources,
             comparison=comparison,
             on_progress=display.live_progress(critic),
             **options,
         )
         report = _report(verdict)
-        results = _values(verdict) | {"best": _best(verdict, images, report), "report": report}
+        results = _values(verdict) | {
+            "best": _best(verdict, images, report),
+            "report": report,
+            "verdict": ComparedImages(verdict, images, tuple(sources)),
+        }
         return node_output(cls, results, ui=display.ui([display.verdict(verdict)]))
 
 
@@ -150,10 +156,12 @@ def _single_image(image: torch.Tensor, name: str) -> torch.Tensor:
     return image
 
 
-def _best(verdict: Verdict, images: list[torch.Tensor], report: str) -> torch.Tensor | ExecutionBlocker:
+def _best(
+    verdict: Verdict, images: tuple[torch.Tensor, torch.Tensor], report: str
+) -> torch.Tensor | ExecutionBlocker:
     if verdict.winner is None:
-        log.warning("Compare Images: the critic could not decide: %s", verdict.scores_line())
-        return ExecutionBlocker(f"Compare Images: the critic could not decide. {report[:600]}")
+        log.warning("Judge A vs B: the critic could not decide: %s", verdict.scores_line())
+        return ExecutionBlocker(f"Judge A vs B: the critic could not decide. {report[:600]}")
     return images[verdict.winner == B]
 
 
@@ -163,7 +171,6 @@ def _values(verdict: Verdict) -> dict[str, Any]:
         "score_a": number(verdict.overall_a),
         "score_b": number(verdict.overall_b),
         "position_bias": number(verdict.position_bias),
-        "verdict": verdict,
     }
 
 

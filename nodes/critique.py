@@ -7,18 +7,16 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rr_models.critics import judging
 from ..rr_models.critics.base import Critic
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.options import CRITIQUE_DETAILS
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement import critique as data
-from ..rr_models.judgement.aspects import RATIONAL_REWARDS
 from ..rr_models.judgement.ranking import rank
 from ..rr_models.judgement.task import Task
 from .common import display
-from .common.batches import batch_size, split
-from .common.critique_cache import cached
+from .common.batches import split
+from .common.candidates import Candidates, image_or_candidates_input
 from .common.inputs import (
     constrained_input,
     critic_input,
@@ -30,14 +28,13 @@ from .common.inputs import (
     use_cache_input,
     weights_input,
 )
+from .common.judging import judge
 from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CritiqueSocket, number
+from .common.socket_types import CATEGORY, CandidatesSocket, number
 
 AUTO = "auto"
 TASKS = {"text to image": Task.T2I, "edit": Task.EDIT}
-ASPECTS = RATIONAL_REWARDS.edit
-"""The aspects that have an output for their score."""
 
 
 class RationalRewardsCritique(io.ComfyNode):
@@ -52,12 +49,12 @@ class RationalRewardsCritique(io.ComfyNode):
             description="Judges every image of a batch against the request: a score from 1 (worst) to 4 "
             "(best) with a justification for each aspect, and a better request for the next try. The number "
             "outputs describe the best image of the batch; the report covers all.",
-            **display.SHOWN_FROM_CACHE,
+            is_output_node=True,
             hidden=[io.Hidden.dynprompt],
             search_aliases=["reward", "critique", "judge", "score", "aesthetic", "rate image", "VLM"],
             inputs=[
                 critic_input(),
-                io.Image.Input("image", tooltip="The images to judge; each one gets its own critique."),
+                image_or_candidates_input("The images to judge; each one gets its own critique."),
                 request_input(
                     " In a refine loop, connect the request of Refine Start here, not the refined prompt."
                 ),
@@ -73,6 +70,7 @@ class RationalRewardsCritique(io.ComfyNode):
                     default=AUTO,
                     tooltip="What to judge. auto: an edit if source_image is connected, otherwise text to "
                     "image.",
+                    advanced=True,
                 ),
                 *sampling_inputs(),
                 max_new_tokens_input("has no overall score"),
@@ -98,20 +96,15 @@ class RationalRewardsCritique(io.ComfyNode):
                 ),
             ],
             outputs=[
-                CritiqueSocket.Output(
-                    display_name="critiques", tooltip="One critique per image, in the order of the batch."
+                CandidatesSocket.Output(
+                    display_name="candidates",
+                    tooltip="The images with their critiques, for Pick Best, Reward Gate, Revise Prompt, "
+                    "Refine End, Scorecard, Save Image with Critique and Unpack Scores.",
                 ),
                 io.Float.Output(
                     display_name="overall",
                     tooltip="Overall score of the best image: mean of all aspects that apply, 1 (worst) to 4 "
                     "(best). NaN if the critique is incomplete.",
-                ),
-                *(
-                    io.Float.Output(
-                        display_name=aspect.key,
-                        tooltip=f"{aspect.name}, 1 (worst) to 4 (best): {aspect.question} NaN if not judged.",
-                    )
-                    for aspect in ASPECTS
                 ),
                 io.String.Output(
                     display_name="refined_prompt",
@@ -128,7 +121,7 @@ class RationalRewardsCritique(io.ComfyNode):
     def execute(
         cls,
         critic: Critic,
-        image: torch.Tensor,
+        image: torch.Tensor | Candidates,
         request: str,
         source_image: torch.Tensor | None = None,
         task: str = AUTO,
@@ -136,17 +129,20 @@ class RationalRewardsCritique(io.ComfyNode):
         use_cache: bool = True,
         **options: Any,
     ) -> io.NodeOutput:
-        batch_size(image)
         sources = _sources(task, source_image)
         options |= {
             "task": TASKS.get(task) or Task.of(sources=bool(sources)),
             "weights": aspect_numbers.weights(weights),
-            "on_progress": display.live_progress(critic),
         }
-        critiques = judging.try_critique(cached(critic, use_cache), image, request, sources, **options)
+        candidates = judge(critic, image, request, sources, use_cache, **options)
+        critiques = [candidate.judged for candidate in candidates]
         order = rank(critiques)
-        results = _values(critiques[order[0]])
-        results |= {"critiques": tuple(critiques), "report": report(critiques, order)}
+        results = {
+            "candidates": candidates,
+            "overall": number(critiques[order[0]].overall),
+            "refined_prompt": critiques[order[0]].refined_request,
+            "report": report(critiques, order),
+        }
         return node_output(cls, results, ui=display.critiques(critiques, order))
 
 
@@ -156,14 +152,6 @@ def _sources(task: str, source_image: torch.Tensor | None) -> list[torch.Tensor]
     if is_edit and source_image is None:
         raise ValueError("source_image is missing: to judge an edit, connect the image before the edit.")
     return split(source_image, "source_image") if is_edit or task == AUTO else []
-
-
-def _values(critique: data.Critique) -> dict[str, Any]:
-    """The outputs about one image."""
-    scores = {aspect.key: aspect.score for aspect in critique.aspects}
-    numbers = {"overall": critique.overall} | {aspect.key: scores.get(aspect.key) for aspect in ASPECTS}
-    values = {name: number(score) for name, score in numbers.items()}
-    return values | {"refined_prompt": critique.refined_request}
 
 
 def report(critiques: list[data.Critique], order: tuple[int, ...]) -> str:

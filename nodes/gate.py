@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io
 
 from ..rr_models.judgement.aspect_numbers import thresholds as parse_thresholds
-from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.thresholds import Thresholds
-from .common.image_items import (
-    aligned_outputs,
-    collect,
-    in_batches,
-    joined,
-    latent_and_mask_inputs,
-    provenance_inputs,
+from .common.candidates import (
+    Candidates,
+    candidates_input,
     scalar_inputs,
+    selected_outputs,
+    selected_results,
 )
 from .common.inputs import aspect_thresholds_input, min_overall_input, threshold_input
 from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CritiqueSocket
+from .common.socket_types import CATEGORY
 
 NAME = "Reward Gate"
 REROUTE, BLOCK, STOP = ON_FAIL = "reroute", "block", "stop the run"
@@ -36,17 +32,17 @@ class RationalRewardsGate(io.ComfyNode):
             node_id="RationalRewardsGate",
             display_name=NAME,
             category=CATEGORY,
-            description="Passes on images that reach the thresholds, each with its latent, mask, prompt and "
-            "seed. If none does, the nodes after the pass outputs do not run. The others leave by the fail "
-            "outputs, are blocked, or stop the run with a message. An incomplete critique never passes.",
+            description="Passes on images that reach the thresholds. If none does, the nodes after the pass "
+            "outputs do not run. The others leave by the fail outputs, are blocked, or stop the run with a "
+            "message. An incomplete critique never passes.",
+            is_output_node=True,
             hidden=[io.Hidden.dynprompt],
             search_aliases=["reward", "gate", "threshold", "filter", "block", "stop", "quality check", "if"],
             # Failed images are taken out of a list: core would otherwise block every node that takes the
             # list as a whole.
             is_input_list=True,
             inputs=[
-                io.Image.Input("image", tooltip="The judged images: a batch, or a list."),
-                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these images."),
+                candidates_input("The judged images, from Critique Image: a batch, or a list of batches."),
                 threshold_input(
                     "Every aspect that applies must reach this score, 1 (worst) to 4 (best). 1: only the "
                     "other thresholds count."
@@ -68,27 +64,15 @@ class RationalRewardsGate(io.ComfyNode):
                 ),
                 aspect_thresholds_input(),
                 min_overall_input(),
-                *latent_and_mask_inputs(),
-                *provenance_inputs(),
             ],
             outputs=[
-                io.Image.Output(
-                    display_name="pass",
-                    is_output_list=True,
-                    tooltip="The images that pass, in their order. Blocks downstream nodes if empty.",
-                ),
-                io.Image.Output(
-                    display_name="fail",
-                    is_output_list=True,
-                    tooltip="With reroute: the images that fail. Blocks downstream nodes if empty.",
-                ),
+                *selected_outputs("pass", "The images that pass, in their order."),
+                *selected_outputs("fail", "With reroute: the images that fail."),
                 io.Int.Output(display_name="passed", tooltip="Number of images that pass."),
                 io.String.Output(
                     display_name="report",
                     tooltip="One line per image: whether it passes, and which thresholds it misses.",
                 ),
-                *aligned_outputs("the images that pass", critiques=True),
-                *aligned_outputs("the images that fail", "fail_", critiques=True),
             ],
         )
 
@@ -97,32 +81,32 @@ class RationalRewardsGate(io.ComfyNode):
     @scalar_inputs("threshold", "on_fail", "batch_mode", "aspect_thresholds", "min_overall")
     def execute(
         cls,
-        image: list[torch.Tensor],
-        critiques: list[tuple[Critique, ...]],
+        candidates: list[Candidates],
         threshold: float,
         on_fail: str = REROUTE,
         batch_mode: str = EACH,
         aspect_thresholds: str = "",
         min_overall: float = 0.0,
-        latent: list[dict] | None = None,
-        mask: list[torch.Tensor] | None = None,
-        prompts: list[str] | None = None,
-        seeds: list[int] | None = None,
     ) -> io.NodeOutput:
         thresholds = Thresholds(threshold, parse_thresholds(aspect_thresholds), min_overall)
-        items = collect(image, critiques, latent, mask, prompts, seeds)
-        missed = [thresholds.missed(item.judged) for item in items]
+        missed = [thresholds.missed(one.judged) for bundle in candidates for one in bundle]
         passes = _passes(missed, batch_mode)
         report = _report(passes, missed)
         if on_fail == STOP and not all(passes):
             raise ValueError(f"{NAME} stopped the run, because on_fail is '{STOP}'.\n{report}")
-        passed = [item for item, ok in zip(items, passes, strict=True) if ok]
-        failed = [item for item, ok in zip(items, passes, strict=True) if not ok and on_fail != BLOCK]
-        passed_results = joined(in_batches(passed), NAME, critiques=True)
-        failed_results = joined(in_batches(failed), NAME, prefix="fail_", critiques=True)
-        images = {"pass": passed_results.pop("image"), "fail": failed_results.pop("image")}
-        values = {"passed": len(passed), "report": report}
-        return node_output(cls, values | images | passed_results | failed_results)
+        verdicts = iter(passes)
+        passing, failing = [], []
+        for bundle in candidates:
+            sides = [(one, next(verdicts)) for one in bundle]
+            passing.append(tuple(one for one, ok in sides if ok))
+            failing.append(tuple(one for one, ok in sides if not ok and on_fail != BLOCK))
+        results = {
+            **selected_results("pass", list(filter(None, passing))),
+            **selected_results("fail", list(filter(None, failing))),
+            "passed": sum(passes),
+            "report": report,
+        }
+        return node_output(cls, results)
 
 
 def _passes(missed: list[tuple[str, ...]], batch_mode: str) -> list[bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 import folder_paths
 import torch
@@ -17,8 +16,9 @@ from ..rr_models.judgement.critique import Critique, report
 from ..rr_models.loop.state import State
 from ..rr_models.records import record as records
 from ..rr_models.records.record import Record
+from .common.candidates import Candidate
 from .common.results import node_output
-from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, number
+from .common.socket_types import CATEGORY, CandidatesSocket, HistorySocket
 
 
 class RationalRewardsLoadCritique(io.ComfyNode):
@@ -52,14 +52,14 @@ class RationalRewardsLoadCritique(io.ComfyNode):
                 ),
             ],
             outputs=[
-                CritiqueSocket.Output(
-                    display_name="critiques",
-                    tooltip="The saved critique; of a history, that of the best round.",
+                CandidatesSocket.Output(
+                    display_name="candidates",
+                    tooltip="The saved critique with its image, prompt and seed; of a history, that of the "
+                    "best round.",
                 ),
                 io.Image.Output(
                     display_name="image", tooltip="The image. Blocks downstream nodes if the file is a JSON."
                 ),
-                io.String.Output(display_name="request", tooltip="What was asked for."),
                 io.String.Output(display_name="prompt", tooltip="The prompt the image was made from."),
                 io.Int.Output(
                     display_name="seed",
@@ -68,11 +68,6 @@ class RationalRewardsLoadCritique(io.ComfyNode):
                 io.String.Output(
                     display_name="refined_prompt",
                     tooltip="The critic's refined request. Empty if there is none.",
-                ),
-                io.Float.Output(
-                    display_name="overall",
-                    tooltip="Overall score: mean of all aspects that apply, 1 (worst) to 4 (best). NaN if "
-                    "the critique is incomplete.",
                 ),
                 io.String.Output(display_name="report", tooltip="All scores and justifications as text."),
                 HistorySocket.Output(
@@ -104,33 +99,28 @@ class RationalRewardsLoadCritique(io.ComfyNode):
         path = _path(file, output_file)
         loaded = records.read(path)
         critiques = tuple(_critique(record, path) for record in loaded)
-        best = critiques[0]
+        image, first = _image(path), loaded[0]
+        history = first.content if isinstance(first.content, State) else None
+        source = history.best if history and history.best else first
+        prompt = source.prompt or critiques[0].request
         results = {
-            "critiques": critiques,
-            "image": _image(path),
-            "request": best.request,
-            "refined_prompt": best.refined_request,
-            "overall": number(best.overall),
-            "report": _report(loaded[0], critiques),
+            "candidates": tuple(
+                Candidate(image, critique, prompt=made.prompt or critique.request, seed=made.seed)
+                for made, critique in zip([source, *loaded[1:]], critiques, strict=True)
+            ),
+            "image": ExecutionBlocker(None) if image is None else image,
+            "prompt": prompt,
+            "seed": ExecutionBlocker(f"{path.name} holds no seed.") if source.seed is None else source.seed,
+            "refined_prompt": critiques[0].refined_request,
+            "report": _report(first, critiques),
+            "history": history or ExecutionBlocker(None),
         }
-        return node_output(cls, results | _provenance(loaded[0], best.request, path.name))
+        return node_output(cls, results)
 
 
 def _report(record: Record, critiques: tuple[Critique, ...]) -> str:
     reports = [record.content.report()] if isinstance(record.content, State) else []
     return "\n\n---\n\n".join([*reports, *map(report, critiques)])
-
-
-def _provenance(record: Record, request: str, file_name: str) -> dict[str, Any]:
-    """The outputs prompt and seed (of a history, those of its best round) and history."""
-    history = record.content if isinstance(record.content, State) else None
-    source = history.best if history and history.best else record
-    no_seed = ExecutionBlocker(f"{file_name} holds no seed.")
-    return {
-        "prompt": source.prompt or request,
-        "seed": no_seed if source.seed is None else source.seed,
-        "history": history or ExecutionBlocker(None),
-    }
 
 
 def _choices() -> list[str]:
@@ -167,7 +157,6 @@ def _critique(record: Record, path: Path) -> Critique:
     return record.critique
 
 
-def _image(path: Path) -> torch.Tensor | ExecutionBlocker:
-    if path.suffix.lower() in (".json", ".jsonl"):
-        return ExecutionBlocker(None)
-    return images.load_image(path)[None]
+def _image(path: Path) -> torch.Tensor | None:
+    """The image [1, H, W, C] in the file; None if it is a JSON."""
+    return None if path.suffix.lower() in (".json", ".jsonl") else images.load_image(path)[None]

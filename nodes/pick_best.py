@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
@@ -14,26 +13,23 @@ from ..rr_models.critics.judging import held
 from ..rr_models.critics.pairwise import break_ties
 from ..rr_models.judgement import aspect_numbers
 from ..rr_models.judgement.aspects import RATIONAL_REWARDS
-from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.ranking import COMPARISON, EARLIER, TIE_BREAKS, Picked, RankBy, pick, rank
 from .common import display
-from .common.critique_cache import cached
-from .common.image_items import (
-    ImageItem,
-    aligned_outputs,
-    collect,
-    in_batches,
+from .common.candidates import (
+    Candidates,
+    candidates_input,
+    in_groups,
     index_output,
-    latent_and_mask_inputs,
-    provenance_inputs,
     scalar_inputs,
-    selection_results,
+    selected_outputs,
+    selected_results,
 )
+from .common.critique_cache import cached
 from .common.inputs import count_input, critic_input, rank_by_input, threshold_input, weights_input
 from .common.model_memory import node_progress
 from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CritiqueSocket, number
+from .common.socket_types import CATEGORY
 
 NAME = "Pick Best"
 ALL_IMAGES, EACH_BATCH = SCOPES = "all images", "each batch"
@@ -44,24 +40,21 @@ class RationalRewardsPickBest(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        selected = aligned_outputs("the selected images", critiques=True)
         return io.Schema(
             node_id="RationalRewardsPickBest",
             display_name=NAME,
             category=CATEGORY,
             description="Selects the best images of a batch or a list by their critiques, best first. The "
-            "rest comes out separately. Each image keeps its latent, mask, prompt and seed. Images that "
-            "could not be judged are never selected.",
+            "rest comes out separately. Images that could not be judged are never selected.",
             search_aliases=["best of n", "select", "filter", "top k", "rank", "reward", "threshold"],
             # The images of a list are ranked together, and may differ in size.
             is_input_list=True,
+            is_output_node=True,
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
-                io.Image.Input("image", tooltip="The judged images: a batch, or a list."),
-                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for these images."),
+                candidates_input("The judged images, from Critique Image: a batch, or a list of batches."),
                 count_input("Maximum number of images to select."),
                 rank_by_input(RATIONAL_REWARDS.edit),
-                *latent_and_mask_inputs(),
                 threshold_input(
                     "Minimum score for an image to be selected, 1 (worst) to 4 (best); 0: none. If no image "
                     "reaches it, none is selected.",
@@ -95,41 +88,21 @@ class RationalRewardsPickBest(io.ComfyNode):
                     "prompt, seed and score. A list always comes out as a list.",
                     advanced=True,
                 ),
-                *provenance_inputs(),
                 critic_input("For tie_break comparison: from Load Critic.", optional=True),
-                io.Image.Input(
-                    "source_image",
-                    optional=True,
-                    tooltip="For tie_break comparison between edits: the image before the edit.",
-                ),
             ],
             outputs=[
-                io.Image.Output(
-                    display_name="best",
-                    is_output_list=True,
-                    tooltip="The selected images, best first. If there are none, downstream nodes do not "
-                    "run, and a message says why.",
+                *selected_outputs(
+                    "best",
+                    "The selected images, best first.",
+                    "If there are none, downstream nodes do not run, and a message says why.",
                 ),
-                io.Image.Output(
-                    display_name="rest",
-                    is_output_list=True,
-                    tooltip="All other images, best first. Blocks downstream nodes if empty.",
-                ),
-                *selected[:3],
+                *selected_outputs("rest", "All other images, best first."),
+                index_output(),
                 io.String.Output(
                     display_name="report",
                     is_output_list=True,
                     tooltip="One line per image with its scores, best first.",
                 ),
-                *selected[3:],
-                io.Float.Output(
-                    display_name="scores",
-                    is_output_list=True,
-                    tooltip="The score by which each selected image was ranked. NaN if the aspect does not "
-                    "apply.",
-                ),
-                index_output(),
-                *aligned_outputs("the rest", "rest_", critiques=True),
             ],
         )
 
@@ -138,30 +111,23 @@ class RationalRewardsPickBest(io.ComfyNode):
     @scalar_inputs("count", "rank_by", "threshold", "weights", "tie_break", "scope", "as_list", "critic")
     def execute(
         cls,
-        image: list[torch.Tensor],
-        critiques: list[tuple[Critique, ...]],
+        candidates: list[Candidates],
         count: int,
         rank_by: str,
-        latent: list[dict] | None = None,
-        mask: list[torch.Tensor] | None = None,
         threshold: float = 0.0,
         weights: str = "",
         tie_break: str = EARLIER,
         scope: str = ALL_IMAGES,
         as_list: bool = False,
-        prompts: list[str] | None = None,
-        seeds: list[int] | None = None,
         critic: Critic | None = None,
-        source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
         if tie_break == COMPARISON and critic is None:
             raise ValueError("tie_break: a comparison needs a critic; connect critic.")
         ranking = RankBy(rank_by, aspect_numbers.weights(weights), tie_break)
-        items = collect(image, critiques, latent, mask, prompts, seeds)
-        singly = as_list or (scope == ALL_IMAGES and len(image) > 1)
-        sources = [source for batch in source_image or () for source in batch]
-        referee = _Referee(critic, sources, cls.hidden.unique_id)
-        pools = [items] if scope == ALL_IMAGES else in_batches(items)
+        singly = as_list or (scope == ALL_IMAGES and len(candidates) > 1)
+        referee = _Referee(critic, cls.hidden.unique_id)
+        together = scope == ALL_IMAGES
+        pools = [tuple(one for bundle in candidates for one in bundle)] if together else candidates
         with held(critic) if critic is not None else nullcontext():
             rows = [
                 _select(pool, count, ranking, threshold or None, referee).results(singly) for pool in pools
@@ -171,32 +137,31 @@ class RationalRewardsPickBest(io.ComfyNode):
 
 @dataclass(frozen=True)
 class _Referee:
-    """Breaks ties by comparison: the critic, the images before an edit, and the node that shows progress."""
+    """Breaks ties by comparison: the critic, and the node that shows progress."""
 
     critic: Critic | None
-    sources: list[torch.Tensor]
     node_id: str
 
     def break_ties(
-        self, items: list[ImageItem], ranked: tuple[int, ...], count: int, order: RankBy
+        self, items: Candidates, ranked: tuple[int, ...], count: int, order: RankBy
     ) -> tuple[tuple[int, ...], list[str]]:
         """The indices in order, and notes about the comparisons."""
         assert self.critic is not None, "execute refuses to break ties without a critic"
         return break_ties(
             cached(self.critic),
-            [item.image[0] for item in items],
+            [item.pixels[0] for item in items],
             [item.judged for item in items],
             ranked,
             count,
             order,
-            self.sources,
+            items[0].sources,
             announce=lambda text: display.show_text(text, self.node_id),
             on_progress=node_progress(),
         )
 
 
 def _select(
-    items: list[ImageItem], count: int, order: RankBy, threshold: float | None, referee: _Referee
+    items: Candidates, count: int, order: RankBy, threshold: float | None, referee: _Referee
 ) -> _Selection:
     critiques = [item.judged for item in items]
     ranked, notes = rank(critiques, order), []
@@ -209,7 +174,7 @@ def _select(
 class _Selection:
     """The selected images of one pool, and why."""
 
-    items: list[ImageItem]
+    items: Candidates
     picked: Picked
     order: RankBy
     threshold: float | None
@@ -217,14 +182,14 @@ class _Selection:
 
     def results(self, singly: bool) -> dict[str, list]:
         """The node's outputs for this pool, by name."""
-        picked, reason = self.picked, self._reason_for_none()
-        blocked = [ExecutionBlocker(reason)]
-        results = selection_results(
-            self.items, picked.kept, picked.rest, NAME, singly=singly, reason=reason, critiques=True
-        )
-        scores = [number(self.order.score(self.items[index].judged)) for index in picked.kept]
-        results |= {"scores": scores or blocked, "index": list(picked.kept) or blocked}
-        return results | {"report": [self.report()]}
+        kept, reason = self.picked.kept, self._reason_for_none()
+        best, rest = ([self.items[index] for index in part] for part in (kept, self.picked.rest))
+        return {
+            **selected_results("best", in_groups(best, singly), reason),
+            **selected_results("rest", in_groups(rest, singly)),
+            "index": list(kept) or [ExecutionBlocker(reason)],
+            "report": [self.report()],
+        }
 
     def report(self) -> str:
         """All images, best first, one line each; then the notes."""

@@ -11,32 +11,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from comfy_api.latest import io
-from comfy_execution.graph import DynamicPrompt
+from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..rr_models.judgement.critique import Critique
+from ..rr_models.critics.base import Critic
 from .common import display, graph_copy, loop_files
-from .common.image_items import ImageItem
+from .common.candidates import Candidate, Candidates
 from .common.loop_context import (
     END,
-    START,
     STEP,
     ImageStore,
     LoopContext,
     LoopRun,
-    RoundResult,
     accepted_results,
-    best_results,
     reject_unknown_inputs,
 )
+from .common.loop_round import round_inputs, round_result
+from .common.loop_wiring import start_of_loop
 from .common.results import node_output
-from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, LoopSocket
+from .common.socket_types import CATEGORY, CandidatesSocket, HistorySocket, LoopSocket
 
 log = logging.getLogger(__name__)
 
 NAME = "Refine End"
-ROUND_INPUTS = ("loop", "image", "critiques", "next_prompt", "latent", "mask")
+ROUND_INPUTS = ("loop", "image", "critic", "source_image", "next_prompt")
 """The inputs about a round, which Refine Step has too."""
 
 
@@ -62,44 +60,40 @@ class RationalRewardsRefineEnd(io.ComfyNode):
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
             inputs=[
                 LoopSocket.Input("loop", tooltip="From Refine Start, with no node in between."),
-                io.Image.Input(
-                    "image", tooltip="This round's images. Of a batch, the best image is the round's result."
-                ),
-                CritiqueSocket.Input("critiques", tooltip="From Critique Image, for this round's images."),
-                io.String.Input(
-                    "next_prompt",
-                    optional=True,
-                    force_input=True,
-                    tooltip="The next round's prompt, such as from Revise Prompt. Not connected: the "
-                    "critic's refined request.",
-                ),
-                io.Latent.Input(
-                    "latent",
-                    optional=True,
-                    tooltip="This round's latents; that of the best image comes out.",
-                ),
-                io.Mask.Input(
-                    "mask", optional=True, tooltip="This round's masks; that of the best image comes out."
-                ),
+                *round_inputs(),
                 io.Boolean.Input(
                     "save_rounds",
                     default=False,
+                    optional=True,
                     tooltip="Save each round's image, the best image and history.json (prompts, scores, "
                     "critiques) in a new folder output/RationalRewards/<filename_prefix>_<number>.",
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="refine",
+                    optional=True,
                     tooltip="Name of that folder. A number is added, so nothing is ever overwritten.",
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The best image of all rounds."),
-                io.Latent.Output(display_name="latent", tooltip="Its latent, if latent is connected."),
-                io.Mask.Output(display_name="mask", tooltip="Its mask, if mask is connected."),
-                io.String.Output(display_name="prompt", tooltip="The prompt it was made from."),
-                io.Int.Output(display_name="seed", tooltip="The seed it was made from."),
-                CritiqueSocket.Output(display_name="critiques", tooltip="Its critique."),
+                CandidatesSocket.Output(
+                    display_name="candidates",
+                    tooltip="The best image with its critique, prompt and seed, for Unpack Images, Unpack "
+                    "Scores, Scorecard and Save Image with Critique.",
+                ),
+                io.Image.Output(
+                    display_name="first", tooltip="The best image of round 1, to compare before and after."
+                ),
+                io.Image.Output(
+                    display_name="accepted",
+                    tooltip="The images that reached the thresholds, at most target_count, in the order in "
+                    "which they were made. Blocks downstream nodes if empty.",
+                ),
+                CandidatesSocket.Output(
+                    display_name="accepted_candidates",
+                    tooltip="The same with their critiques, prompts and seeds.",
+                ),
                 HistorySocket.Output(
                     display_name="history", tooltip="All rounds, with their prompts, seeds and critiques."
                 ),
@@ -107,16 +101,6 @@ class RationalRewardsRefineEnd(io.ComfyNode):
                     display_name="report",
                     tooltip="One line per round with its scores, and why the loop stopped.",
                 ),
-                io.Image.Output(
-                    display_name="accepted",
-                    tooltip="The images that reached the thresholds, at most target_count, in the order in "
-                    "which they were made. Blocks downstream nodes if empty.",
-                ),
-                io.Latent.Output(
-                    display_name="accepted_latent", tooltip="Their latents, if latent is connected."
-                ),
-                io.Mask.Output(display_name="accepted_mask", tooltip="Their masks, if mask is connected."),
-                CritiqueSocket.Output(display_name="accepted_critiques", tooltip="Their critiques."),
             ],
         )
 
@@ -124,11 +108,10 @@ class RationalRewardsRefineEnd(io.ComfyNode):
     def execute(
         cls,
         loop: LoopContext,
-        image: torch.Tensor | None = None,
-        critiques: tuple[Critique, ...] = (),
+        image: torch.Tensor | Candidates | None = None,
+        critic: Critic | None = None,
+        source_image: torch.Tensor | None = None,
         next_prompt: str | None = None,
-        latent: dict | None = None,
-        mask: torch.Tensor | None = None,
         save_rounds: bool = False,
         filename_prefix: str = "refine",
         run: LoopRun | None = None,
@@ -137,8 +120,9 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         reject_unknown_inputs(NAME, unknown, "run", run, LoopRun)
         if run is None:
             run = cls._new_run()
-            result = RoundResult(image, critiques, next_prompt, latent, mask)
-            loop = run.observe(loop, cls.hidden.dynprompt, result)
+            with run.errors(loop):
+                candidates = round_result(loop, image, critic, source_image)
+            loop = run.observe(loop, cls.hidden.dynprompt, candidates, next_prompt)
         log.info("Refine loop: %s", loop.state.history[-1].line())
         if save_rounds:
             loop = cls._save_round(loop, run.images, filename_prefix)
@@ -148,7 +132,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
     @classmethod
     def _new_run(cls) -> LoopRun:
         dynprompt, end = cls.hidden.dynprompt, cls.hidden.unique_id
-        start = _start_of_loop(dynprompt, end)
+        start = start_of_loop(dynprompt, end)
         title = graph_copy.title(dynprompt, end, NAME)
         return LoopRun(start, end, GraphBuilder.alloc_prefix(), title, ImageStore())
 
@@ -172,7 +156,7 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         for node in (step, end):
             node.set_override_display_id(dynprompt.get_display_node_id(run.end))
         outputs = (end.out(slot) for slot in range(len(cls.RETURN_TYPES)))
-        return io.NodeOutput(*outputs, expand=copies.finalize(), ui=_ui(loop))
+        return io.NodeOutput(*outputs, expand=copies.finalize(), ui=cls._ui(loop, run))
 
     @classmethod
     def _results(cls, loop: LoopContext, run: LoopRun) -> io.NodeOutput:
@@ -181,14 +165,14 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         assert best is not None, "a loop ends after its first round at the earliest"
         log.info("Refine loop: best is round %d. %s", best.number, state.stop_text)
         results = {
-            "prompt": best.prompt,
-            "seed": best.seed,
+            "image": state.best_payload.image,
+            "candidates": (state.best_payload,),
+            "first": run.images.first,
             "history": state,
             "report": loop.report(),
-            **best_results(state, NAME),
             **accepted_results(state, NAME),
         }
-        return node_output(cls, results, ui=_ui(loop))
+        return node_output(cls, results, ui=cls._ui(loop, run))
 
     @classmethod
     def _save_round(cls, loop: LoopContext, images: ImageStore, prefix: str) -> LoopContext:
@@ -211,40 +195,20 @@ class RationalRewardsRefineEnd(io.ComfyNode):
         return loop
 
     @classmethod
-    def _save(cls, item: ImageItem, file: Path) -> None:
-        loop_files.save_image(item.image[0], file, cls.hidden.prompt, cls.hidden.extra_pnginfo)
+    def _save(cls, item: Candidate, file: Path) -> None:
+        loop_files.save_image(item.pixels[0], file, cls.hidden.prompt, cls.hidden.extra_pnginfo)
 
-
-def _ui(loop: LoopContext) -> dict:
-    """What the node shows. The keys are always the same, because core needs that if a list makes several
-    loops of one."""
-    ui = {"text": [], "images": [], display.KEY: [loop.shown]}
-    if loop.state.done:
-        ui["text"].append(loop.report())
+    @classmethod
+    def _ui(cls, loop: LoopContext, run: LoopRun) -> dict:
+        """What the node shows. The keys are always the same, because core needs that if a list makes several
+        loops of one."""
+        shown = {"text": [], "images": [], display.KEY: [loop.shown]}
+        if not loop.state.done:
+            return shown
+        shown["text"].append(loop.report())
         if loop.folder and (best := loop.folder / loop_files.BEST).is_file():
-            ui["images"].append(loop_files.as_ui(best))
-    return ui
-
-
-def _start_of_loop(dynprompt: DynamicPrompt, end: str) -> str:
-    """The id of the Refine Start that belongs to this end. ValueError if the two do not form a loop."""
-    links = graph_copy.inputs_of(dynprompt, end)
-    start = links["loop"][0]
-    source_type = dynprompt.get_node(start)["class_type"]
-    if source_type != START:
-        raise ValueError(
-            f"loop: it comes from {source_type}, not from Refine Start; connect the two without a node in "
-            "between."
-        )
-    body = graph_copy.body(dynprompt, start, end)
-    if links["image"][0] not in body:
-        raise ValueError(
-            "image does not depend on Refine Start, so every round would make the same image: connect Refine "
-            "Start's prompt or seed to your generator."
-        )
-    if links["critiques"][0] not in body:
-        raise ValueError(
-            "critiques does not depend on Refine Start, so every round would get the same scores: connect "
-            "this round's images to Critique Image."
-        )
-    return start
+            shown["images"].append(loop_files.as_ui(best))
+        else:
+            best = run.images.with_images(loop.state).best_payload
+            shown["images"] += ui.PreviewImage(best.image, cls=cls).as_dict()["images"]
+        return shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import weakref
 from typing import Any
@@ -17,12 +16,14 @@ from ..rr_models.loop.settings import LoopSettings
 from .common import display
 from .common.inputs import aspect_thresholds_input, min_overall_input, seed_input, threshold_input
 from .common.loop_context import LoopContext, reject_unknown_inputs
+from .common.loop_wiring import check_loops
 from .common.results import node_output
 from .common.socket_types import CATEGORY, LoopSocket
 
-SETTINGS = {field.name for field in dataclasses.fields(LoopSettings)}
-SETTINGS -= {"aspect_thresholds", "time_limit_seconds"}
+SETTINGS = {"rounds", "threshold", "min_overall", "max_failed_rounds"}
 """Inputs that are fields of LoopSettings as they are."""
+COLLECT, CUSTOM = "collect", "custom"
+CHOICES = (*loop_settings.PRESETS, CUSTOM)
 
 
 class RationalRewardsRefineStart(io.ComfyNode):
@@ -35,8 +36,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
             display_name="Refine Start",
             category=CATEGORY,
             description="Opens a refine loop: generate, judge, improve the prompt, repeat. Connect prompt "
-            "and seed to your generator, request to Critique Image, and loop to Refine End. All nodes in "
-            "between run once per round.",
+            "and seed to your generator, and loop to Refine End. All nodes in between run once per round.",
             search_aliases=["loop", "refine", "iterate", "reward", "prompt enhance", "best of n"],
             # The state of later rounds arrives through an input that is not shown.
             accept_all_inputs=True,
@@ -55,57 +55,19 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     min=WORST,
                     max=BEST,
                 ),
-                io.Combo.Input(
-                    "seed_policy",
-                    options=list(loop_settings.SEED_POLICIES),
-                    default="new on stall",
-                    tooltip="fixed: every round uses the same seed and only the prompt changes, as in the "
-                    f"paper. new: every round adds {loop_state.SEED_STEP} to the seed, so that batches never "
-                    "overlap. new on stall: the same, but only after a round without gain.",
-                ),
-                io.Int.Input(
-                    "patience",
-                    default=3,
-                    min=0,
-                    max=100,
-                    tooltip="Stop after this many rounds in a row without gain; 0: never, recommended for "
-                    "more than 4 rounds.",
-                    advanced=True,
-                ),
-                io.Float.Input(
-                    "min_gain",
-                    default=0.05,
-                    min=0.0,
-                    max=3.0,
-                    step=0.01,
-                    tooltip="How much the best overall score (1 to 4) must rise for a round to count as a "
-                    "gain.",
-                    advanced=True,
-                ),
-                io.Combo.Input(
-                    "refine_from",
-                    options=list(loop_settings.REFINE_FROM),
-                    default="best",
-                    tooltip="Which round's refined request to try next: that of the best round so far, or "
-                    "the latest. If it was already tried with this seed, the other one is used.",
-                    advanced=True,
-                ),
-                io.Int.Input(
-                    "target_count",
-                    default=1,
-                    min=1,
-                    max=100,
-                    optional=True,
-                    tooltip="Number of images that must reach the thresholds before the loop stops. They "
-                    "come out of Refine End's accepted.",
-                ),
-                io.Combo.Input(
-                    "prompt_policy",
-                    options=list(loop_settings.PROMPT_POLICIES),
-                    default="refined",
-                    optional=True,
-                    tooltip="refined: every round tries a better prompt. as written: every round uses the "
-                    "request as its prompt, and only the seed changes; seed_policy must not be fixed.",
+                io.DynamicCombo.Input(
+                    "preset",
+                    options=[
+                        *(
+                            io.DynamicCombo.Option(name, [_target_count()] if name == COLLECT else [])
+                            for name in loop_settings.PRESETS
+                        ),
+                        io.DynamicCombo.Option(CUSTOM, _custom_inputs()),
+                    ],
+                    tooltip="How the loop searches. balanced: better prompts, and a new seed after a round "
+                    "without gain. fast: stops at the first round without gain. careful: uses all rounds. "
+                    "collect: keeps your prompt and draws new seeds until enough images are good. custom: "
+                    "you set everything.",
                 ),
                 aspect_thresholds_input(),
                 min_overall_input(max=BEST),
@@ -132,7 +94,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 ),
             ],
             # The loop's clock counts within one run of the graph.
-            hidden=[io.Hidden.dynprompt],
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             outputs=[
                 LoopSocket.Output(display_name="loop", tooltip="Connect directly to Refine End."),
                 io.String.Output(display_name="prompt", tooltip="This round's prompt, for the generator."),
@@ -140,9 +102,20 @@ class RationalRewardsRefineStart(io.ComfyNode):
                 io.Int.Output(display_name="round", tooltip="Number of this round, from 1."),
                 io.String.Output(
                     display_name="request",
-                    tooltip="The request as you wrote it, for Critique Image; it never changes.",
+                    tooltip="The request as you wrote it, which never changes; for Critique Image, if you "
+                    "use it between the two.",
                 ),
             ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, request: str | None, preset: dict[str, Any] | str | None = None) -> bool | str:
+        # core gives None for an input that is connected; it does not check what is named here itself
+        chosen = preset["preset"] if isinstance(preset, dict) else preset
+        if chosen is not None and chosen not in CHOICES:
+            return f"preset must be one of {', '.join(CHOICES)}, not {chosen!r}."
+        return (
+            request is None or bool(request.strip()) or "request is empty: type what the image should show."
         )
 
     @classmethod
@@ -150,6 +123,7 @@ class RationalRewardsRefineStart(io.ComfyNode):
         cls,
         request: str,
         seed: int,
+        preset: dict[str, Any] | None = None,
         aspect_thresholds: str = "",
         time_limit_minutes: float = 0.0,
         carried: LoopContext | None = None,
@@ -157,16 +131,24 @@ class RationalRewardsRefineStart(io.ComfyNode):
     ) -> io.NodeOutput:
         reject_unknown_inputs("Refine Start", settings.keys() - SETTINGS, "carried", carried, LoopContext)
         if carried is None:
+            dynprompt = cls.hidden.dynprompt
+            check_loops(dynprompt, cls.hidden.unique_id)
             loop = LoopSettings(
                 aspect_thresholds=parse_thresholds(aspect_thresholds),
                 time_limit_seconds=60 * time_limit_minutes,
                 **settings,
+                **_preset_settings(preset or {}),
             )
-            dynprompt = weakref.ref(cls.hidden.dynprompt)
             state = loop_state.start(request, seed, loop)
-            carried = LoopContext(state, started=time.monotonic(), dynprompt=dynprompt)
+            carried = LoopContext(state, started=time.monotonic(), dynprompt=weakref.ref(dynprompt))
         display.show_round(carried.state)
         return node_output(cls, {"loop": carried} | round_values(carried.state))
+
+
+def _preset_settings(preset: dict[str, Any]) -> dict[str, Any]:
+    """The fields of LoopSettings for the value of the input `preset`; those of the defaults without one."""
+    given = dict(preset)
+    return {**loop_settings.PRESETS.get(given.pop("preset", CUSTOM), {}), **given}
 
 
 def round_values(state: loop_state.State) -> dict[str, Any]:
@@ -177,3 +159,65 @@ def round_values(state: loop_state.State) -> dict[str, Any]:
         "round": state.number,
         "request": state.request,
     }
+
+
+def _target_count() -> io.Input:
+    return io.Int.Input(
+        "target_count",
+        default=4,
+        min=1,
+        max=100,
+        tooltip="Number of images that must reach the thresholds before the loop stops. They come out of "
+        "Refine End's accepted.",
+    )
+
+
+def _custom_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "seed_policy",
+            options=list(loop_settings.SEED_POLICIES),
+            default="new on stall",
+            tooltip="fixed: every round uses the same seed and only the prompt changes, as in the paper. "
+            f"new: every round adds {loop_state.SEED_STEP} to the seed, so that batches never overlap. new "
+            "on stall: the same, but only after a round without gain.",
+        ),
+        io.Int.Input(
+            "patience",
+            default=3,
+            min=0,
+            max=100,
+            tooltip="Stop after this many rounds in a row without gain; 0: never, recommended for more than "
+            "4 rounds.",
+        ),
+        io.Float.Input(
+            "min_gain",
+            default=0.05,
+            min=0.0,
+            max=3.0,
+            step=0.01,
+            tooltip="How much the best overall score (1 to 4) must rise for a round to count as a gain.",
+        ),
+        io.Combo.Input(
+            "refine_from",
+            options=list(loop_settings.REFINE_FROM),
+            default="best",
+            tooltip="Which round's refined request to try next: that of the best round so far, or the "
+            "latest. If it was already tried with this seed, the other one is used.",
+        ),
+        io.Combo.Input(
+            "prompt_policy",
+            options=list(loop_settings.PROMPT_POLICIES),
+            default="refined",
+            tooltip="refined: every round tries a better prompt. as written: every round uses the request as "
+            "its prompt, and only the seed changes; seed_policy must not be fixed.",
+        ),
+        io.Int.Input(
+            "target_count",
+            default=1,
+            min=1,
+            max=100,
+            tooltip="Number of images that must reach the thresholds before the loop stops. They come out of "
+            "Refine End's accepted.",
+        ),
+    ]

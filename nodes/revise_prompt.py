@@ -7,14 +7,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..rr_models.judgement.critique import Critique
 from ..rr_models.judgement.ranking import rank
 from ..rr_models.prompt_revision import revise
 from ..rr_models.prompt_revision.protected_terms import protected_terms as read_terms
 from ..rr_models.prompt_revision.shorten import estimate_tokens
+from .common.candidates import Candidates, candidates_input
 from .common.results import node_output
 from .common.round_errors import with_round_in_errors
-from .common.socket_types import CATEGORY, CritiqueSocket
+from .common.socket_types import CATEGORY
 
 
 class RationalRewardsRevisePrompt(io.ComfyNode):
@@ -32,9 +32,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
             hidden=[io.Hidden.dynprompt],
             search_aliases=["prompt enhance", "prompt refine", "rewrite prompt", "critique", "reward"],
             inputs=[
-                CritiqueSocket.Input(
-                    "critiques", tooltip="From Critique Image. Of a batch, the best critique is used."
-                ),
+                candidates_input("From Critique Image. Of a batch, the best critique is used."),
                 io.String.Input(
                     "prefix",
                     default="",
@@ -122,11 +120,12 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
     @with_round_in_errors
     def execute(
         cls,
-        critiques: tuple[Critique, ...],
+        candidates: Candidates,
         protected_terms: str = "",
         clip=None,
         **options: Any,
     ) -> io.NodeOutput:
+        critiques = [candidate.judged for candidate in candidates]
         revision = revise.revise(
             critiques[rank(critiques)[0]],
             protected_terms=read_terms(protected_terms),

@@ -12,16 +12,14 @@ from comfy_api.latest import io
 from PIL import Image
 
 from ..rr_models.images import image_hash, to_pil
-from ..rr_models.judgement.critique import Critique
 from ..rr_models.loop.state import State
 from ..rr_models.records import append_log, image_metadata
 from ..rr_models.records import record as records
 from ..rr_models.records.record import Record
-from .common.batches import batch_size, check_pairs
-from .common.inputs import seed_input
+from .common.candidates import Candidates, candidates_input, joined_image
 from .common.results import node_output
 from .common.sampler_metadata import sampler_metadata
-from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket
+from .common.socket_types import CATEGORY, HistorySocket
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +51,7 @@ class RationalRewardsSaveImage(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
             inputs=[
-                io.Image.Input("images", tooltip="The images to save."),
-                CritiqueSocket.Input("critiques", tooltip="The images' critiques, one per image."),
+                candidates_input("The judged images, from Critique Image, Pick Best or Refine End."),
                 io.String.Input(
                     "filename_prefix",
                     default="RationalRewards/critique",
@@ -90,18 +87,6 @@ class RationalRewardsSaveImage(io.ComfyNode):
                     f"{LOG_NAME}.csv (a table for spreadsheets) in the images' folder. Several runs and "
                     "programs may write to it at the same time.",
                 ),
-                io.String.Input(
-                    "prompt",
-                    force_input=True,
-                    optional=True,
-                    tooltip="The prompt the images were made from, such as Refine End's prompt. Not "
-                    "connected: the request.",
-                ),
-                seed_input(
-                    "The seed the images were made from, such as Refine End's seed.",
-                    force_input=True,
-                    optional=True,
-                ),
                 HistorySocket.Input(
                     "history",
                     optional=True,
@@ -118,21 +103,17 @@ class RationalRewardsSaveImage(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        images: torch.Tensor,
-        critiques: tuple[Critique, ...],
+        candidates: Candidates,
         filename_prefix: str = "RationalRewards/critique",
         format: str = "png",
         quality: int = 90,
         log: str = "none",
-        prompt: str | None = None,
-        seed: int | None = None,
         history: State | None = None,
     ) -> io.NodeOutput:
-        check_pairs(batch_size(images, "images"), critiques)
+        images = joined_image(candidates)
         files, subfolder = _new_files(filename_prefix, images, image_metadata.FORMATS[format])
-        image_records = _records(images, critiques, prompt, seed)
         notes = []
-        for image, record, file in zip(images, image_records, files, strict=True):
+        for image, record, file in zip(images, _records(candidates), files, strict=True):
             notes += cls._save(image, record, file, quality) + _append_to_logs(record, file, log)
         shown = [{"filename": file.name, "subfolder": subfolder, "type": "output"} for file in files]
         if history is not None and not args.disable_metadata:
@@ -168,18 +149,16 @@ def _new_files(prefix: str, images: torch.Tensor, suffix: str) -> tuple[list[Pat
     return [Path(folder, f"{stem}_{counter + i:05}_{suffix}") for i, stem in enumerate(stems)], subfolder
 
 
-def _records(
-    images: torch.Tensor, critiques: tuple[Critique, ...], prompt: str | None, seed: int | None
-) -> list[Record]:
+def _records(candidates: Candidates) -> list[Record]:
     return [
         Record(
-            critique,
-            prompt or critique.request,
-            seed,
-            index if len(images) > 1 else None,
-            image_hash(image),
+            one.judged,
+            one.prompt or one.judged.request,
+            one.seed,
+            index if len(candidates) > 1 else None,
+            image_hash(one.pixels[0]),
         ).now()
-        for index, (image, critique) in enumerate(zip(images, critiques, strict=True))
+        for index, one in enumerate(candidates)
     ]
 
 

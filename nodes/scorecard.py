@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -10,12 +11,12 @@ from PIL import Image
 
 from ..rr_models import scorecard
 from ..rr_models.images import from_pil, to_pil
-from ..rr_models.judgement.critique import Critique
-from ..rr_models.judgement.verdict import Verdict
 from ..rr_models.loop.state import State
-from .common.batches import check_pairs, split
-from .common.inputs import seed_input, threshold_input
-from .common.socket_types import CATEGORY, CritiqueSocket, HistorySocket, VerdictSocket
+from .common.candidates import Candidates
+from .common.inputs import threshold_input
+from .common.judging import ComparedImages
+from .common.loop_context import LoopContext
+from .common.socket_types import CATEGORY, CandidatesSocket, HistorySocket, LoopSocket, VerdictSocket
 
 LANGUAGES = {"auto": scorecard.AUTO, "English": "en", "中文": "zh"}
 
@@ -30,8 +31,7 @@ class RationalRewardsScorecard(io.ComfyNode):
             display_name="Scorecard",
             category=CATEGORY,
             description="Draws what the critic wrote: one critique with its justifications, a contact sheet "
-            "of many, two images compared, or the rounds of a refine loop. Connect one of critiques, verdict "
-            "and history.",
+            "of many, two images compared, or the rounds of a refine loop.",
             search_aliases=[
                 "contact sheet",
                 "grid",
@@ -45,27 +45,12 @@ class RationalRewardsScorecard(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             inputs=[
-                CritiqueSocket.Input(
-                    "critiques",
-                    optional=True,
-                    tooltip="From Critique Image. One: a card with all justifications. Several: a contact "
-                    "sheet, best first.",
-                ),
-                io.Image.Input(
-                    "images",
-                    optional=True,
-                    tooltip="The judged images, one per critique. For a verdict: A and B, or A with B in "
-                    "image_b. A history has its own thumbnails.",
-                ),
-                VerdictSocket.Input("verdict", optional=True, tooltip="From Compare Images."),
-                io.Image.Input("image_b", optional=True, tooltip="For a verdict: image B, of any size."),
-                HistorySocket.Input(
-                    "history", optional=True, tooltip="From Refine End: all rounds of the loop."
-                ),
-                io.Image.Input(
-                    "source_image",
-                    optional=True,
-                    tooltip="For edits: the image before the edit, shown next to the result.",
+                io.MultiType.Input(
+                    "judged",
+                    types=[CandidatesSocket, VerdictSocket, HistorySocket, LoopSocket],
+                    tooltip="The candidates of Critique Image (one: a card with all justifications; several: "
+                    "a contact sheet, best first), the verdict of Judge A vs B, or the history of Refine "
+                    "End.",
                 ),
                 io.Combo.Input(
                     "theme",
@@ -76,11 +61,6 @@ class RationalRewardsScorecard(io.ComfyNode):
                 threshold_input(
                     "The score that every aspect should reach, 1 (worst) to 4 (best): images below it are "
                     "tagged. A history has its own threshold."
-                ),
-                seed_input(
-                    "The seed the images were made from, printed on the card.",
-                    force_input=True,
-                    optional=True,
                 ),
                 io.Combo.Input(
                     "language",
@@ -103,56 +83,34 @@ class RationalRewardsScorecard(io.ComfyNode):
     @classmethod
     def execute(
         cls,
+        judged: Candidates | ComparedImages | State | LoopContext,
         theme: str = "dark",
         threshold: float = 3.0,
-        critiques: tuple[Critique, ...] | None = None,
-        images: torch.Tensor | None = None,
-        verdict: Verdict | None = None,
-        image_b: torch.Tensor | None = None,
-        history: State | None = None,
-        source_image: torch.Tensor | None = None,
-        seed: int | None = None,
         language: str = "auto",
     ) -> io.NodeOutput:
-        _check_one_connected(critiques=critiques, verdict=verdict, history=history)
         draw = partial(scorecard.draw, theme=theme, language=LANGUAGES[language])
-        first, sources = _pil_images(images, "images"), _pil_images(source_image, "source_image")
-        if history is not None:
-            card = draw(history)
-        elif verdict is not None:
-            card = draw(verdict, _pair(first + _pil_images(image_b, "image_b")), sources=sources)
-        else:
-            critiques = _matching(critiques, first)
-            seeds = [seed] * len(critiques)
-            card = draw(critiques, first, sources=sources, threshold=threshold, seeds=seeds)
-        image = from_pil(card)[None]
+        image = from_pil(_card(judged, threshold, draw))[None]
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
 
 
-def _check_one_connected(**inputs: object) -> None:
-    connected = [name for name, value in inputs.items() if value is not None]
-    if len(connected) != 1:
-        raise ValueError(
-            f"Connect one of {', '.join(inputs)}, not {' and '.join(connected) or 'none'}: a scorecard shows "
-            "one of them."
-        )
+def _card(
+    judged: Candidates | ComparedImages | State | LoopContext,
+    threshold: float,
+    draw: Callable[..., Image.Image],
+) -> Image.Image:
+    if isinstance(judged, State | LoopContext):
+        return draw(judged if isinstance(judged, State) else judged.state)
+    if isinstance(judged, ComparedImages):
+        images = [to_pil(image[0]) for image in judged.images]
+        return draw(judged.verdict, images, sources=_pil(judged.sources))
+    return draw(
+        [one.judged for one in judged],
+        [] if judged[0].image is None else _pil(one.pixels[0] for one in judged),
+        threshold=threshold,
+        seeds=[one.seed for one in judged],
+        sources=_pil(judged[0].sources),
+    )
 
 
-def _matching(critiques: tuple[Critique, ...] | None, images: list[Image.Image]) -> tuple[Critique, ...]:
-    assert critiques is not None, "one of the three is connected"
-    if images:
-        check_pairs(len(images), critiques)
-    return critiques
-
-
-def _pair(images: list[Image.Image]) -> list[Image.Image]:
-    if len(images) not in (0, 2):
-        raise ValueError(
-            f"images and image_b hold {len(images)} images, but a verdict compares two: connect A to images "
-            "and B to image_b."
-        )
-    return images
-
-
-def _pil_images(images: torch.Tensor | None, name: str) -> list[Image.Image]:
-    return [to_pil(image) for image in split(images, name)]
+def _pil(images: Iterable[torch.Tensor]) -> list[Image.Image]:
+    return [to_pil(image) for image in images]

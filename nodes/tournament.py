@@ -10,16 +10,18 @@ from ..rr_models.critics.judging import AUTO, COMPARISONS
 from ..rr_models.critics.pairwise import PairwiseJudge
 from ..rr_models.judgement.tournament import FORMATS, KNOCKOUT
 from .common import display
-from .common.critique_cache import cached
-from .common.image_items import (
-    aligned_outputs,
-    collect,
+from .common.batches import split
+from .common.candidates import (
+    Candidates,
+    as_candidates,
+    image_or_candidates_input,
+    in_groups,
     index_output,
-    latent_and_mask_inputs,
-    provenance_inputs,
     scalar_inputs,
-    selection_results,
+    selected_outputs,
+    selected_results,
 )
+from .common.critique_cache import cached
 from .common.inputs import comparison_input, count_input, critic_input, request_input, tie_margin_input
 from .common.model_memory import node_progress
 from .common.results import node_output
@@ -39,8 +41,7 @@ class RationalRewardsTournament(io.ComfyNode):
             display_name=NAME,
             category=CATEGORY,
             description="Finds the best of many images by showing the critic two at a time, which separates "
-            "images that would get the same score alone. The node shows the cost before it starts. Each "
-            "image keeps its latent, mask, prompt and seed.",
+            "images that would get the same score alone. The node shows the cost before it starts.",
             search_aliases=[
                 "reward",
                 "tournament",
@@ -52,10 +53,11 @@ class RationalRewardsTournament(io.ComfyNode):
             ],
             # All images of a list compete with each other, and may differ in size.
             is_input_list=True,
+            is_output_node=True,
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
                 critic_input(),
-                io.Image.Input("image", tooltip="The images: a batch, or a list of any sizes."),
+                image_or_candidates_input("The images: a batch, or a list of any sizes."),
                 request_input(" It is the same for all images."),
                 count_input("Maximum number of images to select."),
                 io.Combo.Input(
@@ -72,29 +74,19 @@ class RationalRewardsTournament(io.ComfyNode):
                     "the earlier one advances.",
                     optional=True,
                 ),
-                *latent_and_mask_inputs(),
-                *provenance_inputs(),
                 io.Image.Input(
                     "source_image", optional=True, tooltip="For edits: the image before the edit."
                 ),
             ],
             outputs=[
-                io.Image.Output(
-                    display_name="best", is_output_list=True, tooltip="The selected images, best first."
-                ),
-                io.Image.Output(
-                    display_name="rest",
-                    is_output_list=True,
-                    tooltip="All other images. Blocks downstream nodes if empty.",
-                ),
-                *aligned_outputs("the selected images"),
+                *selected_outputs("best", "The selected images, best first."),
+                *selected_outputs("rest", "All other images."),
                 index_output(),
                 io.String.Output(
                     display_name="report",
                     is_output_list=True,
                     tooltip="The cost, every comparison with its scores, and the order.",
                 ),
-                *aligned_outputs("the rest", "rest_"),
             ],
         )
 
@@ -104,30 +96,32 @@ class RationalRewardsTournament(io.ComfyNode):
     def execute(
         cls,
         critic: Critic,
-        image: list[torch.Tensor],
+        image: list[torch.Tensor | Candidates],
         request: str,
         count: int,
         format: str,
         comparison: str = AUTO,
         tie_margin: float = 0.0,
-        latent: list[dict] | None = None,
-        mask: list[torch.Tensor] | None = None,
-        prompts: list[str] | None = None,
-        seeds: list[int] | None = None,
         source_image: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        items = collect(image, None, latent, mask, prompts, seeds)
-        sources = [source for batch in source_image or () for source in batch]
+        items = [one for batch in image for one in as_candidates(batch)]
+        sources = [source for batch in source_image or () for source in split(batch, "source_image")]
+        sources = sources or items[0].sources
         judge = PairwiseJudge(cached(critic), request, sources, comparison, tie_margin)
         places = min(count, len(items))
-        ranking, lines = cls._rank(judge, [item.image[0] for item in items], places, format)
+        ranking, lines = cls._rank(judge, [item.pixels[0] for item in items], places, format)
         selected = ranking[:places]
         cost = judge.cost(len(items), places, format)
         order = ", ".join(str(index + 1) for index in selected)
-        report = "\n".join([f"{cost}.", *lines, f"Selected, best first: {order}."])
         singly = len(image) > 1  # a list comes out as a list
-        results = selection_results(items, selected, ranking[places:], NAME, singly=singly)
-        return node_output(cls, results | {"index": list(selected), "report": [report]})
+        best, rest = ([items[index] for index in part] for part in (selected, ranking[places:]))
+        results = {
+            **selected_results("best", in_groups(best, singly)),
+            **selected_results("rest", in_groups(rest, singly)),
+            "index": list(selected),
+            "report": ["\n".join([f"{cost}.", *lines, f"Selected, best first: {order}."])],
+        }
+        return node_output(cls, results)
 
     @classmethod
     def _rank(

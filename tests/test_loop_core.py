@@ -9,23 +9,35 @@ import sys
 import pytest
 import torch
 from PIL import Image
-from rr_tests.loops import CRITIQUES, HISTORY, IMAGE, LATENT, MASK, PROMPT, REPORT, SEED, loop, node
+from rr_tests.loops import CANDIDATES, FIRST, HISTORY, IMAGE, REPORT, loop, node, start_node
 
 
 def test_runs_until_the_threshold_is_reached_and_returns_the_best(core):
-    run = core.run(loop(end={"latent": ["paint", 1], "mask": ["paint", 2]}))
+    run = core.run(loop(packed=True))
     assert run.success, run.complaint
     history = run.value("end", HISTORY)
     assert [past.prompt for past in history.history] == ["grey", "grey brighter", "grey brighter brighter"]
     assert history.stop_text == "Round 3 reaches the thresholds: 3."
-    assert run.value("end", PROMPT) == "grey brighter brighter"
-    assert run.value("end", SEED) == 0
+    assert run.value("end", CANDIDATES)[0].prompt == "grey brighter brighter"
+    assert run.value("end", CANDIDATES)[0].seed == 0
     assert run.value("end", IMAGE).shape == (1, 16, 16, 3)
     assert math.isclose(run.value("end", IMAGE).mean().item(), 0.75, abs_tol=1e-5)
-    assert math.isclose(run.value("end", LATENT)["samples"].mean().item(), 0.75, abs_tol=1e-5)
-    assert run.value("end", MASK).shape == (1, 16, 16)
-    assert math.isclose(run.value("end", CRITIQUES)[0].overall, 3.25, abs_tol=1e-5)
+    assert math.isclose(run.value("end", CANDIDATES)[0].latent["samples"].mean().item(), 0.75, abs_tol=1e-5)
+    assert run.value("end", CANDIDATES)[0].mask.shape == (1, 16, 16)
+    assert math.isclose(run.value("end", CANDIDATES)[0].critique.overall, 3.25, abs_tol=1e-5)
+    assert math.isclose(run.value("end", FIRST).mean().item(), 0.25, abs_tol=1e-5)
     assert len(run.value("end", REPORT).splitlines()) == 4
+
+
+def test_refine_end_judges_by_itself_if_a_critic_is_connected(core):
+    prompt = loop(end={"image": ["paint", 0], "critic": ["toy", 0]})
+    del prompt["judge"]
+    prompt["toy"] = node("RRTestToyCritic")
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    history = run.value("end", HISTORY)
+    assert len(history.history) > 1 and {past.critique.request for past in history.history} == {"grey"}
+    assert run.value("end", CANDIDATES)[0].critique == history.best.critique
 
 
 def test_the_judge_always_sees_the_request_as_written(core):
@@ -39,18 +51,18 @@ def test_a_later_worse_round_does_not_replace_the_best(core):
     assert run.success, run.complaint
     history = run.value("end", HISTORY)
     assert [past.seed for past in history.history] == [0, 1000003, 2000006, 3000009]
-    assert run.value("end", SEED) == 0 and history.best.number == 1
+    assert run.value("end", CANDIDATES)[0].seed == 0 and history.best.number == 1
     assert math.isclose(run.value("end", IMAGE).mean().item(), 0.25, abs_tol=1e-5)
 
 
 def test_of_a_batch_the_best_is_the_result(core):
-    prompt = loop(rounds=1, end={"latent": ["paint", 1], "mask": ["paint", 2]})
+    prompt = loop(rounds=1, packed=True)
     prompt["paint"]["inputs"]["batch_size"] = 3
     run = core.run(prompt)
     assert run.success, run.complaint
     assert run.value("end", HISTORY).history[0].chosen == 2
     assert math.isclose(run.value("end", IMAGE).mean().item(), 0.25, abs_tol=1e-5)
-    assert run.value("end", LATENT)["samples"].shape[0] == 1
+    assert run.value("end", CANDIDATES)[0].latent["samples"].shape[0] == 1
 
 
 def test_a_critique_that_fails_in_round_two_returns_round_one(core):
@@ -69,14 +81,15 @@ def test_a_critique_that_fails_in_round_one_still_returns_the_image(core):
     run = core.run(prompt)
     assert run.success, run.complaint
     assert run.value("end", IMAGE).shape == (1, 16, 16, 3)
-    assert run.value("end", CRITIQUES)[0].overall is None
+    assert run.value("end", CANDIDATES)[0].critique.overall is None
 
 
 @pytest.mark.parametrize("cache", ["classic", "lru", "none", "ram"])
 def test_every_round_runs_once_with_every_cache(core, cache):
     counted = sys.modules[core.nodes.NODE_CLASS_MAPPINGS["RRTestCount"].__module__].RAN
     counted.clear()
-    prompt = loop(end={"image": ["count", 0]})
+    prompt = loop()
+    prompt["judge"]["inputs"]["image"] = ["count", 0]
     prompt["count"] = node("RRTestCount", image=["paint", 0], name=cache)
     run = core.run(prompt, core.executor(cache))
     assert run.success, run.complaint
@@ -86,8 +99,8 @@ def test_every_round_runs_once_with_every_cache(core, cache):
 def test_two_loops_in_one_graph(core):
     run = core.run({**loop("a.", request="grey"), **loop("b.", request="brighter")})
     assert run.success, run.complaint
-    assert run.value("a.end", PROMPT) == "grey brighter brighter"
-    assert run.value("b.end", PROMPT) == "brighter brighter"
+    assert run.value("a.end", CANDIDATES)[0].prompt == "grey brighter brighter"
+    assert run.value("b.end", CANDIDATES)[0].prompt == "brighter brighter"
 
 
 def test_two_equal_loops_are_still_two(core):
@@ -106,7 +119,7 @@ def test_ids_of_nested_subgraphs(core):
 def test_a_loop_in_a_loop(core):
     inner = loop("in.", rounds=2, threshold=4.0)
     inner["in.start"]["inputs"]["request"] = ["start", 1]
-    outer = loop(rounds=2, threshold=4.0, end={"image": ["in.end", 0]})
+    outer = loop(rounds=2, threshold=4.0)
     outer["judge"]["inputs"]["image"] = ["in.end", 0]
     del outer["paint"]
     run = core.run({**outer, **inner})
@@ -137,7 +150,7 @@ def test_a_second_run_of_the_same_prompt_is_cached(core):
     core.run(loop(), executor)
     again = core.run(loop(), executor)
     assert again.success and again.executed == []
-    assert again.value("end", PROMPT) == "grey brighter brighter"
+    assert again.value("end", CANDIDATES)[0].prompt == "grey brighter brighter"
 
 
 def test_rounds_on_disk(core):
@@ -206,16 +219,18 @@ def test_an_output_folder_that_cannot_be_made_costs_the_files_alone(core, monkey
     run = core.run(loop(end={"save_rounds": True}))
     assert run.success, run.complaint
     assert "Not everything could be saved" in run.value("end", REPORT)
-    assert not any(ui.get("images") for ui in run.outputs.values())
+    (shown,) = [ui for ui in run.outputs.values() if ui.get("images")]
+    assert [image["type"] for image in shown["images"]] == ["temp"], "the best image, as a preview"
 
 
 def test_an_unconnected_output_blocks_with_a_reason(core):
     run = core.run(
         {
             **loop(),
+            "unpack": node("RationalRewardsUnpackImages", candidates=["end", CANDIDATES]),
             "decode": node(
                 "LatentUpscale",
-                samples=["end", 1],
+                samples=["unpack", 1],
                 upscale_method="bilinear",
                 width=64,
                 height=64,
@@ -224,9 +239,8 @@ def test_an_unconnected_output_blocks_with_a_reason(core):
             "save": node("SaveLatent", samples=["decode", 0], filename_prefix="x"),
         }
     )
-    assert any("connect its latent input" in error["exception_message"] for error in run.errors), (
-        run.complaint
-    )
+    said = "Unpack Images: the candidates carry no latent; give it to Pack Images"
+    assert any(said in error["exception_message"] for error in run.errors), run.complaint
 
 
 def test_a_generator_that_fails_later_is_named(core):
@@ -240,25 +254,27 @@ def test_a_generator_that_fails_later_is_named(core):
     ("change", "said"),
     [
         (lambda p: p["start"]["inputs"].update(request="  "), "request is empty"),
-        (lambda p: p["paint"]["inputs"].update(batch_size=0), "round 1: image is an empty batch"),
-        (lambda p: p["judge"]["inputs"].update(image=["other", 0]), "holds 1 images, critiques holds 2"),
+        (lambda p: p["paint"]["inputs"].update(batch_size=0), "image is an empty batch"),
         (lambda p: p["end"]["inputs"].update(image=["one", 0]), "image does not depend on Refine Start"),
         (
-            lambda p: p["paint"]["inputs"].update(prompt="grey", seed=1),
-            "image does not depend on Refine Start",
+            lambda p: (
+                p["paint"]["inputs"].update(prompt="grey", seed=1)
+                or p["judge"]["inputs"].update(request="grey", prompt="grey")
+            ),
+            "Connect Refine Start's prompt or seed to your generator",
         ),
         (lambda p: p["judge"]["inputs"].update(request=["start", 1]), "not to the round's prompt"),
-        (
-            lambda p: p["judge"]["inputs"].update(image=["one", 0], request="grey", prompt="grey"),
-            "critiques does not depend on Refine Start",
-        ),
+        (lambda p: p["end"]["inputs"].update(image=["paint", 0]), "nothing judges this loop's images"),
+        (lambda p: p["end"]["inputs"].update(image=["pack", 0]), "round 1: the images are not judged"),
+        (lambda p: p["end"]["inputs"].update(critic=["toy", 0]), "are judged already: disconnect critic"),
         (lambda p: p["start"]["inputs"].update(speed=3), "Refine Start has no input speed"),
         (lambda p: p["start"]["inputs"].update(carried="x"), "Refine Start has no input carried"),
     ],
 )
 def test_wrong_wiring_is_an_error_that_says_what_to_do(core, change, said):
     prompt = loop()
-    prompt["other"] = node("RRTestPaint", prompt="x", seed=0, batch_size=2, fail_on="")
+    prompt["pack"] = node("RationalRewardsPackImages", image=["paint", 0])
+    prompt["toy"] = node("RRTestToyCritic")
     prompt["one"] = node("RRTestPaint", prompt="x", seed=0, batch_size=1, fail_on="")
     change(prompt)
     run = core.run(prompt)
@@ -296,17 +312,7 @@ def test_a_really_sampled_image(core):
     """CLIPTextEncode, KSampler and VAEDecode of the core, around a tiny random diffusion model."""
     prompt = {
         "model": node("RRTestTinyModel", weights_seed=0),
-        "start": node(
-            "RationalRewardsRefineStart",
-            request="a cat",
-            seed=5,
-            rounds=3,
-            threshold=4.0,
-            seed_policy="new",
-            patience=0,
-            min_gain=0.05,
-            refine_from="best",
-        ),
+        "start": start_node(request="a cat", seed=5, rounds=3, threshold=4.0, seed_policy="new", patience=0),
         "yes": node("CLIPTextEncode", clip=["model", 1], text=["start", 1]),
         "no": node("CLIPTextEncode", clip=["model", 1], text="blurry"),
         "empty": node("EmptySD3LatentImage", width=64, height=64, batch_size=2),
@@ -324,19 +330,13 @@ def test_a_really_sampled_image(core):
             denoise=1.0,
         ),
         "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+        "pack": node("RationalRewardsPackImages", image=["decode", 0], latent=["sample", 0]),
         "judge": node(
-            "RRTestMeasure", image=["decode", 0], request=["start", 4], prompt=["start", 1], blind_above=2.0
+            "RRTestMeasure", image=["pack", 0], request=["start", 4], prompt=["start", 1], blind_above=2.0
         ),
-        "end": node(
-            "RationalRewardsRefineEnd",
-            loop=["start", 0],
-            image=["decode", 0],
-            critiques=["judge", 0],
-            latent=["sample", 0],
-            save_rounds=False,
-            filename_prefix="refine",
-        ),
-        "again": node("VAEDecode", samples=["end", 1], vae=["model", 2]),
+        "end": node("RationalRewardsRefineEnd", loop=["start", 0], image=["judge", 0]),
+        "unpack": node("RationalRewardsUnpackImages", candidates=["end", CANDIDATES]),
+        "again": node("VAEDecode", samples=["unpack", 1], vae=["model", 2]),
         "show": node("PreviewImage", images=["again", 0]),
     }
     run = core.run(prompt)
@@ -345,7 +345,7 @@ def test_a_really_sampled_image(core):
     assert [past.seed for past in history.history] == [5, 1000008, 2000011]
     lights = [one.overall for past in history.history for one in past.critiques]
     assert len(set(lights)) == 6, "every candidate of every round is another image"
-    assert run.value("end", CRITIQUES)[0].overall == max(lights)
+    assert run.value("end", CANDIDATES)[0].critique.overall == max(lights)
     # What comes out belongs together: the latent decodes to the image.
     assert torch.allclose(run.value("again", 0), run.value("end", IMAGE), atol=1e-4)
     assert sum(run.executed.count(name) for name in ("model", "no", "empty")) == 3, "outside the loop: "

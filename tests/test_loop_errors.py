@@ -63,8 +63,9 @@ def test_critique_image_names_itself_and_the_round(core):
 def test_behind_a_loop_there_is_no_round(core):
     prompt = shapes()
     prompt["late"] = node(
-        "RationalRewardsShapesGenerator", prompt=["words", 0], seed=["end", 4], size=64, batch_size=1
+        "RationalRewardsShapesGenerator", prompt=["words", 0], seed=["unpack", 4], size=64, batch_size=1
     )
+    prompt["unpack"] = node("RationalRewardsUnpackImages", candidates=["end", 1])
     prompt["words"] = node("PrimitiveString", value="nothing")
     prompt["shown"] = node("PreviewImage", images=["late", 0])
     assert said(core.run(prompt)).startswith("The request 'nothing' names no shape")
@@ -73,7 +74,7 @@ def test_behind_a_loop_there_is_no_round(core):
 def test_in_a_loop_in_a_loop_it_is_the_round_of_the_inner_one(core):
     inner = shapes(end={"next_prompt": "nothing"}, prefix="in.")
     inner["in.start"]["inputs"]["request"] = ["start", 1]
-    outer = loop(request=CIRCLE, rounds=2, threshold=4.0, end={"image": ["in.end", 0]})
+    outer = loop(request=CIRCLE, rounds=2, threshold=4.0)
     outer["judge"]["inputs"]["image"] = ["in.end", 0]
     del outer["paint"]
     assert ", round 2: The request 'nothing'" in said(core.run({**inner, **outer}))

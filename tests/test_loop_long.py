@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rr_tests.loops import HISTORY, IMAGE, LATENT, loop, node
+from rr_tests.loops import CANDIDATES, HISTORY, IMAGE, loop, node
 
 
 def resident() -> float:
@@ -21,9 +21,8 @@ def test_a_hundred_rounds_take_no_more_memory_than_five(core, cache):
     executor = core.executor(cache)
     if cache == "ram":
         executor.cache_args = executor.cache_args | {"ram": 1e6, "ram_inactive": 1e6}
-    prompt = loop(rounds=100, threshold=4.0, patience=0, min_gain=0.0)
+    prompt = loop(rounds=100, threshold=4.0, patience=0, min_gain=0.0, packed=True)
     prompt["paint"]["inputs"] |= {"size": 512, "step": 0.009}
-    prompt["end"]["inputs"] |= {"latent": ["paint", 1], "mask": ["paint", 2]}
     used = []
 
     def sample(name, data):
@@ -41,13 +40,14 @@ def test_a_hundred_rounds_take_no_more_memory_than_five(core, cache):
 @pytest.mark.parametrize("cache", ["classic", "none"])
 def test_three_candidates_in_four_rounds_around_a_loop(core, cache):
     """The outer loop's generator is itself a loop; its candidates are a batch of three of what came out."""
-    inner = loop("in.", rounds=2, threshold=4.0)
+    inner = loop("in.", rounds=2, threshold=4.0, packed=True)
     inner["in.start"]["inputs"]["request"] = ["start", 1]
-    outer = loop(rounds=4, threshold=4.0, patience=0, end={"image": ["three", 0], "latent": ["latents", 0]})
+    outer = loop(rounds=4, threshold=4.0, patience=0)
     outer["three"] = node("RepeatImageBatch", image=["in.end", IMAGE], amount=3)
-    outer["latents"] = node("RepeatLatentBatch", samples=["in.end", LATENT], amount=3)
-    outer["judge"]["inputs"]["image"] = ["three", 0]
-    inner["in.end"]["inputs"]["latent"] = ["in.paint", 1]
+    outer["latents"] = node("RepeatLatentBatch", samples=["unpack", 1], amount=3)
+    outer["unpack"] = node("RationalRewardsUnpackImages", candidates=["in.end", CANDIDATES])
+    outer["pack"] = node("RationalRewardsPackImages", image=["three", 0], latent=["latents", 0])
+    outer["judge"]["inputs"]["image"] = ["pack", 0]
     del outer["paint"]
     outer["start"]["inputs"]["request"] = "grey"
     inner["in.paint"]["inputs"]["step"] = 0.1
@@ -62,16 +62,16 @@ def test_three_candidates_in_four_rounds_around_a_loop(core, cache):
         shades = [past.critique.overall for past in history.history]
         assert shades == pytest.approx([1 + 3 * 0.1 * (2 + i) for i in range(4)], abs=1e-4)
         assert torch.allclose(
-            run.value("end", LATENT)["samples"].mean(), run.value("end", IMAGE).mean(), atol=1e-5
+            run.value("end", CANDIDATES)[0].latent["samples"].mean(),
+            run.value("end", IMAGE).mean(),
+            atol=1e-5,
         )
 
 
 def test_an_error_of_a_later_round_names_the_node_and_the_round(core):
-    prompt = loop(end={"mask": ["two", 2]})
-    # as many masks as the round's number: one serves all images, two do not
-    prompt["two"] = node("RRTestPaint", prompt=["start", 1], seed=0, batch_size=["start", 3], fail_on="")
-    prompt["paint"]["inputs"]["batch_size"] = 3
+    prompt = loop(end={"image": ["two", 0]})
+    prompt["two"] = node("RRTestForget", candidates=["judge", 0], round=["start", 3])
     prompt["end"]["_meta"] = {"title": "My loop"}
     run = core.run(prompt)
     assert not run.success
-    assert "My loop, round 2: mask holds 2 items for 3 images" in run.complaint
+    assert "My loop, round 2: the images are not judged" in run.complaint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from rr_tests.loops import HISTORY, REPORT, loop, node
+from rr_tests.loops import ACCEPTED, ACCEPTED_CANDIDATES, HISTORY, REPORT, loop, node
 
 
 def test_as_many_images_as_wanted(core):
@@ -18,24 +18,27 @@ def test_as_many_images_as_wanted(core):
         prompt_policy="as written",
         patience=0,
         aspect_thresholds="",
+        packed=True,
     )
     prompt["paint"]["inputs"]["batch_size"] = 2
-    prompt["end"]["inputs"] |= {"latent": ["paint", 1], "mask": ["paint", 2]}
     run = core.run(prompt)
     assert run.success, run.complaint
     state = run.value("end", HISTORY)
     assert state.stop_text == "All 3 wanted images are accepted."
     assert {past.prompt for past in state.history} == {"grey"}
-    shades = [one.mean().item() for one in run.value("end", 8)]
+    shades = [one.mean().item() for one in run.value("end", ACCEPTED)]
     assert len(shades) == 3 and min(shades) >= 0.2 - 1e-6
-    assert run.value("end", 9)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
-    assert run.value("end", 10)[:, 0, 0].tolist() == pytest.approx(shades)
-    assert [one.overall for one in run.value("end", 11)] == pytest.approx([1 + 3 * x for x in shades])
+    accepted = run.value("end", ACCEPTED_CANDIDATES)
+    assert [one.latent["samples"][0, 0, 0, 0] for one in accepted] == pytest.approx(shades)
+    assert [one.mask[0, 0, 0] for one in accepted] == pytest.approx(shades)
+    assert [one.critique.overall for one in accepted] == pytest.approx([1 + 3 * x for x in shades])
+    assert [one.seed for one in accepted] == [0, 1000003, 1000003] or len({one.seed for one in accepted}) > 1
+    assert {one.prompt for one in accepted} == {"grey"}
 
 
 def test_where_nothing_is_accepted_nothing_runs_after_it(core):
     prompt = loop(rounds=1)
-    prompt["show"] = node("PreviewImage", images=["end", 8])
+    prompt["show"] = node("PreviewImage", images=["end", ACCEPTED])
     run = core.run(prompt)
     assert run.success and not run.errors and "show" not in run.outputs, run.complaint
 

@@ -5,28 +5,19 @@ from __future__ import annotations
 import pytest
 from rr_tests.loops import loop, node
 
-LOOP, PROMPT, SEED, ROUND, REQUEST, DONE, GO_ON, IMAGE, LATENT, MASK, CRITIQUES, HISTORY, REPORT = range(13)
+LOOP, PROMPT, SEED, GO_ON, IMAGE, CANDIDATES, REPORT = range(7)
 
 
 def step(number: int, before: str) -> dict:
     """Painter, judge and step of one round, after the node `before`, a Refine Start or a Refine Step."""
-    paint, judge = f"paint{number}", f"judge{number}"
+    paint, pack, judge = f"paint{number}", f"pack{number}", f"judge{number}"
     return {
         paint: node("RRTestPaint", prompt=[before, PROMPT], seed=[before, SEED], batch_size=2, fail_on=""),
+        pack: node("RationalRewardsPackImages", image=[paint, 0], latent=[paint, 1]),
         judge: node(
-            "RRTestMeasure",
-            image=[paint, 0],
-            request=[before, REQUEST],
-            prompt=[before, PROMPT],
-            blind_above=1.0,
+            "RRTestMeasure", image=[pack, 0], request="grey", prompt=[before, PROMPT], blind_above=1.0
         ),
-        f"step{number}": node(
-            "RationalRewardsRefineStep",
-            loop=[before, LOOP],
-            image=[paint, 0],
-            critiques=[judge, 0],
-            latent=[paint, 1],
-        ),
+        f"step{number}": node("RationalRewardsRefineStep", loop=[before, LOOP], image=[judge, 0]),
     }
 
 
@@ -44,14 +35,13 @@ def test_what_comes_after_the_end_is_not_made(core, cache):
     assert run.success, run.complaint
     assert {name for name in run.executed if name.startswith("paint")} == {"paint1", "paint2", "paint3"}
     if cache == "classic":
-        assert [run.value(f"step{n}", DONE) for n in (1, 2, 3, 4, 5)] == [False, False, True, True, True]
-        assert run.value("step1", GO_ON) and run.value("step1", ROUND) == 2
+        assert [run.value(f"step{n}", GO_ON) for n in (1, 2, 3, 4, 5)] == [True, True, False, False, False]
         assert run.value("step5", PROMPT) == "grey brighter brighter"
         assert run.value("step5", IMAGE).mean().item() == pytest.approx(0.75, abs=1e-5)
-        assert run.value("step5", LATENT)["samples"].shape[0] == 1
-        assert run.value("step5", CRITIQUES)[0].overall == pytest.approx(3.25, abs=1e-5)
+        assert run.value("step5", CANDIDATES)[0].latent["samples"].shape[0] == 1
+        assert run.value("step5", CANDIDATES)[0].critique.overall == pytest.approx(3.25, abs=1e-5)
         assert "Round 3 reaches the thresholds: 3" in run.value("step5", REPORT)
-        assert len(run.value("step5", HISTORY).history) == 3
+        assert len(run.value("step5", LOOP).state.history) == 3
 
 
 @pytest.mark.parametrize("cache", ["classic", "none", "ram"])
@@ -74,6 +64,19 @@ def test_in_a_while_loop_of_another_make(core, cache):
     assert "Best: round 3." in text and len(text.splitlines()) == 4
 
 
+def test_a_step_judges_by_itself_and_only_while_the_loop_runs(core):
+    prompt = {"start": loop(rounds=2)["start"], "toy": node("RRTestToyCritic")}
+    for number, before in enumerate(("start", "step1", "step2"), 1):
+        prompt |= step(number, before)
+        del prompt[f"judge{number}"]
+        prompt[f"step{number}"]["inputs"] |= {"image": [f"pack{number}", 0], "critic": ["toy", 0]}
+    prompt["show"] = node("PreviewImage", images=["step3", IMAGE])
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert len(run.value("step3", LOOP).state.history) == 2 and "paint3" not in run.executed
+    assert run.value("step3", CANDIDATES)[0].latent is not None
+
+
 def test_before_the_first_round_there_is_no_image(core):
     prompt = {
         "start": loop()["start"],
@@ -88,8 +91,8 @@ def test_before_the_first_round_there_is_no_image(core):
 
 def test_wrong_use_is_an_error_that_says_what_to_do(core):
     prompt = in_a_row(1)
-    del prompt["step1"]["inputs"]["critiques"]
-    assert "Refine Step: connect both image and critiques" in core.run(prompt).complaint
+    prompt["step1"]["inputs"]["image"] = ["paint1", 0]
+    assert "Refine Step, round 1: the images are not judged" in core.run(prompt).complaint
     prompt = in_a_row(2)
     prompt["judge2"]["inputs"]["request"] = ["step1", PROMPT]
     assert "Refine Step, round 2: Round 2: the critique judges by" in core.run(prompt).complaint

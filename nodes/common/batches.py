@@ -27,15 +27,6 @@ def split(image: torch.Tensor | None, name: str) -> list[torch.Tensor]:
     return list(image)
 
 
-def check_pairs(count: int, critiques: Sequence[object]) -> None:
-    """ValueError unless there is one critique per image."""
-    if count != len(critiques):
-        raise ValueError(
-            f"image holds {count} images, critiques holds {len(critiques)}: connect the critiques that "
-            "Critique Image made of these images."
-        )
-
-
 def take_latents(latent: dict, indices: Sequence[int], count: int) -> dict:
     """The latents at `indices` of a LATENT that must hold `count`, with their noise masks and batch
     indices."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from comfy_api.latest import io
 from server import PromptServer
 
 from ...rr_models.critics.base import Critic, Progress, ProgressCallback
@@ -28,11 +26,6 @@ MAX_CRITIQUES = 16
 """Critiques shown on a node; the report output has all."""
 MAX_LETTERS = 1000
 """Letters shown of one text."""
-
-# Cores from 0.19 on resend what a node without a connected output showed before, if it comes from the cache.
-SHOWN_FROM_CACHE: dict[str, Any] = (
-    {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
-)
 
 
 def ui(panels: Sequence[dict]) -> dict:

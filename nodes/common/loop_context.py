@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,10 @@ from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ...rr_models.images import thumbnail
-from ...rr_models.judgement.critique import Critique
 from ...rr_models.loop import state as loop_state
-from .image_items import ImageItem, collect, in_groups, joined
+from .candidates import Candidate, Candidates, joined_image
 
 START, STEP, END = "RationalRewardsRefineStart", "RationalRewardsRefineStep", "RationalRewardsRefineEnd"
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """What a round made: its images and critiques, and what is connected of prompt, latent and mask."""
-
-    image: torch.Tensor | None
-    critiques: tuple[Critique, ...] | None
-    next_prompt: str | None = None
-    latent: dict | None = None
-    mask: torch.Tensor | None = None
-
-    def items(self) -> list[ImageItem]:
-        """The candidates, one item per image. ValueError if the inputs do not fit together."""
-        if self.image is None:
-            raise ValueError("image is missing: connect the images of the round.")
-        latents = None if self.latent is None else [self.latent]
-        masks = None if self.mask is None else [self.mask]
-        return collect([self.image], [self.critiques or ()], latents, masks)
 
 
 @dataclass(frozen=True)
@@ -59,23 +39,31 @@ class LoopContext:
     shown: list[dict] = field(default_factory=list)
 
     def observe(
-        self, dynprompt: DynamicPrompt, result: RoundResult, payloads: Sequence[object] | None = None
+        self,
+        dynprompt: DynamicPrompt,
+        candidates: Candidates,
+        next_prompt: str | None = None,
+        payloads: Sequence[object] | None = None,
     ) -> LoopContext:
-        """The context after a round. Its state keeps the images themselves, or what `payloads` has in their
-        place. The clock is set again if Refine Start did not run but came from core's cache."""
+        """The context after a round. Its state keeps the candidates themselves, or what `payloads` has in
+        their place. The clock is set again if Refine Start did not run but came from core's cache."""
         context = self if self.state.history else replace(self, shown=[])
         if self.dynprompt() is not dynprompt:
             context = replace(context, started=time.monotonic(), dynprompt=weakref.ref(dynprompt))
-        items = result.items()
         state = loop_state.observe(
             self.state,
-            result.critiques or (),
-            items if payloads is None else payloads,
-            result.next_prompt,
+            tuple(candidate.judged for candidate in candidates),
+            self.with_provenance(candidates) if payloads is None else payloads,
+            next_prompt,
             time.monotonic() - context.started,
-            [thumbnail(item.image[0]) for item in items],
+            [thumbnail(candidate.pixels[0]) for candidate in candidates],
         )
         return replace(context, state=state)
+
+    def with_provenance(self, candidates: Candidates) -> Candidates:
+        """The candidates with the prompt and the seed that this round was made from."""
+        made_from = {"prompt": self.state.prompt, "seed": self.state.seed}
+        return tuple(replace(candidate, **made_from) for candidate in candidates)
 
     def report(self) -> str:
         return "\n".join(filter(None, [self.state.report(), self.save_error]))
@@ -92,17 +80,24 @@ class ImageStore:
     """
 
     def __init__(self) -> None:
-        self.images: dict[object, ImageItem] = {}
-        self.latest: ImageItem | None = None
+        self.images: dict[object, Candidate] = {}
+        self.first: torch.Tensor | None = None
+        """The best image of the first round."""
+        self.latest: Candidate | None = None
         """The best image of the latest round."""
 
-    def observe(self, loop: LoopContext, dynprompt: DynamicPrompt, result: RoundResult) -> LoopContext:
+    def observe(
+        self, loop: LoopContext, dynprompt: DynamicPrompt, candidates: Candidates, next_prompt: str | None
+    ) -> LoopContext:
         """The context after a round; keeps the images that it needs."""
-        items = {(loop.state.number, index): item for index, item in enumerate(result.items())}
-        loop = loop.observe(dynprompt, result, list(items))
-        self.latest = list(items.values())[loop.state.history[-1].chosen]
+        number = loop.state.number
+        made = {(number, index): one for index, one in enumerate(loop.with_provenance(candidates))}
+        loop = loop.observe(dynprompt, candidates, next_prompt, list(made))
+        self.latest = list(made.values())[loop.state.history[-1].chosen]
+        if self.first is None:
+            self.first = self.latest.pixels
         needed = {loop.state.best_payload, *(image.payload for image in loop.state.accepted)}
-        self.images = {key: item for key, item in (self.images | items).items() if key in needed}
+        self.images = {key: one for key, one in (self.images | made).items() if key in needed}
         return loop
 
     def with_images(self, state: loop_state.State) -> loop_state.State:
@@ -125,10 +120,16 @@ class LoopRun:
     title: str
     images: ImageStore
 
-    def observe(self, loop: LoopContext, dynprompt: DynamicPrompt, result: RoundResult) -> LoopContext:
+    def observe(
+        self, loop: LoopContext, dynprompt: DynamicPrompt, candidates: Candidates, next_prompt: str | None
+    ) -> LoopContext:
         """The context after a round."""
-        with round_in_errors(self.title, loop):
-            return self.images.observe(loop, dynprompt, result)
+        with self.errors(loop):
+            return self.images.observe(loop, dynprompt, candidates, next_prompt)
+
+    def errors(self, loop: LoopContext) -> AbstractContextManager[None]:
+        """Puts the title and the round in front of the message of a ValueError."""
+        return round_in_errors(self.title, loop)
 
 
 @contextmanager
@@ -141,21 +142,15 @@ def round_in_errors(title: str, loop: LoopContext) -> Iterator[None]:
 
 
 def accepted_results(state: loop_state.State, node: str) -> dict[str, Any]:
-    """The outputs accepted, accepted_latent, accepted_mask and accepted_critiques: each one batch of all
-    accepted images."""
-    items = [image.payload for image in state.accepted]
-    critiques = tuple(image.critique for image in state.accepted)
-    if len({item.image.shape for item in items}) > 1:
-        reason = f"{node}: the accepted images differ in size and cannot be one batch; use save_rounds."
-        names = ("accepted", "accepted_latent", "accepted_mask")
-        return dict.fromkeys(names, ExecutionBlocker(reason)) | {"accepted_critiques": critiques}
-    results = joined(in_groups(items, singly=False), node)
-    return {
-        "accepted": results["image"][0],
-        "accepted_latent": results["latent"][0],
-        "accepted_mask": results["mask"][0],
-        "accepted_critiques": critiques or ExecutionBlocker(None),
-    }
+    """The outputs accepted (one batch) and accepted_candidates; blocked if there are none."""
+    candidates = tuple(image.payload for image in state.accepted)
+    if not candidates:
+        return dict.fromkeys(("accepted", "accepted_candidates"), ExecutionBlocker(None))
+    try:
+        image = joined_image(candidates)
+    except ValueError as error:
+        image = ExecutionBlocker(f"{node}: accepted: {error} Use accepted_candidates, or save_rounds.")
+    return {"accepted": image, "accepted_candidates": candidates}
 
 
 def reject_unknown_inputs(
@@ -165,12 +160,3 @@ def reject_unknown_inputs(
     which only nodes hand a `type_` to each other."""
     if unknown or not isinstance(value, type_ | None):
         raise ValueError(f"{node} has no input {', '.join(unknown) or hidden}: remove it from the prompt.")
-
-
-def best_results(state: loop_state.State, node: str) -> dict[str, Any]:
-    """The outputs image, latent, mask and critiques for the best image so far; blocked before round 1."""
-    if state.best is None:
-        return dict.fromkeys(("image", "latent", "mask", "critiques"), ExecutionBlocker(None))
-    results = joined([[state.best_payload]], node)
-    values = {name: results[name][0] for name in ("image", "latent", "mask")}
-    return values | {"critiques": (state.best.critique,)}

@@ -8,14 +8,17 @@ CATEGORY = "RationalRewards"
 
 CriticSocket = io.Custom("RATIONAL_REWARDS_CRITIC")
 """A critic: rr_models.critics.base.Critic."""
-CritiqueSocket = io.Custom("RATIONAL_REWARDS_CRITIQUE")
-"""One critique per image of a batch: tuple[rr_models.judgement.critique.Critique, ...]."""
+CandidatesSocket = io.Custom("RATIONAL_REWARDS_CANDIDATES")
+"""Images with their critiques and all that belongs to them: nodes.common.candidates.Candidates."""
 VerdictSocket = io.Custom("RATIONAL_REWARDS_VERDICT")
-"""One comparison of two images: rr_models.judgement.verdict.Verdict."""
+"""Two images and their comparison: nodes.common.judging.ComparedImages."""
 LoopSocket = io.Custom("RATIONAL_REWARDS_LOOP")
 """The context of a refine loop: nodes.common.loop_context.LoopContext."""
 HistorySocket = io.Custom("RATIONAL_REWARDS_HISTORY")
 """All rounds of a refine loop: rr_models.loop.state.State."""
+
+PROMPT_SLOT = 1
+"""The number of Refine Start's output `prompt`."""
 
 
 def number(score: float | None) -> float:

@@ -11,6 +11,14 @@ from ..judgement.thresholds import OFF, Thresholds
 SEED_POLICIES = ("fixed", "new", "new on stall")
 REFINE_FROM = ("best", "latest")
 PROMPT_POLICIES = ("refined", "as written")
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    "balanced": {},
+    "fast": {"patience": 1, "min_gain": 0.1},
+    "careful": {"patience": 0},
+    "collect": {"patience": 0, "seed_policy": "new", "prompt_policy": "as written"},
+}
+"""Fields of LoopSettings for common aims: a few rounds with the defaults; stop at the first round without
+gain; use all rounds; draw new seeds until `target_count` images are good enough."""
 
 
 @dataclass(frozen=True)

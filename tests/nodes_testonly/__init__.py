@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -145,13 +146,8 @@ class RRTestToyCritic(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        from nodes import NODE_CLASS_MAPPINGS
-
-        # The library's own modules, under the name that the core gave the pack.
-        pack = NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__.removesuffix(".nodes.critique")
-        judgement = f"{pack}.rr_models.judgement"
-        modules = (sys.modules[f"{judgement}.{name}"] for name in ("critique", "verdict", "aspects"))
-        return io.NodeOutput(_toy().make(*modules))
+        names = ("critique", "verdict", "aspects")
+        return io.NodeOutput(_toy().make(*(_module(f"rr_models.judgement.{name}") for name in names)))
 
 
 def _toy():
@@ -166,31 +162,39 @@ class RRTestMeasure(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        candidates = io.Custom("RATIONAL_REWARDS_CANDIDATES")
         return io.Schema(
             node_id="RRTestMeasure",
             category="tests",
             inputs=[
-                io.Image.Input("image"),
+                io.MultiType.Input("image", types=[io.Image, candidates]),
                 io.String.Input("request"),
                 io.String.Input("prompt", tooltip="What the image was made from."),
                 io.Float.Input("blind_above", default=1.0, tooltip="No score for images brighter than this."),
             ],
-            outputs=[io.Custom("RATIONAL_REWARDS_CRITIQUE").Output()],
+            outputs=[candidates.Output()],
         )
 
     @classmethod
-    def execute(
-        cls, image: torch.Tensor, request: str, prompt: str, blind_above: float = 1.0
-    ) -> io.NodeOutput:
-        return io.NodeOutput(tuple(_judge(one, request, prompt, blind_above) for one in image))
+    def execute(cls, image, request: str, prompt: str, blind_above: float = 1.0) -> io.NodeOutput:
+        candidates = _module("nodes.common.candidates").as_candidates(image)
+        return io.NodeOutput(
+            tuple(
+                replace(one, critique=_judge(one.image, request, prompt, blind_above)) for one in candidates
+            )
+        )
+
+
+def _module(name: str):
+    """A module of the pack, under the name that the core gave it."""
+    from nodes import NODE_CLASS_MAPPINGS
+
+    pack = NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__.removesuffix(".nodes.critique")
+    return sys.modules[f"{pack}.{name}"]
 
 
 def _judge(image: torch.Tensor, request: str, prompt: str, blind_above: float):
-    from nodes import NODE_CLASS_MAPPINGS
-
-    # The pack's own classes, as the core loaded it.
-    pack = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsCritique"].__module__]
-    critique = pack.data
+    critique = _module("rr_models.judgement.critique")
     light = image.mean().item()
     blind = light > blind_above
     return critique.Critique(
@@ -200,12 +204,32 @@ def _judge(image: torch.Tensor, request: str, prompt: str, blind_above: float):
             critique.AspectScore(aspect.key, aspect.name)
             if blind
             else critique.AspectScore(aspect.key, aspect.name, critique.SCORED, 1 + 3 * min(light, 1.0))
-            for aspect in pack.RATIONAL_REWARDS.t2i
+            for aspect in _module("rr_models.judgement.aspects").RATIONAL_REWARDS.t2i
         ),
         status=critique.INCOMPLETE if blind else critique.COMPLETE,
         refined_request=f"{prompt} brighter",
         notes=("Too bright to look at.",) if blind else (),
     )
+
+
+class RRTestForget(io.ComfyNode):
+    """Passes candidates on, without their critiques from round 2 on."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        candidates = io.Custom("RATIONAL_REWARDS_CANDIDATES")
+        return io.Schema(
+            node_id="RRTestForget",
+            category="tests",
+            inputs=[candidates.Input("candidates"), io.Int.Input("round")],
+            outputs=[candidates.Output()],
+        )
+
+    @classmethod
+    def execute(cls, candidates, round: int) -> io.NodeOutput:
+        if round > 1:
+            candidates = tuple(replace(one, critique=None) for one in candidates)
+        return io.NodeOutput(candidates)
 
 
 class RRTestCount(io.ComfyNode):
@@ -305,9 +329,7 @@ class RRTestWhileClose(io.ComfyNode):
             return io.NodeOutput(value)
         from comfy_execution.graph_utils import GraphBuilder
 
-        from nodes import NODE_CLASS_MAPPINGS
-
-        own = sys.modules[NODE_CLASS_MAPPINGS["RationalRewardsRefineEnd"].__module__].graph_copy
+        own = _module("nodes.common.graph_copy")
         copies, inputs = own.copy_body(
             cls.hidden.dynprompt, open[0], cls.hidden.unique_id, {"value": value}, GraphBuilder.alloc_prefix()
         )
@@ -322,6 +344,7 @@ class TestNodes(ComfyExtension):
             RRTestTinyModel,
             RRTestPaint,
             RRTestMeasure,
+            RRTestForget,
             RRTestCount,
             RRTestList,
             RRTestInts,
