@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..rr_models.judgement.aspect_numbers import thresholds as parse_thresholds
 from ..rr_models.judgement.thresholds import Thresholds
+from .common import display
 from .common.candidates import (
     Candidates,
     candidates_input,
@@ -106,7 +107,8 @@ class RationalRewardsGate(io.ComfyNode):
             "passed": sum(passes),
             "report": report,
         }
-        return node_output(cls, results)
+        title = f"{sum(passes)} of {len(passes)} pass"
+        return node_output(cls, results, ui=display.selection(title, report, any(passes)))
 
 
 def _passes(missed: list[tuple[str, ...]], batch_mode: str) -> list[bool]:

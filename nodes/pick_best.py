@@ -94,7 +94,7 @@ class RationalRewardsPickBest(io.ComfyNode):
                 *selected_outputs(
                     "best",
                     "The selected images, best first.",
-                    "If there are none, downstream nodes do not run, and a message says why.",
+                    "If there are none, downstream nodes do not run, and this node says why.",
                 ),
                 *selected_outputs("rest", "All other images, best first."),
                 index_output(),
@@ -132,7 +132,12 @@ class RationalRewardsPickBest(io.ComfyNode):
             rows = [
                 _select(pool, count, ranking, threshold or None, referee).results(singly) for pool in pools
             ]
-        return node_output(cls, {name: [value for row in rows for value in row[name]] for name in rows[0]})
+        results = {name: [value for row in rows for value in row[name]] for name in rows[0]}
+        selected, total = sum(isinstance(index, int) for index in results["index"]), sum(map(len, pools))
+        shown = display.selection(
+            f"{selected} of {total} selected", "\n".join(results["report"]), selected > 0
+        )
+        return node_output(cls, results, ui=shown)
 
 
 @dataclass(frozen=True)
@@ -182,12 +187,12 @@ class _Selection:
 
     def results(self, singly: bool) -> dict[str, list]:
         """The node's outputs for this pool, by name."""
-        kept, reason = self.picked.kept, self._reason_for_none()
+        kept = self.picked.kept
         best, rest = ([self.items[index] for index in part] for part in (kept, self.picked.rest))
         return {
-            **selected_results("best", in_groups(best, singly), reason),
+            **selected_results("best", in_groups(best, singly)),
             **selected_results("rest", in_groups(rest, singly)),
-            "index": list(kept) or [ExecutionBlocker(reason)],
+            "index": list(kept) or [ExecutionBlocker(None)],
             "report": [self.report()],
         }
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-BEST, REST, LATENT, MASK, CRITIQUES, REPORT, PROMPTS, SEEDS, SCORES, INDEX = range(10)
-REST_LATENT, REST_MASK, REST_CRITIQUES, REST_PROMPTS, REST_SEEDS = range(10, 15)
+BEST, CANDIDATES, REST, REST_CANDIDATES, INDEX, REPORT = range(6)
+PACKED = ("latent", "mask", "prompt", "seed")
 
 
 def node(class_type: str, **inputs) -> dict:
@@ -17,34 +17,34 @@ def node(class_type: str, **inputs) -> dict:
 
 
 def picked(batch: int = 3, **inputs) -> dict:
+    packed = {"latent": ["paint", 1], "mask": ["paint", 2]}
+    packed |= {name: inputs.pop(name) for name in PACKED if name in inputs}
     return {
         "paint": node("RRTestPaint", prompt="grey", seed=0, batch_size=batch, fail_on=""),
-        "judge": node("RRTestMeasure", image=["paint", 0], request="r", prompt="p", blind_above=1.0),
+        "pack": node("RationalRewardsPackImages", image=["paint", 0], **packed),
+        "judge": node("RRTestMeasure", image=["pack", 0], request="r", prompt="p", blind_above=1.0),
         "pick": node(
-            "RationalRewardsPickBest",
-            **{
-                "image": ["paint", 0],
-                "critiques": ["judge", 0],
-                "rank_by": "overall",
-                "latent": ["paint", 1],
-                "mask": ["paint", 2],
-            }
-            | inputs,
+            "RationalRewardsPickBest", **{"candidates": ["judge", 0], "rank_by": "overall"} | inputs
         ),
-        "best": node("PreviewImage", images=["pick", 0]),
-        "rest": node("PreviewImage", images=["pick", 1]),
+        "best": node("PreviewImage", images=["pick", BEST]),
+        "rest": node("PreviewImage", images=["pick", REST]),
     }
+
+
+def parts(run, slot: int, name: str, pick: str = "pick") -> list:
+    """One part of each candidate that came out."""
+    return [getattr(one, name) for bundle in run.slot(pick, slot) for one in bundle]
 
 
 def test_pick_best_keeps_together_what_belongs_together(core):
     run = core.run(picked(count=2))
     assert run.success, run.complaint
-    shades = [one.mean().item() for one in run.value("pick", 0)]
+    shades = [one.mean().item() for one in run.value("pick", BEST)]
     assert shades == pytest.approx([0.25, 0.20])
-    assert [one.mean().item() for one in run.value("pick", 1)] == pytest.approx([0.15])
-    assert run.value("pick", 2)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
-    assert run.value("pick", 3)[:, 0, 0].tolist() == pytest.approx(shades)
-    assert [one.overall for one in run.value("pick", 4)] == pytest.approx([1.75, 1.6])
+    assert [one.mean().item() for one in run.value("pick", REST)] == pytest.approx([0.15])
+    assert [one["samples"].mean().item() for one in parts(run, CANDIDATES, "latent")] == pytest.approx(shades)
+    assert [one.mean().item() for one in parts(run, CANDIDATES, "mask")] == pytest.approx(shades)
+    assert [one.overall for one in parts(run, CANDIDATES, "critique")] == pytest.approx([1.75, 1.6])
     assert run.slot("pick", INDEX) == [2, 1]
     assert len(run.value("pick", REPORT).splitlines()) == 3
 
@@ -52,7 +52,7 @@ def test_pick_best_keeps_together_what_belongs_together(core):
 def test_pick_best_runs_nothing_after_an_empty_rest(core):
     run = core.run(picked(count=9))
     assert run.success, run.complaint
-    assert not run.errors and list(run.outputs) == ["best"]
+    assert not run.errors and set(run.outputs) == {"pick", "best"}
 
 
 def test_pick_best_refuses_what_does_not_belong_together(core):
@@ -66,7 +66,7 @@ def listed(
     count: int, prompts: str = "grey\nbrighter\nbrighter brighter", sizes: str = "16 24 32", **pick
 ) -> dict:
     """A list of images of different sizes, from a list of prompts and one of seeds."""
-    prompt = picked(**{"count": count, "prompts": ["prompts", 0], "seeds": ["seeds", 0]} | pick)
+    prompt = picked(**{"count": count, "prompt": ["prompts", 0], "seed": ["seeds", 0]} | pick)
     prompt |= {
         "prompts": node("RRTestList", text=prompts),
         "sizes": node("RRTestInts", text=sizes),
@@ -90,21 +90,19 @@ def test_a_list_of_different_sizes_is_chosen_among_as_a_whole(core):
     run = core.run(listed(2))
     assert run.success, run.complaint
     assert [tuple(one.shape) for one in run.slot("pick", BEST)] == [(1, 32, 32, 3), (1, 24, 24, 3)]
-    assert run.slot("pick", PROMPTS) == ["brighter brighter", "brighter"]
-    assert run.slot("pick", SEEDS) == [30, 20] and run.slot("pick", INDEX) == [2, 1]
-    assert [one[0].request for one in run.slot("pick", CRITIQUES)] == ["brighter brighter", "brighter"]
-    assert run.slot("pick", SCORES) == pytest.approx([one[0].overall for one in run.slot("pick", CRITIQUES)])
-    assert shades(run.slot("pick", BEST)) == [
-        round(one["samples"].mean().item(), 3) for one in run.slot("pick", LATENT)
-    ]
-    assert [tuple(one.shape) for one in run.slot("pick", MASK)] == [(1, 32, 32), (1, 24, 24)]
+    assert parts(run, CANDIDATES, "prompt") == ["brighter brighter", "brighter"]
+    assert parts(run, CANDIDATES, "seed") == [30, 20] and run.slot("pick", INDEX) == [2, 1]
+    critiques = parts(run, CANDIDATES, "critique")
+    assert [one.request for one in critiques] == ["brighter brighter", "brighter"]
+    assert critiques[0].overall > critiques[1].overall
+    latents = parts(run, CANDIDATES, "latent")
+    assert shades(run.slot("pick", BEST)) == [round(one["samples"].mean().item(), 3) for one in latents]
+    assert [tuple(one.shape) for one in parts(run, CANDIDATES, "mask")] == [(1, 32, 32), (1, 24, 24)]
     # and so does the rest
     assert run.value("pick", REST).shape == (1, 16, 16, 3)
-    assert run.value("pick", REST_PROMPTS) == "grey" and run.value("pick", REST_SEEDS) == 10
-    assert run.value("pick", REST_CRITIQUES)[0].request == "grey"
-    assert run.value("pick", REST_LATENT)["samples"].mean().item() == pytest.approx(0.25)
-    assert run.value("pick", REST_MASK).shape == (1, 16, 16)
-    assert run.slot("pick", INDEX) == [2, 1]
+    (rest,) = run.value("pick", REST_CANDIDATES)
+    assert (rest.prompt, rest.seed, rest.critique.request) == ("grey", 10, "grey")
+    assert rest.latent["samples"].mean().item() == pytest.approx(0.25) and rest.mask.shape == (1, 16, 16)
 
 
 def test_a_list_of_batches_is_one_pool_or_each_for_itself(core):
@@ -112,11 +110,11 @@ def test_a_list_of_batches_is_one_pool_or_each_for_itself(core):
     prompt["paint"]["inputs"]["batch_size"] = 2
     run = core.run(prompt)
     assert run.success, run.complaint
-    assert run.slot("pick", INDEX) == [5] and run.value("pick", PROMPTS) == "brighter brighter"
+    assert run.slot("pick", INDEX) == [5] and parts(run, CANDIDATES, "prompt") == ["brighter brighter"]
     assert len(run.slot("pick", REST)) == 5
     prompt["pick"]["inputs"]["scope"] = "each batch"
     run = core.run(prompt)
-    assert run.slot("pick", INDEX) == [1, 1, 1] and run.slot("pick", SEEDS) == [10, 20, 30]
+    assert run.slot("pick", INDEX) == [1, 1, 1] and parts(run, CANDIDATES, "seed") == [10, 20, 30]
     assert shades(run.slot("pick", BEST)) == pytest.approx([0.25, 0.5, 0.75])
     prompt["pick"]["inputs"]["count"] = 2
     run = core.run(prompt)
@@ -125,20 +123,23 @@ def test_a_list_of_batches_is_one_pool_or_each_for_itself(core):
 
 def test_a_batch_may_go_out_as_a_list(core):
     run = core.run(
-        picked(count=2, as_list=True, prompts=["text", 0]) | {"text": node("RRTestList", text="grey")}
+        picked(count=2, as_list=True, prompt=["text", 0]) | {"text": node("RRTestList", text="grey")}
     )
     assert run.success, run.complaint
     assert [len(one) for one in run.slot("pick", BEST)] == [1, 1]
-    assert run.slot("pick", PROMPTS) == ["grey", "grey"] and len(run.slot("pick", LATENT)) == 2
+    assert parts(run, CANDIDATES, "prompt") == ["grey", "grey"]
+    assert [len(bundle) for bundle in run.slot("pick", CANDIDATES)] == [1, 1]
 
 
 def test_below_the_threshold_nothing_is_kept_and_it_says_so(core):
     run = core.run(picked(count=3, threshold=1.5))
     assert run.success and run.slot("pick", INDEX) == [2, 1]
     run = core.run(picked(count=3, threshold=3.9))
-    assert run.success and list(run.outputs) == ["rest"], "nothing but the rest was shown"
-    assert "selects none of 3 image(s): none scores 3.9 or more" in run.complaint
-    assert run.value("pick", REPORT).startswith("Pick Best selects none")
+    assert run.success and not run.errors and set(run.outputs) == {"pick", "rest"}, "only the rest was shown"
+    said = "Pick Best selects none of 3 image(s): none scores 3.9 or more"
+    assert run.outputs["pick"]["text"][0].startswith(said) and run.value("pick", REPORT).startswith(said)
+    ((panel,),) = run.outputs["pick"]["rational_rewards"]
+    assert panel["title"] == "0 of 3 selected" and panel["found"] is False
     assert [type(index).__name__ for index in run.slot("pick", INDEX)] == ["ExecutionBlocker"]
     assert len(run.value("pick", REST)) == 3
 
@@ -147,8 +148,9 @@ def test_where_nothing_could_be_judged_nothing_is_kept_and_the_critic_is_quoted(
     prompt = picked(count=1)
     prompt["judge"]["inputs"]["blind_above"] = 0.0
     run = core.run(prompt)
-    assert run.success and list(run.outputs) == ["rest"]
-    assert "none could be judged" in run.complaint and "Too bright" in run.complaint
+    assert run.success and set(run.outputs) == {"pick", "rest"}
+    said = run.value("pick", REPORT)
+    assert "none could be judged" in said and "Too bright" in said
     # one that could be judged is kept, and no other beside it
     prompt["judge"]["inputs"]["blind_above"] = 0.16
     prompt["pick"]["inputs"]["count"] = 3
@@ -162,20 +164,36 @@ def test_an_empty_batch_among_several_blocks_only_its_own_place(core):
     assert len(run.outputs["best"]["images"]) == 2
 
 
-def test_an_output_whose_input_is_open_says_which(core):
+def test_what_candidates_do_not_carry_is_named_where_it_is_used(core):
     prompt = picked(count=1)
-    prompt["show"] = node("PreviewAny", source=["pick", PROMPTS])
+    prompt["unpack"] = node("RationalRewardsUnpackImages", candidates=["pick", CANDIDATES])
+    prompt["show"] = node("PreviewAny", source=["unpack", 3])
     run = core.run(prompt)
-    assert "connect its prompts input" in run.complaint and "best" in run.outputs
-    del prompt["pick"]["inputs"]["mask"]
-    prompt["show"] = node("MaskPreview", mask=["pick", MASK])
-    assert "connect its mask input" in core.run(prompt).complaint
+    assert "the candidates carry no prompt; give it to Pack Images" in run.complaint and "best" in run.outputs
+    prompt["show"] = node("MaskPreview", mask=["unpack", 2])
+    assert core.run(prompt).outputs["show"], "the masks are there"
+    prompt["show"] = node("PreviewImage", images=["unpack", 6])
+    assert "are not edits, so there is no source_image" in core.run(prompt).complaint
+
+
+def test_scores_come_out_as_numbers(core):
+    prompt = picked(count=2)
+    prompt["scores"] = node("RationalRewardsUnpackScores", candidates=["pick", CANDIDATES])
+    prompt["show"] = node("PreviewAny", source=["scores", 0])
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    assert run.slot("scores", 0) == pytest.approx([1.75, 1.6]) == run.slot("scores", 1)
+    assert all(math.isnan(score) for score in run.slot("scores", 2)), "no edit: no image faithfulness"
+    assert run.slot("scores", 5) == ["p brighter", "p brighter"]
+    assert len(run.slot("scores", 6)) == 2
+    prompt["scores"]["inputs"]["candidates"] = ["pack", 0]
+    assert "these images have not been judged" in core.run(prompt).complaint
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"prompts": ["two", 0]}, "prompts holds 2 items for 3 images"),
+        ({"prompt": ["two", 0]}, "prompt holds 2 items for 3 images"),
         ({"weights": "mood=1"}, "'mood' is not judged here"),
         ({"weights": "text_rendering=1", "rank_by": "text_rendering"}, "weights are for the overall score"),
         ({"tie_break": "comparison"}, "connect critic"),
@@ -192,13 +210,13 @@ def test_bad_input_is_an_error_that_names_it(core, change, said):
 
 
 def test_one_mask_and_one_seed_serve_all(core):
-    prompt = picked(count=2, seeds=7, mask=["one", 2])
+    prompt = picked(count=2, seed=["number", 0], mask=["one", 2])
     prompt["one"] = node("RRTestPaint", prompt="grey", seed=0, batch_size=1, fail_on="")
-    prompt["pick"]["inputs"]["seeds"] = ["number", 0]
     prompt["number"] = node("RRTestInts", text="7")
     run = core.run(prompt)
     assert run.success, run.complaint
-    assert run.slot("pick", SEEDS) == [7, 7] and run.value("pick", MASK).shape == (2, 16, 16)
+    assert parts(run, CANDIDATES, "seed") == [7, 7]
+    assert [tuple(one.shape) for one in parts(run, CANDIDATES, "mask")] == [(1, 16, 16)] * 2
 
 
 SHAPES = "a large red circle on the left and a small blue star on the right"
@@ -233,8 +251,7 @@ def shaped(**pick) -> dict:
         "pick": node(
             "RationalRewardsPickBest",
             **{
-                "image": ["paint", 0],
-                "critiques": ["judge", 0],
+                "candidates": ["judge", 0],
                 "count": 1,
                 "rank_by": "overall",
                 "tie_break": "comparison",
@@ -257,7 +274,7 @@ def test_a_tie_is_settled_by_the_critic_and_its_cost_told_beforehand(core):
     assert told == ["2 images, judged independently: 2 answers of the critic"] and told[0] in report
     assert "Images 2, 3 have equal scores" in report and "Image 2 against image 3:" in report
     assert run.slot("pick", INDEX) == [1], "the very same image twice: the earlier one"
-    assert not math.isnan(run.value("pick", SCORES))
+    assert parts(run, CANDIDATES, "critique")[0].overall is not None
 
 
 def test_a_tie_between_images_of_different_requests_is_not_compared(core):
@@ -275,7 +292,7 @@ def test_the_shipped_workflow_keeps_the_best_two(core):
     (pick,) = (name for name, one in prompt.items() if one["class_type"] == "RationalRewardsPickBest")
     run = core.run(prompt)
     assert run.success, run.complaint
-    best, rest = run.value(pick, CRITIQUES), run.value(pick, REST_CRITIQUES)
+    best, rest = (parts(run, slot, "critique", pick) for slot in (CANDIDATES, REST_CANDIDATES))
     assert len(run.value(pick, BEST)) == len(best) == 2 and len(rest) == 4
     assert min(one.overall for one in best) >= max(one.overall for one in rest)
     assert best[0].overall > rest[-1].overall, "the demo should show a difference"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 from rr_tests.loops import node
 
-BEST, REST, LATENT, MASK, PROMPTS, SEEDS, INDEX, REPORT, REST_LATENT, REST_MASK, REST_PROMPTS, REST_SEEDS = (
-    range(12)
-)
+BEST, CANDIDATES, REST, REST_CANDIDATES, INDEX, REPORT = range(6)
 SHAPES = "a large red circle on the left and a small blue star on the right"
 WRONG = "a large green square on the left"
 LOADED = {"precision": "auto", "device": "auto", "max_pixels": 65536}
@@ -32,16 +30,17 @@ def met(prompts: str = f"{WRONG}\n{SHAPES}\n{WRONG}", seeds: str = "5 0 6", **in
             size=128,
             batch_size=1,
         ),
+        "pack": node(
+            "RationalRewardsPackImages", image=["draw", 0], prompt=["prompts", 0], seed=["seeds", 0]
+        ),
         "meet": node(
             "RationalRewardsTournament",
             **{
                 "critic": ["critic", 0],
-                "image": ["draw", 0],
+                "image": ["pack", 0],
                 "request": SHAPES,
                 "count": 1,
                 "format": "knockout",
-                "prompts": ["prompts", 0],
-                "seeds": ["seeds", 0],
             }
             | inputs,
         ),
@@ -57,9 +56,12 @@ def test_the_best_wins_with_all_that_belongs_to_it(core, form):
         on_event=lambda name, data: said.append(data["text"]) if name == "progress_text" else None,
     )
     assert run.success, run.complaint
-    assert run.slot("meet", INDEX) == [1] and run.slot("meet", SEEDS) == [0]
-    assert run.slot("meet", PROMPTS) == [SHAPES] and run.slot("meet", REST_PROMPTS) == [WRONG, WRONG]
-    assert len(run.slot("meet", REST)) == 2 and run.slot("meet", REST_SEEDS) == [5, 6]
+    assert run.slot("meet", INDEX) == [1]
+    ((best,),) = run.slot("meet", CANDIDATES)
+    assert (best.prompt, best.seed) == (SHAPES, 0)
+    rest = [one for bundle in run.slot("meet", REST_CANDIDATES) for one in bundle]
+    assert [(one.prompt, one.seed) for one in rest] == [(WRONG, 5), (WRONG, 6)]
+    assert len(run.slot("meet", REST)) == 2
     report = run.value("meet", REPORT)
     cost = "3 images, judged independently: 3 answers of the critic"
     assert cost in said and report.startswith(cost), "the built-in critic knows no pairs"
@@ -74,12 +76,13 @@ def test_a_critic_that_knows_pairs_sees_both_orders(core):
         "critic": node("RationalRewardsLoadCritic", model="tiny", **LOADED),
         "show": node("PreviewAny", source=["meet", REPORT]),
     }
+    painted["pack"] = node(
+        "RationalRewardsPackImages", image=["paint", 0], latent=["paint", 1], mask=["paint", 2]
+    )
     painted["meet"] = node(
         "RationalRewardsTournament",
         critic=["critic", 0],
-        image=["paint", 0],
-        latent=["paint", 1],
-        mask=["paint", 2],
+        image=["pack", 0],
         request="a cat",
         count=2,
         format="round robin",
@@ -93,8 +96,9 @@ def test_a_critic_that_knows_pairs_sees_both_orders(core):
     assert kept.shape == (2, 16, 16, 3) and run.value("meet", REST).shape == (1, 16, 16, 3)
     shades = [(0.15, 0.20, 0.25)[place] for place in index]
     assert [one.mean().item() for one in kept] == pytest.approx(shades)
-    assert run.value("meet", LATENT)["samples"][:, 0, 0, 0].tolist() == pytest.approx(shades)
-    assert run.value("meet", MASK)[:, 0, 0].tolist() == pytest.approx(shades)
+    best = run.value("meet", CANDIDATES)
+    assert [one.latent["samples"].mean().item() for one in best] == pytest.approx(shades)
+    assert [one.mask.mean().item() for one in best] == pytest.approx(shades)
     assert run.value("meet", REPORT).count(" against ") == 3
 
 
@@ -119,12 +123,10 @@ def test_stop_ends_it_between_and_within_comparisons(core):
     [
         ({"request": " "}, "request is empty"),
         ({"request": ["prompts", 0]}, "request must be one value"),
-        ({"seeds": ["two", 0]}, "seeds holds 2 items for 3 images"),
     ],
 )
 def test_bad_input_is_an_error_that_names_it(core, change, said):
     prompt = met()
     prompt["meet"]["inputs"] |= change
-    prompt["two"] = node("RRTestInts", text="1 2")
     run = core.run(prompt)
     assert not run.success and said in run.complaint

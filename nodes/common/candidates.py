@@ -195,10 +195,9 @@ def selected_outputs(
     ]
 
 
-def selected_results(name: str, groups: Sequence[Candidates], reason: str | None = None) -> dict[str, list]:
-    """The values of `selected_outputs`: one per group. Without any, both are blocked, with the message
-    `reason`."""
-    blocked = [ExecutionBlocker(reason)]
+def selected_results(name: str, groups: Sequence[Candidates]) -> dict[str, list]:
+    """The values of `selected_outputs`: one per group. Without any, both are blocked."""
+    blocked = [ExecutionBlocker(None)]
     return {
         name: [joined_image(group) for group in groups] or blocked,
         f"{name}_candidates": list(groups) or blocked,

@@ -24,6 +24,8 @@ MIN_INTERVAL = 0.25
 """Seconds between two progress messages."""
 MAX_CRITIQUES = 16
 """Critiques shown on a node; the report output has all."""
+MAX_LINES = 64
+"""Lines of a report shown on a node."""
 MAX_LETTERS = 1000
 """Letters shown of one text."""
 
@@ -63,6 +65,13 @@ def critique(judged: Critique, number: str = "") -> dict:
         "refined": _short(judged.refined_request),
         "notes": [_short(note) for note in judged.notes],
     }
+
+
+def selection(title: str, report: str, found: bool) -> dict:
+    """The ui output of a node that selects images: a title such as "2 of 6 pass", and what became of each;
+    `found` is whether there are any. The text is for clients without a browser."""
+    panel = {"kind": "selection", "title": title, "lines": report.split("\n")[:MAX_LINES], "found": found}
+    return {"text": [report], **ui([panel])}
 
 
 def verdict(judged: Verdict) -> dict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import is_link
 
@@ -60,8 +62,7 @@ def _check_request(dynprompt: DynamicPrompt, critique: str, start: str) -> None:
 
 def _is_plain_image(dynprompt: DynamicPrompt, link: list) -> bool:
     """Whether an output has core's type IMAGE. Candidates may be judged, and so may what has another type."""
-    import nodes
-
-    source = nodes.NODE_CLASS_MAPPINGS.get(dynprompt.get_node(link[0])["class_type"])
+    mappings = importlib.import_module("nodes").NODE_CLASS_MAPPINGS
+    source = mappings.get(dynprompt.get_node(link[0])["class_type"])
     types = getattr(source, "RETURN_TYPES", ())
     return link[1] < len(types) and types[link[1]] == "IMAGE"
