@@ -9,7 +9,6 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..rr_models.critics import judging
 from ..rr_models.critics.base import Critic
 from ..rr_models.critics.cached import CACHED
 from ..rr_models.critics.judging import AUTO, COMPARISONS
@@ -18,7 +17,6 @@ from ..rr_models.judgement.critique import report as report_of
 from ..rr_models.judgement.verdict import B, Verdict
 from .common import display
 from .common.batches import batch_size, split
-from .common.critique_cache import cached
 from .common.inputs import (
     comparison_input,
     constrained_input,
@@ -31,7 +29,7 @@ from .common.inputs import (
     tie_margin_input,
     use_cache_input,
 )
-from .common.judging import ComparedImages
+from .common.judging import ComparedImages, compare
 from .common.results import node_output
 from .common.round_errors import with_round_in_errors
 from .common.socket_types import CATEGORY, VerdictSocket, number
@@ -123,29 +121,15 @@ class RationalRewardsCompare(io.ComfyNode):
         image_b: torch.Tensor,
         request: str,
         source_image: torch.Tensor | None = None,
-        comparison: str = AUTO,
         use_cache: bool = True,
         **options: Any,
     ) -> io.NodeOutput:
         images = (_single_image(image_a, "image_a"), _single_image(image_b, "image_b"))
         sources = split(source_image, "source_image")
-        verdict = judging.compare(
-            cached(critic, use_cache),
-            images[0][0],
-            images[1][0],
-            request,
-            sources,
-            comparison=comparison,
-            on_progress=display.live_progress(critic),
-            **options,
-        )
-        report = _report(verdict)
-        results = _values(verdict) | {
-            "best": _best(verdict, images, report),
-            "report": report,
-            "verdict": ComparedImages(verdict, images, tuple(sources)),
-        }
-        return node_output(cls, results, ui=display.ui([display.verdict(verdict)]))
+        compared = compare(critic, images, request, sources, use_cache, **options)
+        report = _report(compared.verdict)
+        results = _values(compared) | {"best": _best(compared, report), "report": report}
+        return node_output(cls, results, ui=display.ui([display.verdict(compared.verdict)]))
 
 
 def _single_image(image: torch.Tensor, name: str) -> torch.Tensor:
@@ -156,21 +140,21 @@ def _single_image(image: torch.Tensor, name: str) -> torch.Tensor:
     return image
 
 
-def _best(
-    verdict: Verdict, images: tuple[torch.Tensor, torch.Tensor], report: str
-) -> torch.Tensor | ExecutionBlocker:
-    if verdict.winner is None:
-        log.warning("Judge A vs B: the critic could not decide: %s", verdict.scores_line())
+def _best(compared: ComparedImages, report: str) -> torch.Tensor | ExecutionBlocker:
+    if compared.verdict.winner is None:
+        log.warning("Judge A vs B: the critic could not decide: %s", compared.verdict.scores_line())
         return ExecutionBlocker(f"Judge A vs B: the critic could not decide. {report[:600]}")
-    return images[verdict.winner == B]
+    return compared.images[compared.verdict.winner == B]
 
 
-def _values(verdict: Verdict) -> dict[str, Any]:
+def _values(compared: ComparedImages) -> dict[str, Any]:
+    verdict = compared.verdict
     return {
         "winner": verdict.winner or "none",
         "score_a": number(verdict.overall_a),
         "score_b": number(verdict.overall_b),
         "position_bias": number(verdict.position_bias),
+        "verdict": compared,
     }
 
 

@@ -95,20 +95,22 @@ class RationalRewardsGate(io.ComfyNode):
         report = _report(passes, missed)
         if on_fail == STOP and not all(passes):
             raise ValueError(f"{NAME} stopped the run, because on_fail is '{STOP}'.\n{report}")
-        verdicts = iter(passes)
-        passing, failing = [], []
-        for bundle in candidates:
-            sides = [(one, next(verdicts)) for one in bundle]
-            passing.append(tuple(one for one, ok in sides if ok))
-            failing.append(tuple(one for one, ok in sides if not ok and on_fail != BLOCK))
+        failing = [not ok and on_fail != BLOCK for ok in passes]
         results = {
-            **selected_results("pass", list(filter(None, passing))),
-            **selected_results("fail", list(filter(None, failing))),
+            **selected_results("pass", _where(candidates, passes)),
+            **selected_results("fail", _where(candidates, failing)),
             "passed": sum(passes),
             "report": report,
         }
         title = f"{sum(passes)} of {len(passes)} pass"
         return node_output(cls, results, ui=display.selection(title, report, any(passes)))
+
+
+def _where(bundles: list[Candidates], wanted: list[bool]) -> list[Candidates]:
+    """The bundles with only the candidates that are wanted; empty ones are left out."""
+    flags = iter(wanted)
+    parts = [tuple(one for one in bundle if next(flags)) for bundle in bundles]
+    return [part for part in parts if part]
 
 
 def _passes(missed: list[tuple[str, ...]], batch_mode: str) -> list[bool]:

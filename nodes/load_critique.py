@@ -16,7 +16,7 @@ from ..rr_models.judgement.critique import Critique, report
 from ..rr_models.loop.state import State
 from ..rr_models.records import record as records
 from ..rr_models.records.record import Record
-from .common.candidates import Candidate
+from .common.candidates import Candidate, Candidates
 from .common.results import node_output
 from .common.socket_types import CATEGORY, CandidatesSocket, HistorySocket
 
@@ -99,23 +99,30 @@ class RationalRewardsLoadCritique(io.ComfyNode):
         path = _path(file, output_file)
         loaded = records.read(path)
         critiques = tuple(_critique(record, path) for record in loaded)
-        image, first = _image(path), loaded[0]
-        history = first.content if isinstance(first.content, State) else None
-        source = history.best if history and history.best else first
-        prompt = source.prompt or critiques[0].request
+        candidates = _candidates(loaded, critiques, _image(path))
+        best, content, no_seed = candidates[0], loaded[0].content, f"{path.name} holds no seed."
         results = {
-            "candidates": tuple(
-                Candidate(image, critique, prompt=made.prompt or critique.request, seed=made.seed)
-                for made, critique in zip([source, *loaded[1:]], critiques, strict=True)
-            ),
-            "image": ExecutionBlocker(None) if image is None else image,
-            "prompt": prompt,
-            "seed": ExecutionBlocker(f"{path.name} holds no seed.") if source.seed is None else source.seed,
+            "candidates": candidates,
+            "image": ExecutionBlocker(None) if best.image is None else best.image,
+            "prompt": best.prompt,
+            "seed": ExecutionBlocker(no_seed) if best.seed is None else best.seed,
             "refined_prompt": critiques[0].refined_request,
-            "report": _report(first, critiques),
-            "history": history or ExecutionBlocker(None),
+            "report": _report(loaded[0], critiques),
+            "history": content if isinstance(content, State) else ExecutionBlocker(None),
         }
         return node_output(cls, results)
+
+
+def _candidates(
+    loaded: list[Record], critiques: tuple[Critique, ...], image: torch.Tensor | None
+) -> Candidates:
+    """The critiques with what they were made from; of a history, that is the best round's."""
+    content = loaded[0].content
+    best = content.best if isinstance(content, State) and content.best else loaded[0]
+    return tuple(
+        Candidate(image, critique, prompt=source.prompt or critique.request, seed=source.seed)
+        for source, critique in zip([best, *loaded[1:]], critiques, strict=True)
+    )
 
 
 def _report(record: Record, critiques: tuple[Critique, ...]) -> str:

@@ -22,7 +22,7 @@ class RationalRewardsPackImages(io.ComfyNode):
             description="Bundles images with their latents, masks, prompts and seeds, so that one wire "
             "carries all of them through Critique Image, Pick Best, Reward Gate, Tournament and Refine End. "
             "Unpack Images takes them out again.",
-            search_aliases=["bundle", "pipe", "candidates", "combine", "latent", "打包"],
+            search_aliases=["reward", "bundle", "pipe", "candidates", "combine", "latent", "打包"],
             # Prompts and seeds may come one per batch or one per image.
             is_input_list=True,
             inputs=[

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from comfy_api.latest import io
-from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..rr_models.critics.base import Critic
 from ..rr_models.critics.judging import held
@@ -18,11 +17,10 @@ from .common import display
 from .common.candidates import (
     Candidates,
     candidates_input,
-    in_groups,
     index_output,
     scalar_inputs,
     selected_outputs,
-    selected_results,
+    selection_results,
 )
 from .common.critique_cache import cached
 from .common.inputs import count_input, critic_input, rank_by_input, threshold_input, weights_input
@@ -126,18 +124,19 @@ class RationalRewardsPickBest(io.ComfyNode):
         ranking = RankBy(rank_by, aspect_numbers.weights(weights), tie_break)
         singly = as_list or (scope == ALL_IMAGES and len(candidates) > 1)
         referee = _Referee(critic, cls.hidden.unique_id)
-        together = scope == ALL_IMAGES
-        pools = [tuple(one for bundle in candidates for one in bundle)] if together else candidates
+        pools = [sum(candidates, ())] if scope == ALL_IMAGES else candidates
         with held(critic) if critic is not None else nullcontext():
             rows = [
                 _select(pool, count, ranking, threshold or None, referee).results(singly) for pool in pools
             ]
         results = {name: [value for row in rows for value in row[name]] for name in rows[0]}
-        selected, total = sum(isinstance(index, int) for index in results["index"]), sum(map(len, pools))
-        shown = display.selection(
-            f"{selected} of {total} selected", "\n".join(results["report"]), selected > 0
-        )
-        return node_output(cls, results, ui=shown)
+        return node_output(cls, results, ui=_shown(results, sum(map(len, pools))))
+
+
+def _shown(results: dict[str, list], total: int) -> dict:
+    selected = sum(isinstance(index, int) for index in results["index"])
+    report = "\n".join(results["report"])
+    return display.selection(f"{selected} of {total} selected", report, selected > 0)
 
 
 @dataclass(frozen=True)
@@ -187,14 +186,8 @@ class _Selection:
 
     def results(self, singly: bool) -> dict[str, list]:
         """The node's outputs for this pool, by name."""
-        kept = self.picked.kept
-        best, rest = ([self.items[index] for index in part] for part in (kept, self.picked.rest))
-        return {
-            **selected_results("best", in_groups(best, singly)),
-            **selected_results("rest", in_groups(rest, singly)),
-            "index": list(kept) or [ExecutionBlocker(None)],
-            "report": [self.report()],
-        }
+        selected = selection_results(self.items, self.picked.kept, self.picked.rest, singly=singly)
+        return {**selected, "report": [self.report()]}
 
     def report(self) -> str:
         """All images, best first, one line each; then the notes."""

@@ -76,6 +76,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                     optional=True,
                     tooltip="sentences: as the critic writes. tags: the things it lists, separated by "
                     "commas, for generators trained on tags.",
+                    advanced=True,
                 ),
                 io.Combo.Input(
                     "mode",
@@ -84,6 +85,7 @@ class RationalRewardsRevisePrompt(io.ComfyNode):
                     optional=True,
                     tooltip="replace: the refined request replaces the last prompt. append: the last prompt "
                     "stays, and what is new in the refined request is added after it.",
+                    advanced=True,
                 ),
                 io.Clip.Input(
                     "clip",

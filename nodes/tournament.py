@@ -15,11 +15,10 @@ from .common.candidates import (
     Candidates,
     as_candidates,
     image_or_candidates_input,
-    in_groups,
     index_output,
     scalar_inputs,
     selected_outputs,
-    selected_results,
+    selection_results,
 )
 from .common.critique_cache import cached
 from .common.inputs import comparison_input, count_input, critic_input, request_input, tie_margin_input
@@ -113,12 +112,8 @@ class RationalRewardsTournament(io.ComfyNode):
         selected = ranking[:places]
         cost = judge.cost(len(items), places, format)
         order = ", ".join(str(index + 1) for index in selected)
-        singly = len(image) > 1  # a list comes out as a list
-        best, rest = ([items[index] for index in part] for part in (selected, ranking[places:]))
         results = {
-            **selected_results("best", in_groups(best, singly)),
-            **selected_results("rest", in_groups(rest, singly)),
-            "index": list(selected),
+            **selection_results(items, selected, ranking[places:], singly=len(image) > 1),
             "report": ["\n".join([f"{cost}.", *lines, f"Selected, best first: {order}."])],
         }
         return node_output(cls, results)

@@ -28,7 +28,7 @@ class RationalRewardsUnpackImages(io.ComfyNode):
             category=CATEGORY,
             description="Takes images, latents, masks, prompts and seeds out of candidates. An output of "
             "something that the candidates do not carry blocks the nodes behind it, with a message.",
-            search_aliases=["bundle", "pipe", "candidates", "split", "latent", "解包"],
+            search_aliases=["reward", "bundle", "pipe", "candidates", "split", "latent", "解包"],
             inputs=[candidates_input("From Critique Image, Pick Best, Refine End and other nodes.")],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The images."),
@@ -51,28 +51,31 @@ class RationalRewardsUnpackImages(io.ComfyNode):
 
     @classmethod
     def execute(cls, candidates: Candidates) -> io.NodeOutput:
-        def all_of(name: str, join: Callable[[list], Any]) -> Any:
-            values = [getattr(candidate, name) for candidate in candidates]
-            if any(value is None for value in values):
-                return ExecutionBlocker(f"{NAME}: the candidates carry no {name}; give it to Pack Images.")
-            return join(values)
-
         requests = [candidate.critique and candidate.critique.request for candidate in candidates]
         not_judged = ExecutionBlocker(f"{NAME}: the candidates have no request, because they are not judged.")
         results = {
             "image": joined_image(candidates),
-            "latent": all_of("latent", join_latents),
-            "mask": all_of("mask", torch.cat),
-            "prompt": _as_list(all_of("prompt", list)),
-            "seed": _as_list(all_of("seed", list)),
+            "latent": _joined(candidates, "latent", join_latents),
+            "mask": _joined(candidates, "mask", torch.cat),
+            "prompt": _each(candidates, "prompt"),
+            "seed": _each(candidates, "seed"),
             "request": [not_judged if request is None else request for request in requests],
             "source_image": _sources(candidates),
         }
         return node_output(cls, results)
 
 
-def _as_list(value: list | ExecutionBlocker) -> list:
-    return [value] if isinstance(value, ExecutionBlocker) else value
+def _each(candidates: Candidates, name: str) -> list:
+    """One value of each candidate."""
+    values = [getattr(candidate, name) for candidate in candidates]
+    if any(value is None for value in values):
+        return [ExecutionBlocker(f"{NAME}: the candidates carry no {name}; give it to Pack Images.")]
+    return values
+
+
+def _joined(candidates: Candidates, name: str, join: Callable[[list], Any]) -> Any:
+    values = _each(candidates, name)
+    return values[0] if isinstance(values[0], ExecutionBlocker) else join(values)
 
 
 def _sources(candidates: Candidates) -> torch.Tensor | ExecutionBlocker:

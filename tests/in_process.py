@@ -64,6 +64,10 @@ class Run:
         """All values of one output socket, one per list element."""
         return self.values[str(node)][output]
 
+    def critiques(self, node: str) -> list[Any]:
+        """The critiques of the candidates that the node puts out first."""
+        return [candidate.critique for candidate in self.value(node)]
+
     def value(self, node: str, output: int = 0) -> Any:
         """The value of an output socket that is not a list."""
         (item,) = self.slot(node, output)

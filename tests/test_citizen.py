@@ -104,7 +104,7 @@ def test_used_evicted_by_another_model_used_again_unloaded(core, monkeypatch):
     size = critic.residency.patcher.model_size()
     assert loaded() == [critic.residency.patcher] and critic.residency.patcher.loaded_size() == size > 0
     assert not on_meta(critic) and len(opened) == 1
-    first = run.value("judge")[0].text
+    first = run.critiques("judge")[0].text
 
     core.run(judged("a dog"), executor)
     assert len(opened) == 1, "it was in memory, and has been read again"
@@ -117,7 +117,7 @@ def test_used_evicted_by_another_model_used_again_unloaded(core, monkeypatch):
     again = core.run(judged(seed=1), executor)
     assert again.success and again.value("critic") is critic and len(opened) == 2
     assert critic.residency.patcher in loaded() and not on_meta(critic) and other.loaded_size() == 0
-    assert again.value("judge")[0].text == first, "the same weights answer alike"
+    assert again.critiques("judge")[0].text == first, "the same weights answer alike"
 
     management.free_memory(1e30, CARD)
     assert loaded() == [] and on_meta(critic)
@@ -141,7 +141,7 @@ def test_what_is_kept_between_calls_counts_as_loaded_and_goes_first(core):
     assert critic.engine.nbytes == 0 and critic.residency.patcher.loaded_size() == weights
 
     again = core.run(judged(seed=1), executor)
-    assert again.success and again.value("judge")[0].text == run.value("judge")[0].text
+    assert again.success and again.critiques("judge")[0].text == run.critiques("judge")[0].text
     assert critic.engine.nbytes == kept
     management.free_memory(1e30, CARD)
     assert critic.engine.nbytes == critic.residency.patcher.loaded_size() == 0
@@ -164,7 +164,7 @@ def test_never_leaves_after_every_use(core):
     executor = core.executor()
     for request in ("a cat", "a dog"):
         run = core.run(judged(request, keep_loaded="never"), executor)
-        assert run.success and run.value("judge")[0].text
+        assert run.success and run.critiques("judge")[0].text
         assert loaded() == [] and on_meta(run.value("critic"))
         assert run.value("critic").engine.nbytes == 0
 
@@ -189,7 +189,7 @@ def asked_several_times(kind: str, folder: Path) -> dict:
         prompt["same"] = node("RepeatImageBatch", image=["paint", 0], amount=2)
         measured = {"request": "a cat", "prompt": "a cat", "blind_above": 1.0}
         prompt["measure"] = node("RRTestMeasure", image=["same", 0], **measured)
-        asking = {"image": ["same", 0], "critiques": ["measure", 0], "count": 1, "rank_by": "overall"}
+        asking = {"candidates": ["measure", 0], "count": 1, "rank_by": "overall"}
         ties = {"tie_break": "comparison", "scope": "each batch"}
         prompt["ask"] = node("RationalRewardsPickBest", **critic, **asking, **ties)
     prompt["show"] = node("PreviewAny", source=["ask", 4 if kind == "folder" else 7])
@@ -225,7 +225,7 @@ def test_stop_ends_the_reading_of_the_weights(core):
     critic = run.value("critic")
     assert loaded() == [] and on_meta(critic)
     again = core.run(judged(), executor)
-    assert again.success and again.value("critic") is critic and again.value("judge")[0].text
+    assert again.success and again.value("critic") is critic and again.critiques("judge")[0].text
 
 
 LACK = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")]
@@ -244,7 +244,7 @@ def test_where_memory_runs_out_all_others_leave_and_it_is_tried_once_more(core, 
     fails_while_occupied(core, monkeypatch, critic, when, error, lambda: other in loaded())
     run = core.run(judged("another cat", batch=2), executor)
     assert run.success and loaded() == [critic.residency.patcher], run.complaint
-    assert [bool(one.text) for one in run.value("judge")] == [True, True]
+    assert [bool(one.text) for one in run.critiques("judge")] == [True, True]
 
 
 @pytest.mark.parametrize("when", ["the weights are read", "it judges"])
@@ -255,8 +255,8 @@ def test_where_memory_is_too_small_it_says_what_helps_and_leaves_nothing_behind(
     fails_while_occupied(core, monkeypatch, critic, when, LACK[0], lambda: True)
     short = core.run(judged("another cat", batch=2), executor)
     assert short.success, short.complaint
-    assert [one.status for one in short.value("judge")] == ["incomplete", "incomplete"]
-    report = short.value("judge", 7)
+    assert [one.status for one in short.critiques("judge")] == ["incomplete", "incomplete"]
+    report = short.value("judge", 3)
     for said in ("tiny ran out of memory on cpu:0", "its weights take 0.0 GB", "Lower max_pixels"):
         assert said in report
     assert loaded() == [] and on_meta(critic)

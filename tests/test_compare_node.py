@@ -93,7 +93,7 @@ def test_less_can_be_asked_for_and_what_was_judged_is_cached(core):
     full = core.run(compared("tiny", **pair))
     brief = core.run(compared("tiny", detail="scores", **pair))
     assert full.success and brief.success, full.complaint or brief.complaint
-    tokens = [run.value("compare", 6).source["tokens"] for run in (full, brief)]
+    tokens = [run.value("compare", 6).verdict.source["tokens"] for run in (full, brief)]
     assert tokens[1] < tokens[0] and not math.isnan(brief.value("compare", 2))
     again = core.run(compared("tiny", detail="scores", **pair), keep_cache=True)
     assert "From the cache" in again.value("compare", 5)

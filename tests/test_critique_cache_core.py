@@ -27,7 +27,7 @@ def judged(**inputs) -> dict:
             | {"temperature": 0.0, "seed": 0, "max_new_tokens": 300}
             | inputs,
         ),
-        "show": node("PreviewAny", source=["judge", 7]),
+        "show": node("PreviewAny", source=["judge", 3]),
     }
 
 
@@ -42,7 +42,7 @@ def ran(core, prompt: dict, keep_cache: bool = True) -> tuple[list, int, str]:
         keep_cache=keep_cache,
     )
     assert run.success, run.complaint
-    return run.value("judge"), len(steps), run.value("judge", 7)
+    return run.critiques("judge"), len(steps), run.value("judge", 3)
 
 
 def test_an_unchanged_graph_costs_no_inference_even_in_a_new_process(core):

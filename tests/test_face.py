@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-from rr_tests.loops import loop, node
+from rr_tests.loops import HISTORY, loop, node
 
 from rr_models.loop.stop_reason import StopReason
 
@@ -44,7 +44,7 @@ def judge(batch: int = 1, **inputs) -> dict:
             | {"temperature": 0.0, "seed": 0, "max_new_tokens": 512}
             | inputs,
         ),
-        "show": node("PreviewAny", source=["judge", 7]),
+        "show": node("PreviewAny", source=["judge", 3]),
     }
 
 
@@ -52,7 +52,7 @@ def test_critiques_of_a_batch_are_shown_best_first_and_again_from_the_cache(core
     executor, prompt = core.executor(), judge(batch=2)
     run = core.run(prompt, executor)
     assert run.success, run.complaint
-    found = run.value("judge")
+    found = run.critiques("judge")
     shown = faces(run.outputs["judge"])
     assert sorted(face["image"] for face in shown) == ["1", "2"]
     assert [face["overall"] for face in shown] == sorted((one.overall for one in found), reverse=True)
@@ -61,8 +61,7 @@ def test_critiques_of_a_batch_are_shown_best_first_and_again_from_the_cache(core
     assert [a["text"] for a in shown[0]["aspects"]] == [a.justification for a in best.aspects]
     again = core.run(prompt, executor)
     assert "judge" in again.cached
-    if core.version >= "0.19":
-        assert faces(again.outputs["judge"]) == shown
+    assert faces(again.outputs["judge"]) == shown
 
 
 def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
@@ -72,7 +71,7 @@ def test_the_browser_hears_how_far_the_critic_is(core, monkeypatch):
     live = [data for name, data in run.events if name == "rational_rewards.live"]
     assert {data["node"] for data in live} == {"judge"}
     assert [data["tokens"] for data in live] == sorted(data["tokens"] for data in live)
-    best = run.value("judge")[0]
+    best = run.critiques("judge")[0]
     want = {a.key: [a.score] for a in best.aspects}
     # as they come: first none, then one after the other, each as it stands in the end
     assert live[0]["scores"] == {} and live[-1]["scores"] == want
@@ -86,13 +85,13 @@ def test_several_passes_show_how_far_they_spread(core):
     other = "two yellow stars above a big blue square"  # what the image does not show: no plain case
     run = core.run(judge(samples=4, temperature=1.0, request=other))
     assert run.success, run.complaint
-    (found,) = run.value("judge")
+    (found,) = run.critiques("judge")
     (shown,) = faces(run.outputs["judge"])
     assert found.source["samples"] == 4
     assert [a["std"] for a in shown["aspects"]] == [a.std for a in found.aspects]
     assert any(a.std for a in found.aspects)
     scored = next(a for a in found.aspects if a.std)
-    assert f"{scored.name} {scored.expected:.2f} ± {scored.std:.2f}" in run.value("judge", 7).split("\n\n")[0]
+    assert f"{scored.name} {scored.expected:.2f} ± {scored.std:.2f}" in run.value("judge", 3).split("\n\n")[0]
     alone = core.run(judge(samples=3))
     assert not alone.success and "samples is 3" in alone.complaint
 
@@ -127,7 +126,7 @@ def test_a_loop_is_shown_round_by_round_and_whole_from_the_cache(core):
     (last,) = sent(run, "end")[-1]
     assert [past["number"] for past in last["rounds"]] == [1, 2, 3]
     assert last["best"] == 3 and last["stop"]["code"] == "thresholds_reached"
-    assert last["critique"]["overall"] == run.value("end", 6).best.critique.overall
+    assert last["critique"]["overall"] == run.value("end", HISTORY).best.critique.overall
     assert len(seen) <= 2  # core hands out the very list that later rounds bring up to date
     (kept,) = faces(run.outputs["end"])
     assert kept == last

@@ -14,7 +14,7 @@ def revised(request: str, prompt: str = "", **inputs) -> dict:
         "judge": node(
             "RRTestMeasure", image=["paint", 0], request=request, prompt=prompt or request, blind_above=1.0
         ),
-        "revise": node("RationalRewardsRevisePrompt", critiques=["judge", 0], **PLAIN | inputs),
+        "revise": node("RationalRewardsRevisePrompt", candidates=["judge", 0], **PLAIN | inputs),
         "show": node("PreviewAny", source=["revise", 0]),
     }
 
@@ -51,7 +51,7 @@ def test_in_the_loop_prompts_are_appended_and_terms_kept(core):
     prompt = loop(request="grey __x__", rounds=3, threshold=4.0)
     prompt["revise"] = node(
         "RationalRewardsRevisePrompt",
-        critiques=["judge", 0],
+        candidates=["judge", 0],
         last_prompt=["start", 1],
         **PLAIN | {"protected_terms": "Sks"},
     )

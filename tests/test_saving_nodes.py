@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from rr_tests.loops import CRITIQUES, HISTORY, IMAGE, PROMPT, SEED, loop, node
+from rr_tests.loops import CANDIDATES, HISTORY, loop, node
 
 from rr_models.records import image_metadata
 from rr_models.records import record as records
@@ -27,8 +27,7 @@ def judged(count: int = 1, **save) -> dict:
         ),
         "save": node(
             "RationalRewardsSaveImage",
-            images=["paint", 0],
-            critiques=["judge", 0],
+            candidates=["judge", 0],
             **{"filename_prefix": "kept/one", "format": "png", "log": "none"} | save,
         ),
     }
@@ -54,7 +53,7 @@ def test_the_file_is_core_s_own_with_the_critique_besides(core):
             assert {name: a.text[name] for name in b.text} == dict(b.text)
             assert set(a.text) - set(b.text) == {"rational_rewards", "parameters"}
         (record,) = records.read(ours)
-        seen = run.value("judge")[index]
+        seen = run.critiques("judge")[index]
         assert record.content.to_dict() == seen.to_dict()
         assert (record.prompt, record.seed, record.batch_index) == ("a request", None, index)
     assert torch.equal(run.value("save", 0), run.value("paint", 0))
@@ -76,12 +75,11 @@ def test_what_is_saved_is_loaded_again(core, kind):
         {"load": node("RationalRewardsLoadCritique", file="", output_file=name), **kept_by("load")}
     )
     assert again.success, again.complaint
-    critiques, image, request, prompt, _, refined, overall, report = (
-        again.slot("load", i)[0] for i in range(8)
-    )
-    assert critiques == run.value("judge")
-    assert (request, prompt, refined) == ("a request", "a request", "brighter brighter")
-    assert overall == critiques[0].overall and "Text Faithfulness" in report
+    candidates, image, prompt, _, refined, report = (again.slot("load", i)[0] for i in range(6))
+    assert again.critiques("load") == run.critiques("judge")
+    assert (prompt, refined) == ("a request", "brighter brighter")
+    assert "Text Faithfulness" in report and torch.equal(candidates[0].image, image)
+    assert (candidates[0].prompt, candidates[0].seed) == ("a request", None)
     assert torch.allclose(image, run.value("paint", 0), atol=0.01)
     if kind != "jpeg":
         with Image.open(file) as image:
@@ -90,18 +88,15 @@ def test_what_is_saved_is_loaded_again(core, kind):
 
 def kept_by(load: str) -> dict:
     """An output node, without which nothing runs."""
-    return {"show": node("PreviewAny", source=[load, 7])}
+    return {"show": node("PreviewAny", source=[load, 5])}
 
 
 def test_a_loop_is_saved_with_its_history_and_gone_on_with(core):
     prompt = loop()
     prompt["save"] = node(
         "RationalRewardsSaveImage",
-        images=["end", IMAGE],
-        critiques=["end", CRITIQUES],
+        candidates=["end", CANDIDATES],
         filename_prefix="loops/best",
-        prompt=["end", PROMPT],
-        seed=["end", SEED],
         history=["end", HISTORY],
     )
     run = core.run(prompt)
@@ -118,33 +113,36 @@ def test_a_loop_is_saved_with_its_history_and_gone_on_with(core):
         {"load": node("RationalRewardsLoadCritique", file="", output_file=name), **kept_by("load")}
     )
     assert again.success, again.complaint
-    assert again.value("load", 3) == "grey brighter brighter" and again.value("load", 4) == 0
-    assert again.value("load", 8).to_dict() == told.content.to_dict()
-    assert "Best: round 3" in again.value("load", 7)
+    assert again.value("load", 2) == "grey brighter brighter" and again.value("load", 3) == 0
+    assert again.value("load", 6).to_dict() == told.content.to_dict()
+    assert "Best: round 3" in again.value("load", 5)
 
 
 def test_a_json_has_no_image_so_what_needs_one_does_not_run(core):
     (core.base / "input" / "bare.json").write_text(
-        json.dumps(core.run(judged()).value("judge")[0].to_dict()), "utf-8"
+        json.dumps(core.run(judged()).critiques("judge")[0].to_dict()), "utf-8"
     )
     prompt = {"load": node("RationalRewardsLoadCritique", file="bare.json"), **kept_by("load")}
     prompt["preview"] = node("PreviewImage", images=["load", 1])
     run = core.run(prompt)
     assert run.success, run.complaint
-    assert "preview" not in run.outputs and run.value("load", 2) == "a request"
+    assert "preview" not in run.outputs and run.critiques("load")[0].request == "a request"
+    prompt["unpack"] = node("RationalRewardsUnpackImages", candidates=["load", 0])
+    prompt["preview"] = node("PreviewImage", images=["unpack", 0])
+    assert "loaded from a JSON file, without its image" in core.run(prompt).complaint
 
 
 def test_a_file_that_changes_is_read_again_and_one_that_does_not_is_not(core):
     file = core.base / "input" / "changing.json"
     prompt = {"load": node("RationalRewardsLoadCritique", file="changing.json"), **kept_by("load")}
-    critique = core.run(judged()).value("judge")[0].to_dict()
+    critique = core.run(judged()).critiques("judge")[0].to_dict()
     executor = core.executor()
     for request, ran in (("one", True), ("one", False), ("two", True)):
         file.write_text(json.dumps(critique | {"request": request}), "utf-8")
         # core notes in the prompt what it has found out, as it does for every queued one anew
         run = core.run(copy.deepcopy(prompt), executor)
         assert run.success, run.complaint
-        assert ("load" in run.executed) == ran and run.value("load", 2) == request
+        assert ("load" in run.executed) == ran and run.critiques("load")[0].request == request
 
 
 def test_the_name_of_the_file_may_come_from_another_node(core):
@@ -157,14 +155,14 @@ def test_the_name_of_the_file_may_come_from_another_node(core):
     prompt["name"] = node("PrimitiveString", value=file.relative_to(core.base / "output").as_posix())
     again = core.run(prompt)
     assert again.success, again.complaint
-    assert again.value("load") == run.value("judge")
+    assert again.critiques("load") == run.critiques("judge")
     prompt["name"]["inputs"]["value"] = "gone.png"
     gone = core.run(prompt)
     assert not gone.success and "there is no gone.png" in gone.complaint
 
 
 def test_logs_have_a_line_per_image(core):
-    run = core.run(judged(3, filename_prefix="logged/a", log="both", seed=["n", 0]) | {"n": constant(2**62)})
+    run = core.run(seeded(judged(3, filename_prefix="logged/a", log="both"), 2**62))
     assert run.success, run.complaint
     folder = core.base / "output" / "logged"
     lines = [json.loads(line) for line in (folder / "critiques.jsonl").read_text("utf-8").splitlines()]
@@ -178,8 +176,11 @@ def test_logs_have_a_line_per_image(core):
     ]
 
 
-def constant(value: int) -> dict:
-    return node("PrimitiveInt", value=value)
+def seeded(prompt: dict, seed: int) -> dict:
+    """The images come with this seed."""
+    prompt["judge"]["inputs"]["image"] = ["pack", 0]
+    prompt["pack"] = node("RationalRewardsPackImages", image=["paint", 0], seed=["n", 0])
+    return prompt | {"n": node("PrimitiveInt", value=seed)}
 
 
 def test_a_log_that_cannot_be_written_costs_no_image(core):
@@ -213,7 +214,7 @@ def test_a_workflow_too_large_for_a_jpeg_is_told(core):
 def test_transparency_is_kept_as_core_keeps_it(core):
     prompt = judged(filename_prefix="clear/ours")
     prompt["alpha"] = node("JoinImageWithAlpha", image=["paint", 0], alpha=["paint", 2])
-    prompt["save"]["inputs"]["images"] = ["alpha", 0]
+    prompt["judge"]["inputs"]["image"] = ["alpha", 0]
     prompt["core"] = node("SaveImage", images=["alpha", 0], filename_prefix="clear/core")
     run = core.run(prompt)
     assert run.success, run.complaint
@@ -231,7 +232,8 @@ def test_galleries_are_told_what_the_graph_says_beyond_doubt(core):
             "KSampler", model=["1", 0], negative=["2", 0], steps=20, cfg=7.0, sampler_name="euler", seed=1
         ),
         "4": node("VAEDecode", samples=["3", 0], vae=["1", 2]),
-        "5": node("RationalRewardsSaveImage", images=["4", 0]),
+        "5": node("RationalRewardsSaveImage", candidates=["7", 0]),
+        "7": node("RationalRewardsCritique", image=["4", 0]),
         "6": node("KSampler", steps=99),
     }
     known = {
@@ -267,11 +269,3 @@ def test_an_image_without_a_critique_is_told(core):
     Image.new("RGB", (8, 8)).save(core.base / "input" / "plain.png")
     run = core.run({"load": node("RationalRewardsLoadCritique", file="plain.png"), **kept_by("load")})
     assert not run.success and "no critique in this image" in run.complaint
-
-
-def test_images_and_critiques_must_be_as_many(core):
-    prompt = judged(2)
-    prompt["one"] = node("ImageFromBatch", image=["paint", 0], batch_index=0, length=1)
-    prompt["save"]["inputs"]["images"] = ["one", 0]
-    run = core.run(prompt)
-    assert not run.success and "1 images, critiques holds 2" in run.complaint

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from rr_tests import toy
-from rr_tests.loops import PROMPT, loop, node
+from rr_tests.loops import CANDIDATES, loop, node
 
 from rr_models import LoopSettings, best_of, refine
 from rr_models.cli import judge, main, rank
@@ -162,8 +162,7 @@ NODES = {
             judge=judged(),
             test=node(
                 "RationalRewardsPickBest",
-                image=IMAGE,
-                critiques=["judge", 0],
+                candidates=["judge", 0],
                 count=1,
                 rank_by="overall",
                 tie_break="comparison",
@@ -198,4 +197,4 @@ def test_the_refine_loop(core):
     prompt["judge"] = judged(request=["start", 4])
     run = core.run({**prompt, "show": node("PreviewImage", images=["end", 0])})
     assert run.success, run.complaint
-    assert run.value("end", PROMPT) == "grey, brighter"
+    assert run.value("end", CANDIDATES)[0].prompt == "grey, brighter"

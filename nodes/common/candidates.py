@@ -204,6 +204,19 @@ def selected_results(name: str, groups: Sequence[Candidates]) -> dict[str, list]
     }
 
 
+def selection_results(
+    candidates: Sequence[Candidate], selected: Sequence[int], rest: Sequence[int], *, singly: bool
+) -> dict[str, list]:
+    """The values of the outputs best, rest and index, for the indices of the selected and the other ones. A
+    list comes out `singly`."""
+    best, others = ([candidates[index] for index in part] for part in (selected, rest))
+    return {
+        **selected_results("best", in_groups(best, singly)),
+        **selected_results("rest", in_groups(others, singly)),
+        "index": list(selected) or [ExecutionBlocker(None)],
+    }
+
+
 def index_output() -> io.Output:
     return io.Int.Output(
         display_name="index",

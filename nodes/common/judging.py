@@ -48,3 +48,25 @@ def judge(
         replace(candidate, critique=critique, sources=tuple(sources))
         for candidate, critique in zip(candidates, critiques, strict=True)
     )
+
+
+def compare(
+    critic: Critic,
+    images: tuple[torch.Tensor, torch.Tensor],
+    request: str,
+    sources: Sequence[torch.Tensor] = (),
+    use_cache: bool = True,
+    **options: Any,
+) -> ComparedImages:
+    """A and B [1, H, W, C] with their comparison. `options` are those of
+    rr_models.critics.judging.compare."""
+    verdict = judging.compare(
+        cached(critic, use_cache),
+        images[0][0],
+        images[1][0],
+        request,
+        sources,
+        on_progress=display.live_progress(critic),
+        **options,
+    )
+    return ComparedImages(verdict, images, tuple(sources))
