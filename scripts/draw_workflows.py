@@ -69,9 +69,11 @@ BUILD = """
             const fresh = LiteGraph.createNode(node.type);
             for (const widget of node.widgets ?? []) {
                 if (widget.name === "control_after_generate") widget.value = "fixed";
-                // the frontend leaves the value of an earlier workflow's node with the same id
+                // the frontend leaves the value of an earlier workflow's node with the same id; a text that
+                // is not used must not look as if it were
                 if (linked.has(widget.name))
-                    widget.value = fresh.widgets.find(other => other.name === widget.name).value;
+                    widget.value = widget.type === "customtext" || widget.type === "text"
+                        ? "" : fresh.widgets.find(other => other.name === widget.name).value;
             }
             node.setSize([widths[node.type] ?? Math.max(340, node.computeSize()[0]), node.computeSize()[1]]);
         }

@@ -23,10 +23,7 @@ from dev_env import PYTHON, ROOT, SetupError
 
 LOCALES, PAGES = ROOT / "locales", ROOT / "web" / "docs"
 MARKER = "<!-- scripts/generate_docs.py writes all of the above. -->"
-HEADINGS = {
-    "en": {"inputs": "Inputs", "outputs": "Outputs", "name": "Name", "meaning": "Meaning"},
-    "zh": {"inputs": "输入", "outputs": "输出", "name": "名称", "meaning": "含义"},
-}
+HEADINGS = {"en": {"inputs": "Inputs", "outputs": "Outputs"}, "zh": {"inputs": "输入", "outputs": "输出"}}
 
 
 def generate(nodes: Mapping[str, type]) -> dict[Path, str]:
@@ -41,7 +38,8 @@ def generate(nodes: Mapping[str, type]) -> dict[Path, str]:
         for name, node_texts in by_node.items():
             page = PAGES / name / f"{language}.md"
             outputs = [output.display_name for output in schemas[name].outputs]
-            files[page] = head(name, language, node_texts, outputs) + notes(page)
+            inputs = [socket for socket, _ in all_inputs(schemas[name].inputs).values()]
+            files[page] = head(name, language, node_texts, inputs, outputs) + notes(page)
     return files
 
 
@@ -50,12 +48,27 @@ def english(schema) -> dict:
     return {
         "display_name": schema.display_name,
         "description": schema.description,
-        "inputs": {socket.id: {"name": socket.id, "tooltip": socket.tooltip} for socket in schema.inputs},
+        "inputs": {
+            key: {"name": socket.id, "tooltip": socket.tooltip}
+            for key, (_, socket) in all_inputs(schema.inputs).items()
+        },
         "outputs": {
             str(slot): {"name": socket.display_name, "tooltip": socket.tooltip}
             for slot, socket in enumerate(schema.outputs)
         },
     }
+
+
+def all_inputs(inputs: list) -> dict[str, tuple]:
+    """The names of inputs in a prompt and the inputs, by their keys in nodeDefs.json, which have _ for a dot.
+    Those that a choice reveals follow it; of equal ones that several choices reveal, the last is taken."""
+    found = {}
+    for socket in inputs:
+        found[socket.id] = (socket.id, socket)
+        if socket.get_io_type() == "COMFY_DYNAMICCOMBO_V3":
+            nested = {inner.id: inner for option in socket.options for inner in option.inputs}
+            found |= {f"{socket.id}_{id}": (f"{socket.id}.{id}", inner) for id, inner in nested.items()}
+    return found
 
 
 def check_translation(english: dict, translation: dict) -> None:
@@ -84,27 +97,31 @@ def leaves(texts: dict, prefix: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def head(name: str, language: str, texts: dict, outputs: list[str]) -> str:
-    """The generated part of a help page. Sockets are called by their English names, as workflows do."""
+def head(name: str, language: str, texts: dict, inputs: list[str], outputs: list[str]) -> str:
+    """The generated part of a help page: lists, because the help panel is too narrow for tables."""
     title = texts["display_name"]
     tables = {
-        "inputs": [(socket, text["tooltip"]) for socket, text in texts["inputs"].items()],
-        "outputs": [
-            (socket, text["tooltip"]) for socket, text in zip(outputs, texts["outputs"].values(), strict=True)
-        ],
+        "inputs": list(zip(inputs, texts["inputs"].values(), strict=True)),
+        "outputs": list(zip(outputs, texts["outputs"].values(), strict=True)),
     }
     lines = [f"# {title}", "", texts["description"], "", f"![{title}]({name}/{language}.png)", ""]
-    words = HEADINGS[language]
     for part, rows in tables.items():
-        lines += [f"## {words[part]}", "", f"| {words['name']} | {words['meaning']} |", "|---|---|"]
-        lines += [f"| `{socket}` | {cell(tooltip)} |" for socket, tooltip in rows]
+        lines += [f"## {HEADINGS[language][part]}", ""]
+        lines += [
+            f"* {socket_name(socket, text['name'])}: {escaped(text['tooltip'])}" for socket, text in rows
+        ]
         lines.append("")
     return "\n".join([*lines, MARKER, ""])
 
 
-def cell(text: str) -> str:
-    """A text in a cell of a Markdown table: `|` would end it, and a tag such as <lora:x:1> would vanish."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+def socket_name(socket: str, name: str) -> str:
+    """A socket's name on the node, and in workflows if that is another."""
+    return f"**{name}**" if name == socket else f"**{name}** (`{socket}`)"
+
+
+def escaped(text: str) -> str:
+    """A text in Markdown, where a tag such as <lora:x:1> would vanish."""
+    return text.replace("<", "&lt;")
 
 
 def notes(page: Path) -> str:
