@@ -30,7 +30,7 @@ from .common.inputs import (
 )
 from .common.judging import judge
 from .common.results import node_output
-from .common.round_errors import with_round_in_errors
+from .common.round_errors import current_round, with_round_in_errors
 from .common.socket_types import CATEGORY, CandidatesSocket, number
 
 AUTO = "auto"
@@ -143,7 +143,7 @@ class RationalRewardsCritique(io.ComfyNode):
             "refined_prompt": critiques[order[0]].refined_request,
             "report": report(critiques, order),
         }
-        return node_output(cls, results, ui=display.critiques(critiques, order))
+        return node_output(cls, results, ui=display.critiques(critiques, order, current_round(cls)))
 
 
 def _sources(task: str, source_image: torch.Tensor | None) -> list[torch.Tensor]:

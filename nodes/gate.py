@@ -102,8 +102,8 @@ class RationalRewardsGate(io.ComfyNode):
             "passed": sum(passes),
             "report": report,
         }
-        title = f"{sum(passes)} of {len(passes)} pass"
-        return node_output(cls, results, ui=display.selection(title, report, any(passes)))
+        shown = display.selection(sum(passes), len(passes), report, passing=True)
+        return node_output(cls, results, ui=shown)
 
 
 def _where(bundles: list[Candidates], wanted: list[bool]) -> list[Candidates]:

@@ -135,8 +135,7 @@ class RationalRewardsPickBest(io.ComfyNode):
 
 def _shown(results: dict[str, list], total: int) -> dict:
     selected = sum(isinstance(index, int) for index in results["index"])
-    report = "\n".join(results["report"])
-    return display.selection(f"{selected} of {total} selected", report, selected > 0)
+    return display.selection(selected, total, "\n".join(results["report"]))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_a_batch_is_parted_in_its_order(core):
     assert lines[0].startswith("Image 1: fail, Text Faithfulness 1.45 (threshold 1.5)")
     assert lines[1:] == ["Image 2: pass", "Image 3: pass"]
     ((panel,),) = run.outputs["gate"]["rational_rewards"]
-    assert (panel["title"], panel["lines"], panel["found"]) == ("2 of 3 pass", lines, True)
+    assert (panel["counts"], panel["lines"], panel["passing"]) == ([2, 3], lines, True)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_below_the_threshold_nothing_is_kept_and_it_says_so(core):
     said = "Pick Best selects none of 3 image(s): none scores 3.9 or more"
     assert run.outputs["pick"]["text"][0].startswith(said) and run.value("pick", REPORT).startswith(said)
     ((panel,),) = run.outputs["pick"]["rational_rewards"]
-    assert panel["title"] == "0 of 3 selected" and panel["found"] is False
+    assert panel["counts"] == [0, 3]
     assert [type(index).__name__ for index in run.slot("pick", INDEX)] == ["ExecutionBlocker"]
     assert len(run.value("pick", REST)) == 3
 

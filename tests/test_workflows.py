@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rr_tests.loops import HISTORY
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(file.stem for file in (ROOT / "workflows").glob("*.json"))
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+FILES_WITH_NODES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "subgraphs").glob("*.json")])
+CHOICE = "COMFY_DYNAMICCOMBO_V3"
+"""A choice that reveals more inputs, which follow it as `choice.input`."""
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", CHOICE}
 
 
 def load(name: str, folder: str = "") -> dict:
@@ -34,11 +38,19 @@ def declared(core, class_type: str) -> dict[str, tuple[str, dict]]:
     return found
 
 
-def widgets(core, class_type: str) -> list[str]:
+def revealed(options: dict, choice: str) -> list[str]:
+    (inputs,) = (option["inputs"] for option in options["options"] if option["key"] == choice)
+    return [name for kind in ("required", "optional") for name in inputs.get(kind, {})]
+
+
+def widgets(core, class_type: str, values: list) -> list[str]:
     """Names of a node's widgets in the order of widgets_values; a seed brings its control along."""
     names = []
     for name, (io_type, options) in declared(core, class_type).items():
-        if io_type in WIDGETS and not options.get("forceInput"):
+        if io_type == CHOICE:
+            names.append(name)
+            names += [f"{name}.{inner}" for inner in revealed(options, values[len(names) - 1])]
+        elif io_type in WIDGETS and not options.get("forceInput"):
             names.append(name)
             if options.get("control_after_generate") or name in ("seed", "noise_seed"):
                 names.append(f"{name} control")
@@ -52,7 +64,7 @@ def to_api(core, workflow: dict) -> dict:
     for node in workflow["nodes"]:
         if node["type"] == "MarkdownNote":
             continue
-        names = widgets(core, node["type"])
+        names = widgets(core, node["type"], node["widgets_values"])
         inputs = dict(zip(names, node["widgets_values"], strict=True))
         inputs = {name: value for name, value in inputs.items() if not name.endswith(" control")}
         for slot in node["inputs"]:
@@ -83,7 +95,7 @@ def test_links_are_sound(comfy_core, name):
         assert end["link"] == number
         assert number in nodes[source]["outputs"][output]["links"]
         assert nodes[source]["outputs"][output]["type"] == io_type
-        assert io_type == end["type"] or "*" in (io_type, end["type"])
+        assert io_type in end["type"].split(",") or "*" in (io_type, end["type"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,7 +104,8 @@ def test_sockets_are_those_the_nodes_have(comfy_core, name):
         if node["type"] == "MarkdownNote":
             continue
         types = comfy_core.nodes.NODE_CLASS_MAPPINGS[node["type"]].RETURN_TYPES
-        assert {slot["name"] for slot in node["inputs"]} == set(declared(comfy_core, node["type"]))
+        names = {slot["name"] for slot in node["inputs"] if "." not in slot["name"]}
+        assert names == set(declared(comfy_core, node["type"]))
         if node["type"].startswith("RationalRewards"):
             assert len(node["outputs"]) == len(types)
         # Newer cores give some of their nodes more outputs; those in use must be there in all.
@@ -128,6 +141,21 @@ def test_an_image_and_a_note_go_with_it(name):
     assert notes and all(note.startswith("## ") and "**" in note for note in notes)
 
 
+@pytest.mark.parametrize("file", FILES_WITH_NODES, ids=[file.stem for file in FILES_WITH_NODES])
+def test_a_connected_text_holds_no_text_of_its_own(comfy_core, file):
+    """It would be shown in grey, and look as if it were used."""
+    data = json.loads(file.read_text("utf-8"))
+    subgraphs = (data.get("definitions") or {}).get("subgraphs", [])
+    for node in [*data["nodes"], *(node for subgraph in subgraphs for node in subgraph["nodes"])]:
+        if node["type"] not in comfy_core.nodes.NODE_CLASS_MAPPINGS:
+            continue
+        names = widgets(comfy_core, node["type"], node["widgets_values"])
+        values = dict(zip(names, node["widgets_values"], strict=False))
+        for slot in node["inputs"]:
+            if slot["link"] is not None and slot["type"] == "STRING" and "widget" in slot:
+                assert values[slot["name"]] == "", f"{node['type']}: {values[slot['name']]}"
+
+
 FILES = {"ckpt_name", "unet_name", "clip_name", "vae_name", "image", "model"}
 
 
@@ -139,10 +167,16 @@ def test_core_takes_all_values(comfy_core, name):
         assert set(inputs["required"]) <= set(node["inputs"])
         types = declared(comfy_core, node["class_type"])
         for key, value in node["inputs"].items():
+            if "." in key:
+                choice, inner = key.split(".")
+                assert inner in revealed(types[choice][1], node["inputs"][choice])
+                continue
             io_type, options = types[key]
             if isinstance(value, list) or key in FILES:
                 continue
-            if io_type == "COMBO":
+            if io_type == CHOICE:
+                assert value in [option["key"] for option in options["options"]]
+            elif io_type == "COMBO":
                 listed = inputs["required"].get(key) or inputs["optional"][key]
                 choices = listed[0] if isinstance(listed[0], list | tuple) else options["options"]
                 assert value in choices, f"{key}: {value}"
@@ -161,7 +195,6 @@ def test_text_to_image_runs_with_any_checkpoint_and_critic(core, tiny_model):
     prompt[kinds["CheckpointLoaderSimple"]] = {"class_type": "RRTestTinyModel", "inputs": {"weights_seed": 0}}
     for kind, inputs in {
         "RationalRewardsLoadCritic": {"model": "tiny"},
-        "RationalRewardsCritique": {"max_new_tokens": 64},
         "EmptyLatentImage": {"width": 64, "height": 64},
         "KSampler": {"steps": 2},
     }.items():
@@ -170,7 +203,7 @@ def test_text_to_image_runs_with_any_checkpoint_and_critic(core, tiny_model):
     assert run.success, run.complaint
     end = kinds["RationalRewardsRefineEnd"]
     assert run.value(end, 0).shape == (1, 64, 64, 3)
-    assert run.value(end, 6).history[0].critique.text
+    assert run.value(end, HISTORY).history[0].critique.text
 
 
 def test_the_demo_runs_and_the_critic_makes_the_image_better(comfy_core):
@@ -180,7 +213,7 @@ def test_the_demo_runs_and_the_critic_makes_the_image_better(comfy_core):
     before = set(output.glob("refine_shapes_*"))  # other tests run the demo too
     run = comfy_core.run(prompt)
     assert run.success, run.complaint
-    history = run.value(end, 6)
+    history = run.value(end, HISTORY)
     first, best = history.history[0].critique, history.best.critique
     assert len(history.history) > 1 and not first.reaches(3.0)
     assert best.reaches(3.0) and best.overall > first.overall

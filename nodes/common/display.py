@@ -36,10 +36,11 @@ def ui(panels: Sequence[dict]) -> dict:
     return {KEY: [list(panels)]}
 
 
-def critiques(judged: Sequence[Critique], order: Sequence[int]) -> dict:
-    """The ui output for the critiques of a batch, in this order."""
+def critiques(judged: Sequence[Critique], order: Sequence[int], round: int | None = None) -> dict:
+    """The ui output for the critiques of a batch, in this order; `round` is that of a refine loop."""
     numbers = {index: f"{index + 1}" if len(judged) > 1 else "" for index in order}
-    return ui([critique(judged[index], numbers[index]) for index in order[:MAX_CRITIQUES]])
+    panels = [critique(judged[index], numbers[index]) for index in order[:MAX_CRITIQUES]]
+    return ui([{**panel, "round": round} for panel in panels])
 
 
 def critique(judged: Critique, number: str = "") -> dict:
@@ -67,10 +68,11 @@ def critique(judged: Critique, number: str = "") -> dict:
     }
 
 
-def selection(title: str, report: str, found: bool) -> dict:
-    """The ui output of a node that selects images: a title such as "2 of 6 pass", and what became of each;
-    `found` is whether there are any. The text is for clients without a browser."""
-    panel = {"kind": "selection", "title": title, "lines": report.split("\n")[:MAX_LINES], "found": found}
+def selection(selected: int, total: int, report: str, *, passing: bool = False) -> dict:
+    """The ui output of a node that selects images or lets them pass: how many of how many, and a line about
+    each. The text is for clients without a browser."""
+    lines = report.split("\n")[:MAX_LINES]
+    panel = {"kind": "selection", "counts": [selected, total], "passing": passing, "lines": lines}
     return {"text": [report], **ui([panel])}
 
 
@@ -119,6 +121,7 @@ def loop(state: State) -> dict:
         "accepted": len(state.accepted),
         "target": state.settings.target_count,
         "limit": state.settings.rounds,
+        "threshold": state.settings.threshold,
         "stop": state.stop and state.stop.to_dict(),
         "scale": list(state.history[-1].critique.scale),
         "critique": critique(state.best.critique) if state.best else None,

@@ -1,4 +1,4 @@
-"""Adds node and round to errors raised inside a refine loop."""
+"""The round of a refine loop that a node runs in, and errors that say so."""
 
 from __future__ import annotations
 
@@ -30,12 +30,19 @@ def with_round_in_errors(execute: Callable) -> Callable:
     return wrapped
 
 
+def current_round(node: type) -> int | None:
+    """The round of a refine loop that a node with the hidden input dynprompt runs in; None outside one."""
+    context, prompt = get_executing_context(), node.hidden and node.hidden.dynprompt
+    return None if context is None or prompt is None else round_of(prompt, context.node_id)
+
+
 def _add_round(error: Exception, node: type) -> None:
     """Put node and round in front of the message, if there is a text message and a round."""
-    context, prompt = get_executing_context(), node.hidden and node.hidden.dynprompt
-    if context is None or prompt is None or not error.args or not isinstance(error.args[0], str):
+    if not error.args or not isinstance(error.args[0], str):
         return
-    if (number := round_of(prompt, context.node_id)) is not None:
+    if (number := current_round(node)) is not None:
+        context, prompt = get_executing_context(), node.hidden.dynprompt
+        assert context is not None, "there is a round"
         title = graph_copy.title(prompt, context.node_id, node.define_schema().display_name)
         error.args = (f"{title}, round {number}: {error.args[0]}", *error.args[1:])
 

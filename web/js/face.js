@@ -1,5 +1,5 @@
-// What Critique Image, Compare Images and Refine End show on the node: scores and justifications after a run,
-// the critic's progress during one. The data comes from nodes/common/display.py. Only DOM widgets, which both of
+// What our nodes show on themselves: scores and justifications after a run, which images were selected, the
+// critic's progress during one. The data comes from nodes/common/display.py. Only DOM widgets, which both of
 // ComfyUI's renderings draw; nothing is saved with the workflow, and no node depends on this file. A model's text
 // only ever becomes text nodes, never markup.
 
@@ -11,6 +11,8 @@ const HEIGHTS = {
   RationalRewardsCritique: 150,
   RationalRewardsCompare: 150,
   RationalRewardsRefineEnd: 190,
+  RationalRewardsPickBest: 110,
+  RationalRewardsGate: 110,
 };
 const EMPTY = 34;
 
@@ -30,6 +32,8 @@ const WORDS = {
     refused: "refused",
     refined: "Refined request",
     round: "Round {}",
+    pass: "{} of {} pass",
+    selected: "{} of {} selected",
     limit: "Round {} of {}",
     seed: "seed",
     best: "best",
@@ -61,6 +65,8 @@ const WORDS = {
     refused: "拒绝评判",
     refined: "改进后的要求",
     round: "第 {} 轮",
+    pass: "{} / {} 张通过",
+    selected: "选中 {} / {} 张",
     limit: "第 {} 轮，共 {} 轮",
     seed: "种子",
     best: "最佳",
@@ -99,14 +105,15 @@ const STYLE = `
   border-radius: 6px; background: var(--comfy-input-bg, #222); color: var(--input-text, #ddd);
   font: 11px/1.45 Inter, Arial, sans-serif; user-select: text; overflow-wrap: anywhere; }
 .rr-scroll:focus { outline: 1px solid var(--border-color, #666); }
-.rr-quiet { opacity: 0.65; }
+.rr-quiet { opacity: 0.82; }
 .rr-entry + .rr-entry { margin-top: 8px; padding-top: 6px; border-top: 1px solid var(--border-color, #555); }
 .rr-row { display: grid; grid-template-columns: minmax(0, 1fr) 28% 5.2em; gap: 6px; align-items: center; }
 .rr-row > :last-child { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .rr-row > :first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .rr-head { font-weight: 600; margin-bottom: 2px; }
-.rr-bar { height: 6px; border-radius: 3px; background: var(--border-color, #555); overflow: hidden; }
-.rr-bar > i { display: block; height: 100%; border-radius: 3px; }
+.rr-bar { position: relative; height: 6px; border-radius: 3px; background: var(--border-color, #555); }
+.rr-bar > i { display: block; height: 100%; border-radius: 3px; background: #4a8fd6; }
+.rr-bar > b { position: absolute; top: -2px; bottom: -2px; width: 1.5px; background: var(--input-text, #ddd); }
 .rr-face summary { cursor: pointer; list-style: none; }
 .rr-name::before { content: "▸ "; opacity: 0.5; }
 details[open] > summary .rr-name::before { content: "▾ "; }
@@ -114,8 +121,10 @@ details[open] > summary .rr-name::before { content: "▾ "; }
 .rr-face details > div { margin: 2px 0 6px 8px; padding-left: 6px; border-left: 2px solid var(--border-color, #555);
   white-space: pre-wrap; }
 .rr-text { margin-top: 4px; white-space: pre-wrap; }
-.rr-best { color: #3aa55d; font-weight: 600; }
-.rr-bad { color: #d0803c; }
+.rr-best { font-weight: 600; }
+.rr-chip { margin-bottom: 4px; padding-left: 8px; border-left: 4px solid #3aa55d; font-weight: 600; }
+.rr-chip.rr-bad { border-left-color: #d0803c; }
+.rr-text.rr-bad { padding-left: 8px; border-left: 4px solid #d0803c; }
 `;
 
 const inChinese = () => (app.extensionManager?.setting?.get("Comfy.Locale") ?? "en").startsWith("zh");
@@ -134,12 +143,16 @@ function el(tag, className, ...children) {
 
 const number = (value, digits = 1) => (typeof value === "number" ? value.toFixed(digits) : "–");
 
-function bar(value, [worst, best]) {
-  const share = typeof value === "number" ? Math.max(0, Math.min(1, (value - worst) / (best - worst))) : 0;
+// Nothing where there is no score: an empty bar would look like a zero. The tick is the threshold.
+function bar(value, [worst, best], threshold) {
+  if (typeof value !== "number") return null;
+  const place = (score) => `${100 * Math.max(0, Math.min(1, (score - worst) / (best - worst)))}%`;
   const fill = el("i");
-  fill.style.width = `${100 * share}%`;
-  fill.style.background = `hsl(${Math.round(10 + 130 * share)} 60% 48%)`;
-  return el("div", "rr-bar", fill);
+  fill.style.width = place(value);
+  if (typeof threshold !== "number") return el("div", "rr-bar", fill);
+  const tick = el("b");
+  tick.style.left = place(threshold);
+  return el("div", "rr-bar", fill, tick);
 }
 
 function row(name, middle, value, className = "") {
@@ -160,8 +173,13 @@ const valued = (aspect) => {
   return aspect.std >= 0.05 ? `${number(aspect.score)} ±${number(aspect.std)}` : number(aspect.score);
 };
 
-function drawCritique(face) {
-  const title = face.image ? `${word("image")} ${face.image}` : word("overall");
+// What the user reads first: how it ended, in words and with a colour beside them.
+const chip = (text, good) => el("div", good ? "rr-chip" : "rr-chip rr-bad", text);
+
+function drawCritique(face, threshold) {
+  const round = face.round && word("round", face.round);
+  const name = face.image ? `${word("image")} ${face.image}` : word("overall");
+  const title = [round, name].filter(Boolean).join(" · ");
   const complete = face.status === "complete";
   const overall = complete ? `${number(face.overall, 2)} / ${face.scale[1]}` : word(face.status);
   return el(
@@ -169,7 +187,7 @@ function drawCritique(face) {
     "rr-entry",
     row(title, bar(face.overall, face.scale), overall, complete ? "rr-head" : "rr-head rr-bad"),
     ...face.aspects.map((aspect) =>
-      fold(row(named(aspect), bar(aspect.score, face.scale), valued(aspect)), aspect.text),
+      fold(row(named(aspect), bar(aspect.score, face.scale, threshold), valued(aspect)), aspect.text),
     ),
     ...face.notes.map((note) => el("div", "rr-text rr-bad", note)),
     face.summary && el("div", "rr-text", face.summary),
@@ -210,6 +228,8 @@ function stopText({ code, parameters, details, text }) {
   return details ? `${sentence.slice(0, -1)}：${details}` : sentence;
 }
 
+const GOOD_STOPS = ["thresholds_reached", "target_count_reached"];
+
 function drawLoop(face) {
   const rounds = face.rounds.map((round) => {
     const best = round.number === face.best;
@@ -222,14 +242,20 @@ function drawLoop(face) {
   return el(
     "div",
     "rr-entry",
+    face.stop && chip(stopText(face.stop), GOOD_STOPS.includes(face.stop.code)),
     ...rounds,
     face.target > 1 && el("div", "rr-text", word("accepted", face.accepted, face.target)),
-    face.stop && el("div", "rr-text rr-quiet", stopText(face.stop)),
-    face.stop && face.critique && drawCritique(face.critique),
+    face.stop && face.critique && drawCritique(face.critique, face.threshold),
   );
 }
 
-const DRAW = { critique: drawCritique, verdict: drawVerdict, loop: drawLoop };
+function drawSelection(face) {
+  const lines = face.lines.map((line) => el("div", "", line));
+  const title = word(face.passing ? "pass" : "selected", ...face.counts);
+  return el("div", "rr-entry", chip(title, face.counts[0] > 0), ...lines);
+}
+
+const DRAW = { critique: (face) => drawCritique(face), verdict: drawVerdict, loop: drawLoop, selection: drawSelection };
 
 function drawLive(live) {
   const doing = [
@@ -277,12 +303,14 @@ class Face {
   }
 
   draw() {
-    const parts = this.live ? [drawLive(this.live)] : this.faces.map((face) => DRAW[face.kind]?.(face));
+    const isLoop = this.faces[0]?.kind === "loop";
+    const parts = this.live && !isLoop ? [] : this.faces.map((face) => DRAW[face.kind]?.(face));
+    if (this.live) parts.push(drawLive(this.live));
     if (this.round) parts.push(drawRound(this.round));
     if (!parts.length) parts.push(el("div", "rr-quiet", word("empty")));
     this.scroll.replaceChildren(...parts.filter(Boolean));
     this.element.style.minHeight = `${this.height}px`;
-    if (this.round) this.scroll.scrollTop = this.scroll.scrollHeight;
+    if (this.round || (this.live && isLoop)) this.scroll.scrollTop = this.scroll.scrollHeight;
     this.node.setDirtyCanvas?.(true, true);
   }
 
@@ -315,6 +343,30 @@ function allGraphs() {
 }
 
 let fromCache = new Set();
+let ran = new Set();
+const SELECTING = ["RationalRewardsPickBest", "RationalRewardsGate"];
+
+// Nodes behind a selection without images did not run; images of an earlier run there would look new.
+function clearStaleImages() {
+  for (const graph of allGraphs()) {
+    const waiting = graph.nodes.filter((node) => SELECTING.includes(node.comfyClass) && ran.has(String(node.id)));
+    const seen = new Set(waiting);
+    while (waiting.length) {
+      const node = waiting.pop();
+      for (const slot of (node.outputs ?? []).keys()) {
+        for (const user of node.getOutputNodes(slot) ?? []) {
+          if (seen.has(user) || ran.has(String(user.id))) continue;
+          seen.add(user);
+          waiting.push(user);
+          if (!user.imgs?.length && !app.nodeOutputs[user.id]?.images?.length) continue;
+          user.imgs = undefined;
+          const output = { images: [] };
+          api.dispatchCustomEvent("executed", { node: String(user.id), display_node: String(user.id), output });
+        }
+      }
+    }
+  }
+}
 
 app.registerExtension({
   name: "RationalRewards.Face",
@@ -323,7 +375,11 @@ app.registerExtension({
     document.head.append(el("style", "", STYLE));
     api.addEventListener("execution_cached", ({ detail }) => {
       fromCache = new Set(detail.nodes.map(String));
+      for (const id of fromCache) ran.add(id);
     });
+    api.addEventListener("execution_start", () => (ran = new Set()));
+    api.addEventListener("executed", ({ detail }) => ran.add(String(detail.display_node ?? detail.node)));
+    api.addEventListener("execution_success", clearStaleImages);
     api.addEventListener(`${KEY}.live`, ({ detail }) => {
       const face = findNode(detail.node)?.rationalRewardsFace;
       if (!face) return;
