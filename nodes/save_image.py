@@ -97,6 +97,7 @@ class RationalRewardsSaveImage(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The images, unchanged."),
                 io.String.Output(display_name="files", tooltip="The files written, one per line."),
+                io.String.Output(display_name="folder", tooltip="Their folder, such as for Rank Folder."),
             ],
         )
 
@@ -120,7 +121,8 @@ class RationalRewardsSaveImage(io.ComfyNode):
             files.append(files[0].with_suffix(".json"))
             records.save_json(Record(history).now().to_dict(), files[-1])
         ui = {"images": shown, **({"text": notes} if notes else {})}
-        return node_output(cls, {"images": images, "files": "\n".join(map(str, files))}, ui=ui)
+        results = {"images": images, "files": "\n".join(map(str, files)), "folder": str(files[0].parent)}
+        return node_output(cls, results, ui=ui)
 
     @classmethod
     def _save(cls, image: torch.Tensor, record: Record, file: Path, quality: int) -> list[str]:

@@ -244,8 +244,9 @@ def test_a_blueprint_runs(frontend, server, file):
         "critic": ["critic", 0],
     }
     for name, node in prompt.items():
-        known = server.get(f"/object_info/{node['class_type']}")[node["class_type"]]["input"]["required"]
-        node["inputs"] |= {key: outside[key] for key in known if key not in node["inputs"]}
+        known = server.get(f"/object_info/{node['class_type']}")[node["class_type"]]["input"]
+        names = {*known["required"], *known.get("optional", {})} & set(outside)
+        node["inputs"] |= {key: outside[key] for key in names if key not in node["inputs"]}
         if node["class_type"] == "KSampler":
             node["inputs"]["steps"] = 2
         if node["class_type"] == "RationalRewardsRefineStart":
