@@ -43,6 +43,6 @@ def test_an_incomplete_translation_is_an_error(change):
     elif change == "empty":
         inputs["threshold"]["tooltip"] = ""
     else:
-        inputs["image"] = inputs.pop("image")
+        inputs["candidates"] = inputs.pop("candidates")
     with pytest.raises(ValueError, match="locales/zh/nodeDefs.json"):
         generate_docs.check_translation(english, chinese)
