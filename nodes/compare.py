@@ -79,7 +79,8 @@ class RationalRewardsCompare(io.ComfyNode):
                 detail_input(
                     DETAILS,
                     "How much the critic writes. scores: up to the last score or winner, the fastest. "
-                    "critique: up to the summary. full: everything; with independent, a better request, too.",
+                    "critique: up to the summary. full: everything; with independent, a refined request, "
+                    "too.",
                     advanced=True,
                 ),
                 use_cache_input("Reuse comparisons already made with the same model and settings."),

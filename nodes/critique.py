@@ -1,4 +1,4 @@
-"""Critique Image: judge images against a request: scores, justifications and a better request."""
+"""Critique Image: judge images against a request: scores, justifications and a refined request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RationalRewardsCritique(io.ComfyNode):
             display_name="Critique Image",
             category=CATEGORY,
             description="Judges every image of a batch against the request: a score from 1 (worst) to 4 "
-            "(best) with a justification for each aspect, and a better request for the next try. The number "
+            "(best) with a justification for each aspect, and a refined request for the next try. The number "
             "outputs describe the best image of the batch; the report covers all.",
             is_output_node=True,
             hidden=[io.Hidden.dynprompt],
@@ -79,7 +79,7 @@ class RationalRewardsCritique(io.ComfyNode):
                 detail_input(
                     CRITIQUE_DETAILS,
                     "How much the critic writes. scores: up to the last score, the fastest. critique: up to "
-                    "the summary. full: a better request for every image, too. best: scores of all images, "
+                    "the summary. full: a refined request for every image, too. best: scores of all images, "
                     "the full critique of the best one.",
                 ),
                 score_mode_input(),

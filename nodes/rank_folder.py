@@ -85,7 +85,7 @@ class RationalRewardsRankFolder(io.ComfyNode):
                 detail_input(
                     DETAILS,
                     "How much the critic writes per image. scores: up to the last score, the fastest. "
-                    "critique: up to the summary. full: a better request, too.",
+                    "critique: up to the summary. full: a refined request, too.",
                     default=SCORES,
                     advanced=True,
                 ),

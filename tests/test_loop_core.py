@@ -263,7 +263,10 @@ def test_a_generator_that_fails_later_is_named(core):
             ),
             "Connect Refine Start's prompt or seed to your generator",
         ),
-        (lambda p: p["judge"]["inputs"].update(request=["start", 1]), "not to the round's prompt"),
+        (
+            lambda p: p["judge"]["inputs"].update(request=["start", 1]),
+            'round 2: Judge every round by the loop\'s request, "grey", not by',
+        ),
         (lambda p: p["end"]["inputs"].update(image=["paint", 0]), "nothing judges this loop's images"),
         (lambda p: p["end"]["inputs"].update(image=["pack", 0]), "round 1: the images are not judged"),
         (lambda p: p["end"]["inputs"].update(critic=["toy", 0]), "are judged already: disconnect critic"),

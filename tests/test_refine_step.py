@@ -95,7 +95,7 @@ def test_wrong_use_is_an_error_that_says_what_to_do(core):
     assert "Refine Step, round 1: the images are not judged" in core.run(prompt).complaint
     prompt = in_a_row(2)
     prompt["judge2"]["inputs"]["request"] = ["step1", PROMPT]
-    assert "Refine Step, round 2: Round 2: the critique judges by" in core.run(prompt).complaint
+    assert "Refine Step, round 2: Judge every round by the loop's request" in core.run(prompt).complaint
     prompt = in_a_row(1)
     prompt["step1"]["inputs"]["run"] = "x"
     assert "Refine Step has no input run" in core.run(prompt).complaint

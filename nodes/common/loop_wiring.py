@@ -1,4 +1,4 @@
-"""Checks how a refine loop is wired, before its first image is made."""
+"""Checks how a refine loop is wired, when it begins."""
 
 from __future__ import annotations
 

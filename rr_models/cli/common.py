@@ -102,7 +102,8 @@ def add_critic_options(
         "--detail",
         choices=details,
         default="full",
-        help="scores: up to the last score; critique: with the summary; full (default): with a better request"
+        help="scores: up to the last score; critique: with the summary; full (default): with a refined "
+        "request"
         + ("; best: scores of all images, the full critique of the best one" if "best" in details else ""),
     )
     command.add_argument("--batch-size", type=int, default=8, help="images judged at a time (default 8)")

@@ -177,18 +177,17 @@ def observe(
             f"The loop has ended ({state.stop_text}) and takes no further round; start a new one."
         )
     if not critiques:
-        raise ValueError(f"Round {state.number}: there is no critique; judge at least one image per round.")
+        raise ValueError("There is no critique: judge at least one image per round.")
     for critique in critiques:
         if critique.request != state.request:
             raise ValueError(
-                f"Round {state.number}: the critique judges by {short(critique.request)}, but the loop's "
-                f"request is {short(state.request)}; connect the critic to the request of the loop's "
-                "start, not to the round's prompt."
+                f"Judge every round by the loop's request, {short(state.request)}, not by "
+                f"{short(critique.request)}; in ComfyUI, connect Refine Start's request to the critique, not "
+                "its prompt."
             )
     if payloads and len(payloads) != len(critiques):
         raise ValueError(
-            f"Round {state.number}: {len(payloads)} images but {len(critiques)} critiques; give one critique "
-            "for each image."
+            f"Give one critique for each image, not {len(critiques)} for {len(payloads)} images."
         )
 
     settings = state.settings
