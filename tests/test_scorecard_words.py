@@ -76,7 +76,7 @@ def test_every_reason_to_stop_is_said_in_chinese():
 
 
 def test_chinese_words_are_those_of_the_nodes():
-    named = {output["name"] for output in NODES["RationalRewardsCritique"]["outputs"].values()}
+    named = {output["name"] for output in NODES["RationalRewardsUnpackScores"]["outputs"].values()}
     keys = {aspect.key for task in ("t2i", "edit") for aspect in RATIONAL_REWARDS.aspects(task)}
     assert set(CHINESE.aspects) == keys and set(CHINESE.aspects.values()) <= named
     assert CHINESE.overall in named
@@ -87,8 +87,8 @@ def test_chinese_words_are_those_of_the_nodes():
     assert CHINESE.prompt == start["outputs"]["1"]["name"] and CHINESE.seed.startswith(
         start["inputs"]["seed"]["name"]
     )
-    assert CHINESE.critique == NODES["RationalRewardsScorecard"]["inputs"]["critiques"]["name"]
-    assert CHINESE.comparison == NODES["RationalRewardsScorecard"]["inputs"]["verdict"]["name"]
+    assert CHINESE.critique in NODES["RationalRewardsLoadCritique"]["display_name"]
+    assert CHINESE.comparison == NODES["RationalRewardsCompare"]["outputs"]["6"]["name"]
     assert CHINESE.refined_request in NODES["RationalRewardsCritique"]["description"]
 
 
