@@ -1,4 +1,4 @@
-"""Compare Images in the real core: the better image goes on, what cannot be told stops."""
+"""Judge A vs B in the real core: the better image goes on, what cannot be told stops."""
 
 from __future__ import annotations
 
