@@ -71,7 +71,7 @@ def test_an_image_dropped_on_load_critique_is_read(frontend):
             const node = LiteGraph.createNode(type);
             app.graph.add(node);
             node.pos = type === 'PreviewAny' ? [600, 60] : [60, 60]; }
-        const [load, show] = app.graph.nodes; load.connect(7, show, 0); }"""
+        const [load, show] = app.graph.nodes; load.connect(5, show, 0); }"""
     )
     assert frontend.ask(DROP, [place, "image/png"])
     chosen = "() => app.graph.nodes.find(n => n.type === 'RationalRewardsLoadCritique').widgets[0].value"
