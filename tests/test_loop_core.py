@@ -40,6 +40,38 @@ def test_refine_end_judges_by_itself_if_a_critic_is_connected(core):
     assert run.value("end", CANDIDATES)[0].critique == history.best.critique
 
 
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ({"preset": "balanced"}, {"patience": 3, "seed_policy": "new on stall", "target_count": 1}),
+        ({"preset": "fast"}, {"patience": 1, "min_gain": 0.1}),
+        ({"preset": "careful"}, {"patience": 0, "prompt_policy": "refined"}),
+        (
+            {"preset": "collect", "preset.target_count": 2},
+            {"patience": 0, "seed_policy": "new", "prompt_policy": "as written", "target_count": 2},
+        ),
+        ({"preset": "custom", "preset.patience": 2, "preset.seed_policy": "fixed"}, {"patience": 2}),
+    ],
+    ids=lambda value: value.get("preset"),
+)
+def test_a_preset_sets_how_the_loop_searches(core, preset, expected):
+    prompt = loop(rounds=2)
+    inputs = prompt["start"]["inputs"]
+    custom = {name: value for name, value in inputs.items() if name.startswith("preset")}
+    prompt["start"]["inputs"] = {name: value for name, value in inputs.items() if name not in custom}
+    prompt["start"]["inputs"] |= (custom if preset["preset"] == "custom" else {}) | preset
+    run = core.run(prompt)
+    assert run.success, run.complaint
+    chosen = run.value("end", HISTORY).settings
+    assert {name: getattr(chosen, name) for name in expected} == expected
+
+
+def test_an_unknown_preset_is_refused_before_the_run(core):
+    run = core.run(loop(preset="quick"))
+    assert not run.success and not run.executed
+    assert "preset must be one of balanced, fast, careful, collect, custom, not 'quick'" in run.complaint
+
+
 def test_the_judge_always_sees_the_request_as_written(core):
     history = core.run(loop()).value("end", HISTORY)
     assert {past.critique.request for past in history.history} == {"grey"}

@@ -59,16 +59,6 @@ def join_latents(latents: Sequence[dict]) -> dict:
     return joined
 
 
-def take_masks(mask: torch.Tensor, indices: Sequence[int], count: int) -> torch.Tensor:
-    """The masks at `indices` of a MASK that must hold `count`, or one mask for all images."""
-    mask = mask if mask.ndim > 2 else mask[None]
-    if len(mask) not in (1, count):
-        raise ValueError(
-            f"mask holds {len(mask)} items for {count} images: connect one mask, or one per image."
-        )
-    return _take(mask, indices)
-
-
 def _take(values: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
     # If there are fewer items than images, they are repeated, as core does.
     return values[[i % len(values) for i in indices]]

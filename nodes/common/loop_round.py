@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ...rr_models.critics.base import Critic
 from ...rr_models.critics.options import BEST
+from ...rr_models.judgement.answer_format import SCORES
 from .batches import split
 from .candidates import Candidates, as_candidates, image_or_candidates_input
 from .inputs import critic_input
@@ -64,5 +65,6 @@ def round_result(
         )
     if critic is None:
         return candidates
-    # of several images, the best one alone gets a refined request
-    return judge(critic, candidates, loop.state.request, split(source_image, "source_image"), detail=BEST)
+    # of several images, the best one alone gets a refined request, and none where the prompt stays
+    detail = SCORES if loop.state.settings.prompt_policy == "as written" else BEST
+    return judge(critic, candidates, loop.state.request, split(source_image, "source_image"), detail=detail)
