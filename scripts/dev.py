@@ -102,7 +102,8 @@ def test(arguments: Sequence[str]) -> list[str]:
             "The browser tests need a browser, and none could be installed; the reasons are above.",
         )
     if arguments:
-        return [] if run(["pytest", *arguments], variables) else ["pytest"]
+        several = [] if names_tests(arguments) else workers()
+        return [] if run(["pytest", *several, *arguments], variables) else ["pytest"]
     failed = check()
     parallel = workers()
     # Coverage makes tests take up to twice as long, so the expensive ones run without it.
@@ -126,6 +127,11 @@ def test_oldest_transformers(variables: dict[str, str]) -> bool:
         print(error, file=sys.stderr)
         return False
     return run(["pytest", *workers(), *OLDEST_TESTS], {**variables, "PYTHONPATH": str(overlay)})
+
+
+def names_tests(arguments: Sequence[str]) -> bool:
+    """Whether pytest gets files or single tests, which one process runs sooner than several start."""
+    return any(".py" in argument or argument in ("-k", "-n", "--pdb") for argument in arguments)
 
 
 def workers() -> list[str]:

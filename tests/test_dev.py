@@ -101,6 +101,21 @@ def test_only_what_the_selected_tests_need_is_installed(arguments, core: bool, b
     assert (dev.selects("core", arguments), dev.selects("browser", arguments)) == (core, browser)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "several"),
+    [
+        (["-m", "fast"], True),
+        (["-q", "-m", "not slow"], True),
+        (["tests/test_dev.py"], False),
+        (["tests/test_dev.py::test_all"], False),
+        (["-k", "loop"], False),
+        (["-m", "fast", "-n", "3"], False),
+    ],
+)
+def test_only_many_tests_are_worth_several_processes(arguments, several: bool):
+    assert dev.names_tests(arguments) != several
+
+
 @pytest.mark.platform("linux")
 def test_a_missing_browser_is_installed_from_playwright_or_else_from_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
