@@ -59,7 +59,9 @@ class RationalRewardsRefineStart(io.ComfyNode):
                     "preset",
                     options=[
                         *(
-                            io.DynamicCombo.Option(name, [_target_count()] if name == COLLECT else [])
+                            io.DynamicCombo.Option(
+                                name, [_target_count(default=4)] if name == COLLECT else []
+                            )
                             for name in loop_settings.PRESETS
                         ),
                         io.DynamicCombo.Option(CUSTOM, _custom_inputs()),
@@ -161,10 +163,10 @@ def round_values(state: loop_state.State) -> dict[str, Any]:
     }
 
 
-def _target_count() -> io.Input:
+def _target_count(default: int) -> io.Input:
     return io.Int.Input(
         "target_count",
-        default=4,
+        default=default,
         min=1,
         max=100,
         tooltip="Number of images that must reach the thresholds before the loop stops. They come out of "
@@ -212,12 +214,5 @@ def _custom_inputs() -> list[io.Input]:
             tooltip="refined: every round tries a better prompt. as written: every round uses the request as "
             "its prompt, and only the seed changes; seed_policy must not be fixed.",
         ),
-        io.Int.Input(
-            "target_count",
-            default=1,
-            min=1,
-            max=100,
-            tooltip="Number of images that must reach the thresholds before the loop stops. They come out of "
-            "Refine End's accepted.",
-        ),
+        _target_count(default=1),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 
 from comfy_execution.graph import DynamicPrompt
-from comfy_execution.graph_utils import is_link
 
 from . import graph_copy
 from .loop_context import END, START
@@ -42,7 +41,7 @@ def start_of_loop(dynprompt: DynamicPrompt, end: str) -> str:
     for node in sorted(body):
         if dynprompt.get_node(node)["class_type"] == CRITIQUE:
             _check_request(dynprompt, node, start)
-    if is_link(links["image"]) and links.get("critic") is None and _is_plain_image(dynprompt, links["image"]):
+    if links.get("critic") is None and _is_plain_image(dynprompt, links["image"]):
         raise ValueError(
             "Connect Load Critic to Refine End's critic, or Critique Image's candidates to Refine End's "
             "image: nothing judges this loop's images."

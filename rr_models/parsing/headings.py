@@ -192,9 +192,8 @@ class Headings:
         self.aspects = (*own, *(a for name, a in others.items() if name not in {o.name for o in own}))
         self._names = _names(self.aspects)
         self._sections = _PAIR_SECTION if self.pair else _SECTION
-        self._found = lru_cache(maxsize=512)(
-            self._find
-        )  # an answer is read several times while it is written
+        # an answer is read several times while it is written
+        self._found = lru_cache(maxsize=512)(self._find)
 
     def find(self, line: str) -> Heading | None:
         """The heading that a line is, None for a line of content."""

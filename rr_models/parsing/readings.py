@@ -200,10 +200,6 @@ class Readings:
         *before, current = self.current
         return not (current.judged and current.final) and all(r.final for r in before if r.aspect)
 
-    def opened(self, aspect: Aspect) -> bool:
-        """Whether the current judgement has come to an aspect."""
-        return any(r.aspect and r.aspect.name == aspect.name for r in self.current)
-
     def settled(self, aspect: Aspect) -> AspectReading:
         """What counts of all that was read of one aspect."""
         reading = self._surest(aspect, self.current)
